@@ -1,0 +1,46 @@
+# Set-up is idempotent and quiet when there is nothing to do: every target installs what it needs.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+DISTRIBUTIONS := protocol gateway server cloud tools
+BIN := .venv/bin
+UV := $(BIN)/uv --quiet
+
+.PHONY: help dev lint format test test-fast test-alone demo lock clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+dev: .venv/.stamp ## make .venv with everything in it
+
+.venv/.stamp: requirements/dev.txt requirements/bootstrap.txt requirements/pyfhel.txt $(wildcard */pyproject.toml) protocol/generate.py $(wildcard protocol/pericard_protocol/proto/*.proto)
+	@echo "setting up .venv"
+	@test -x $(BIN)/python || python3 -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@PYTHON=$(BIN)/python tools/pyfhel/install
+	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation $(DISTRIBUTIONS:%=-e ./%)
+	@touch $@
+
+lint: dev ## ruff, mypy --strict, import contracts
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "run: make format"; exit 1; }
+	@$(BIN)/mypy $(foreach d,$(DISTRIBUTIONS),$(d)/pericard_$(d)) | tail -40; exit $${PIPESTATUS[0]}
+	@$(BIN)/lint-imports --no-logo 2>&1 | tail -20; exit $${PIPESTATUS[0]}
+
+format: dev ## let ruff rewrite the layout
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+test: dev ## every test
+	@$(BIN)/pytest
+
+test-fast: dev ## what takes seconds
+	@$(BIN)/pytest -m "not slow"
+
+demo: dev ## the whole pipeline on this machine, about a minute
+	@$(BIN)/pericard demo
+
+lock: dev ## pin every third-party version again, with hashes
+	@tools/lock
+
+clean: ## remove what set-up made here (the cached Pyfhel wheel stays)
+	@rm -rf .venv .envs

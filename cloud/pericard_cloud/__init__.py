@@ -1,0 +1,1 @@
+"""The untrusted cloud: statistics on ciphertexts that it cannot read."""

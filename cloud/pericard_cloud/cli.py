@@ -1,0 +1,8 @@
+"""The cloud's commands."""
+
+import click
+
+
+@click.group()
+def cloud() -> None:
+    """The cloud's commands."""

@@ -1,0 +1,1 @@
+"""The ward's gateway: opens device frames and re-seals them for the hospital."""

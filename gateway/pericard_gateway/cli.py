@@ -1,0 +1,8 @@
+"""The gateway's commands."""
+
+import click
+
+
+@click.group()
+def gateway() -> None:
+    """The gateway's commands."""

@@ -1,0 +1,24 @@
+"""The two kinds of error that cross Pericard's boundaries.
+
+A peer that lied or sent junk is a `PeerError`; a mistake of our own caller or operator is a `UsageError`.
+Every message says what was wrong and, where someone can act, what to do. None carries key material.
+"""
+
+from typing import ClassVar
+
+
+class PericardError(Exception):
+    """The root of every error that Pericard raises on purpose."""
+
+
+class UsageError(PericardError):
+    """We, or the operator, asked for what cannot be: a bad setting, a wrong length, a wrong order."""
+
+
+class PeerError(PericardError):
+    """What came from outside is malformed, forged, stale or not allowed.
+
+    `reason` is a short fixed word for counters, metrics and acknowledgements; the message is for a person.
+    """
+
+    reason: ClassVar[str] = "peer"

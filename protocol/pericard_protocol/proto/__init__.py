@@ -1,0 +1,1 @@
+"""The messages and services; their modules are generated from the .proto files at installation."""

@@ -1,0 +1,1 @@
+"""The hospital's server: sealed records and validated blind statistics."""

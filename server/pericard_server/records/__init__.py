@@ -1,0 +1,1 @@
+"""The records app: what the hospital stores, sealed."""

@@ -1,0 +1,1 @@
+"""For operators and developers: the pericard command, virtual boards, flashing, the demo."""
