@@ -10,8 +10,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pericard_gateway import files, logs, settings, status
+from pericard_gateway import files, settings, status
 from pericard_gateway.service import Gateway
+from pericard_protocol.jsonlog import log_to_stderr
 
 _config = click.option(
     "--config",
@@ -36,7 +37,7 @@ def gateway() -> None:
 def run(config: Path, check: bool, ready_file: Path | None) -> None:
     """Reads the ports, seals what is authentic, delivers it; SIGTERM or Ctrl-C stops it in good order."""
     os.umask(0o077)
-    logs.start()
+    log_to_stderr()
     service = Gateway(settings.load(config))
     if check:
         click.echo(f"{config}: good")

@@ -21,6 +21,10 @@ class DeviceCounts:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
+    def row(self) -> dict[str, object]:
+        """The same, for JSON."""
+        return {"received": self.received, "accepted": self.accepted, "rejected": dict(self.rejected)}
+
 
 @dataclass
 class Counters:

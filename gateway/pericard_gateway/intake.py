@@ -11,6 +11,7 @@ import sqlite3
 from pericard_gateway.errors import NoKeyBundle
 from pericard_gateway.registry import Registry
 from pericard_gateway.store import Store
+from pericard_protocol.jsonlog import fields
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 
 # A record this large costs each frame little of the seal and the commit; at a low rate the time decides.
@@ -20,7 +21,7 @@ BATCH_SECONDS = 0.25
 MAX_WAITING_FRAMES = 2048
 RETRY_SECONDS = 1.0
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pericard.gateway")
 
 
 class Intake:
@@ -60,7 +61,7 @@ class Intake:
             if not await self._flush():
                 await _at_most(RETRY_SECONDS, self._ending)
         if not await self._flush():
-            _log.error("frames are lost at the stop", {"frames": len(self._frames)})
+            _log.error("frames are lost at the stop", extra=fields(frames=len(self._frames)))
 
     def end(self) -> None:
         """Lets `run` store what waits, and return. A cancelled commit might still happen: never cancel."""
@@ -78,7 +79,7 @@ class Intake:
                 await self._store.keep(frames, marks)
         except (NoKeyBundle, sqlite3.Error) as error:
             if str(error) != self.trouble:
-                _log.error("frames cannot be stored and wait in memory", {"why": str(error)})
+                _log.error("frames cannot be stored and wait in memory", extra=fields(why=str(error)))
             self.trouble = str(error)
             return False
         self.trouble = ""

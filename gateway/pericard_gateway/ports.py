@@ -9,11 +9,12 @@ import serial
 from pericard_gateway.backoff import Backoff
 from pericard_gateway.counters import Counters
 from pericard_gateway.settings import Port
+from pericard_protocol.jsonlog import fields
 
 READ_BYTES = 4096
 _DRAIN_READS = 64
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pericard.gateway")
 
 
 class SerialPort:
@@ -31,6 +32,7 @@ class SerialPort:
         self._serial: serial.Serial | None = None
         self._take: Callable[[bytes], None] | None = None
         self.trouble = "not opened yet"
+        self.tried = asyncio.Event()  # set after the first attempt to open it
 
     @property
     def path(self) -> str:
@@ -44,13 +46,15 @@ class SerialPort:
             try:
                 self._open()
                 backoff.reset()
+                self.tried.set()
                 await self._read()
             except (OSError, serial.SerialException) as error:
                 self._close()
                 self._counters.port_errors += 1
                 if self.trouble != str(error):
-                    _log.warning("port lost", {"port": self.path, "why": str(error)})
+                    _log.warning("port lost", extra=fields(port=self.path, why=str(error)))
                 self.trouble = str(error)
+                self.tried.set()
             await asyncio.sleep(backoff.next())
 
     def drain(self) -> None:
@@ -62,7 +66,7 @@ class SerialPort:
                         break
                     self._take(data)
             except (OSError, serial.SerialException) as error:
-                _log.warning("port lost", {"port": self.path, "why": str(error)})
+                _log.warning("port lost", extra=fields(port=self.path, why=str(error)))
         self._close()
 
     def _open(self) -> None:
@@ -70,7 +74,7 @@ class SerialPort:
         self._serial = serial.Serial(self.path, self._port.baud, timeout=0, exclusive=True)
         self._take = self._connected()
         self.trouble = ""
-        _log.info("port opened", {"port": self.path})
+        _log.info("port opened", extra=fields(port=self.path))
 
     def _close(self) -> None:
         if self._serial is not None:

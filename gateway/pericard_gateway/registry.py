@@ -19,7 +19,7 @@ from pericard_protocol.ratchet import MAX_AHEAD, MAX_EPOCH, advance
 class _Entry(Section):
     device: int = pydantic.Field(ge=0, le=0xFFFFFFFF)
     epoch: int = pydantic.Field(ge=0, le=MAX_EPOCH)
-    key: str = pydantic.Field(repr=False, pattern=rf"\A[0-9a-f]{{{2 * KEY_BYTES}}}\Z")
+    key: str = pydantic.Field(repr=False, pattern=rf"^[0-9a-f]{{{2 * KEY_BYTES}}}$")
     owner: str = ""
     revoked: bool = False
 

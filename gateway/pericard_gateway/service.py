@@ -6,7 +6,6 @@ import logging
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -30,11 +29,12 @@ from pericard_gateway.store import Store
 from pericard_gateway.uplink import Target, Uplink
 from pericard_protocol.channel import Identity
 from pericard_protocol.errors import PeerError
+from pericard_protocol.jsonlog import fields
 
 ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
 FLUSH_SECONDS = 3.0
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pericard.gateway")
 
 
 class Gateway:
@@ -92,9 +92,11 @@ class Gateway:
             storing = asyncio.create_task(intake.run())
             delivering = asyncio.create_task(uplink.run())
             waiting = asyncio.create_task(stop.wait())
-            _log.info("gateway started", {"gateway": settings.gateway_id, "pages": address})
-            ready()
+            _log.info("gateway started", extra=fields(gateway=settings.gateway_id, pages=address))
             try:
+                # Opening a port discards what it had buffered: only now may a device rely on being heard.
+                await asyncio.gather(*(port.tried.wait() for port in ports))
+                ready()
                 await asyncio.wait(
                     [*reading, storing, delivering, waiting], return_when=asyncio.FIRST_COMPLETED
                 )
@@ -110,7 +112,9 @@ class Gateway:
                 (settings.state / ADDRESS_FILE).unlink(missing_ok=True)
                 store.close()
                 self._registry.forget()
-        _log.info("gateway stopped", {"gateway": settings.gateway_id, "spool_records": spool.depth.records})
+        _log.info(
+            "gateway stopped", extra=fields(gateway=settings.gateway_id, spool_records=spool.depth.records)
+        )
 
     def _taker(self, intake: Intake, port: str) -> Callable[[bytes], None]:
         link = Link(self._registry, self._counters)
@@ -129,7 +133,7 @@ class Gateway:
         count = self._counters.rejected[error.reason]
         if count & (count - 1) == 0:  # 1, 2, 4, 8, …: a flood of junk does not become a flood of logs
             _log.warning(
-                "rejected", {"port": port, "reason": error.reason, "count": count, "why": str(error)}
+                "rejected", extra=fields(port=port, reason=error.reason, count=count, why=str(error))
             )
 
     def _pages(self, store: Store, intake: Intake, uplink: Uplink, ports: list[SerialPort]) -> Pages:
@@ -170,7 +174,7 @@ class Gateway:
 
         return {
             "gateway": self._settings.gateway_id,
-            "devices": {str(device): asdict(counts) for device, counts in counters.devices.items()},
+            "devices": {str(device): counts.row() for device, counts in counters.devices.items()},
             "rejected": dict(counters.rejected),
             "refused": dict(counters.refused),
             "spool": depth._asdict(),
@@ -192,7 +196,8 @@ async def _delivered(store: Store, uplink: Uplink) -> None:
             await uplink.empty.wait()
     except TimeoutError:
         _log.warning(
-            "stopped before all was delivered: it waits on disk", {"spool_records": store.depth.records}
+            "stopped before all was delivered: it waits on disk",
+            extra=fields(spool_records=store.depth.records),
         )
 
 

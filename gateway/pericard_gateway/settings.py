@@ -15,9 +15,9 @@ def _to_path(value: object) -> object:
 
 
 _Path = Annotated[Path, pydantic.BeforeValidator(_to_path)]
-_Address = Annotated[str, pydantic.Field(pattern=r"\A(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}\Z")]
+_Address = Annotated[str, pydantic.Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
 # The status page names devices and counts: for this machine's own eyes, so no other address is accepted.
-_Loopback = Annotated[str, pydantic.Field(pattern=r"\A(127\.0\.0\.1|localhost):[0-9]{1,5}\Z")]
+_Loopback = Annotated[str, pydantic.Field(pattern=r"^(127\.0\.0\.1|localhost):[0-9]{1,5}$")]
 
 
 class Port(Section):
@@ -57,7 +57,7 @@ class SpoolBound(Section):
 class Settings(Section):
     """The whole file."""
 
-    gateway_id: str = pydantic.Field(pattern=rf"\A[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME_BYTES - 1}}}\Z")
+    gateway_id: str = pydantic.Field(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME_BYTES - 1}}}$")
     state: _Path
     devices: _Path
     identity: _Path

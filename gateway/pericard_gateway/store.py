@@ -19,12 +19,13 @@ from pericard_gateway.sealing import Sealing
 from pericard_gateway.spool import Depth, RecordKey, Spool, Waiting
 from pericard_gateway.window import Mark
 from pericard_protocol.errors import PeerError
+from pericard_protocol.jsonlog import fields
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SignedKeyBundle, SignedSessionHeader
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pericard.gateway")
 
 
 class Store:
@@ -40,7 +41,7 @@ class Store:
                 cached = SignedKeyBundle.FromString(files.read(bundle_file, "key bundle"))
                 self._sealing.adopt(cached, time.time())
             except (DecodeError, PeerError) as error:
-                _log.warning("the kept key bundle cannot be used", {"why": str(error)})
+                _log.warning("the kept key bundle cannot be used", extra=fields(why=str(error)))
 
     @property
     def depth(self) -> Depth:

@@ -22,13 +22,14 @@ from pericard_gateway.store import Store
 from pericard_protocol import channel
 from pericard_protocol.channel import Identity
 from pericard_protocol.errors import PeerError
-from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundleRequest, Sealed
+from pericard_protocol.jsonlog import fields
+from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundleRequest, Sealed, SignedKeyBundle
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.session import MAX_RECORD_BYTES
 from pericard_protocol.suites import SUITES
 
 # A record and its envelope; the hospital sets the same bound.
-MAX_MESSAGE_BYTES = MAX_RECORD_BYTES + 4096
+MAX_MESSAGE_BYTES = MAX_RECORD_BYTES + 1024
 CALL_SECONDS = 10.0
 # An Ack means a commit: one that takes longer than this is lost on a half-open link.
 ACK_SECONDS = 20.0
@@ -38,7 +39,7 @@ FETCH_RECORDS = 16  # read from the disk at a time
 _TICK_SECONDS = 1.0
 _REASON_CHARACTERS = 200
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pericard.gateway")
 
 
 class Target(NamedTuple):
@@ -90,7 +91,7 @@ class Uplink:
 
     def _down(self, why: str) -> None:
         if self.state != why:
-            _log.warning("uplink down", {"server": self._target.address, "why": why})
+            _log.warning("uplink down", extra=fields(server=self._target.address, why=why))
         self.state = why
 
     async def _connected(self) -> None:
@@ -101,14 +102,14 @@ class Uplink:
         ]
         credentials = channel.channel_credentials(self._identity)
         async with grpc.aio.secure_channel(self._target.address, credentials, options=options) as connection:
-            stub = UplinkStub(connection)  # type: ignore[no-untyped-call]
+            stub = UplinkStub(connection)
             await self._renew_bundle(stub)
             stream = stub.Ingest()
             self._sent.clear()
             self._acks.clear()
             self._window.set()
             if self.state != "up":
-                _log.info("uplink up", {"server": self._target.address})
+                _log.info("uplink up", extra=fields(server=self._target.address))
             self.state = "up"
             await _first_to_fail(
                 self._send(stream), self._receive(stream), self._settle(), self._watch(), self._renew(stub)
@@ -141,6 +142,8 @@ class Uplink:
             ack = await stream.read()
             if ack is grpc.aio.EOF:
                 raise UplinkError("the server ended the stream")
+            if not isinstance(ack, Ack):  # grpcio gives None for bytes that do not parse
+                raise UplinkError("the server sent what is not a message of the uplink")
             sent = self._sent.pop((ack.session_id, ack.number), None)
             if sent is None:
                 raise UplinkError("the server acknowledged a record that was not sent")
@@ -155,15 +158,10 @@ class Uplink:
                 self._counters.acked_records += 1
                 self._counters.acked_frames += sent.frames
             else:
-                self._counters.refused[ack.reason[:_REASON_CHARACTERS]] += 1
-                _log.error(
-                    "the server refused a record: it is kept aside",
-                    {
-                        "session": ack.session_id.hex(),
-                        "number": ack.number,
-                        "why": ack.reason[:_REASON_CHARACTERS],
-                    },
-                )
+                reason = ack.reason[:_REASON_CHARACTERS]
+                self._counters.refused[reason] += 1
+                about = fields(session=ack.session_id.hex(), number=ack.number, reason=reason)
+                _log.error("the server refused a record: it is kept aside", extra=about)
             self._acks.append(ack)
             self._acked.set()
 
@@ -199,13 +197,15 @@ class Uplink:
     async def _renew_bundle(self, stub: UplinkStub) -> None:
         request = KeyBundleRequest(suites=list(SUITES))
         signed = await stub.GetKeyBundle(request, timeout=CALL_SECONDS)
+        if not isinstance(signed, SignedKeyBundle):
+            raise UplinkError("the server sent what is not a key bundle")
         try:
             if newer := await self._store.adopt(signed):
-                _log.info("new key bundle", {"key_id": newer.key_id})
+                _log.info("new key bundle", extra=fields(key_id=newer.key_id))
         except PeerError as error:
             # What waits was sealed under an earlier, good bundle and is delivered all the same.
             self._counters.refused[error.reason] += 1
-            _log.error("the server's key bundle was refused", {"why": str(error)})
+            _log.error("the server's key bundle was refused", extra=fields(why=str(error)))
 
 
 async def _first_to_fail(*work: Any) -> None:
