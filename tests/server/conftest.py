@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
-import trustme
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -33,7 +33,7 @@ suite = "{suite}"
 @dataclass
 class Hospital:
     folder: Path
-    ca: trustme.CA
+    authority: Any
 
     @property
     def config(self) -> Path:
@@ -71,9 +71,10 @@ class Hospital:
             assert process.wait(timeout=20) == 0
             log.close()
 
-    def identity(self, name: str, ca: trustme.CA | None = None) -> Identity:
+    def identity(self, name: str) -> Identity:
         """A client's TLS identity with `name` in its certificate."""
-        return make_identity(ca or self.ca, name, self.ca)
+        issued: Identity = self.authority.issue(name)
+        return issued
 
     def gateway(self, name: str) -> MLDSA65PrivateKey:
         """Registers a gateway; its signing key."""
@@ -87,30 +88,16 @@ class Hospital:
 RUN = "import sys; from pericard_server.cli import server; server(prog_name='server')"
 
 
-def make_identity(signer: trustme.CA, name: str, trusted: trustme.CA) -> Identity:
-    certificate = signer.issue_cert(name)
-    return Identity(
-        b"".join(blob.bytes() for blob in certificate.cert_chain_pems),
-        certificate.private_key_pem.bytes(),
-        trusted.cert_pem.bytes(),
-    )
-
-
-@pytest.fixture(scope="session")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
-def make_hospital(tmp_path: Path, ca: trustme.CA) -> Callable[[str], Hospital]:
+def make_hospital(tmp_path: Path, authority: Any) -> Callable[[str], Hospital]:
     def make(suite: str = "aes-256-gcm-siv") -> Hospital:
-        own = make_identity(ca, "localhost", ca)
+        own = authority.issue("localhost")
         (tmp_path / "server.toml").write_text(CONFIG.format(suite=suite))
         (tmp_path / "server.pem").write_bytes(own.certificate)
         (tmp_path / "server.key").write_bytes(own.private_key)
         (tmp_path / "server.key").chmod(0o600)
         (tmp_path / "ca.pem").write_bytes(own.authorities)
-        made = Hospital(tmp_path, ca)
+        made = Hospital(tmp_path, authority)
         made.command("init")
         return made
 

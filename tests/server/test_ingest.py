@@ -1,13 +1,14 @@
 """The Uplink service as a real process behind real mutual TLS: what it commits, and all that it refuses."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 import pytest
-import trustme
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from grpc import StatusCode
@@ -20,7 +21,9 @@ from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.session import MAX_RECORD_BYTES, SessionSealer
 from pericard_protocol.suites import SUITES
 
-from .conftest import Hospital, make_identity
+from .conftest import Hospital
+
+pytestmark = pytest.mark.slow  # each starts the server as a process
 
 MARKER = b"PLANTED-MARKER-72bpm"
 
@@ -129,16 +132,18 @@ def refused_code(call: Callable[[], object]) -> StatusCode:
     return code
 
 
-def test_who_may_not_deliver(hospital: Hospital) -> None:
+def test_who_may_not_deliver(hospital: Hospital, other_authority: Any) -> None:
     hospital.gateway("ward-1")
-    stranger = trustme.CA()
+    stranger = dataclasses.replace(
+        other_authority.issue("ward-1"), authorities=hospital.identity("x").authorities
+    )
     request = KeyBundleRequest(suites=[0x647A])
     with hospital.running() as address:
         with connected(address, hospital.identity("ward-9")) as stub:  # certified, not registered
             assert (
                 refused_code(lambda: stub.GetKeyBundle(request, timeout=10)) == StatusCode.PERMISSION_DENIED
             )
-        with connected(address, make_identity(stranger, "ward-1", hospital.ca)) as stub:  # another authority
+        with connected(address, stranger) as stub:  # another authority
             assert refused_code(lambda: stub.GetKeyBundle(request, timeout=5)) == StatusCode.UNAVAILABLE
         with connected(address, hospital.identity("ward-1")) as stub:
             hospital.command("gateway", "revoke", "ward-1")
