@@ -1,11 +1,16 @@
-"""Certificates for every test that speaks mutual TLS: real ones, from an authority that lives for the run."""
+"""For every test: certificates from an authority that lives for the run, and Django's settings.
+
+Django gets them only where the hospital domain is installed; the other domains have no Django.
+"""
 
 import datetime
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,6 +21,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from pericard_protocol.channel import Identity
+
+if find_spec("pericard_server"):
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pericard_server.settings")
+    django.setup()
 
 
 class Authority:
@@ -66,15 +77,15 @@ def other_authority() -> Authority:
 
 
 class CloudProcess:
-    """A real cloud: `pericard cloud run` in its own process, stopped by SIGTERM."""
+    """A real cloud, as `pericard cloud run` without the tools distribution: its own process."""
 
     def __init__(self, folder: Path, identity: Identity, **limits: float) -> None:
-        for name in ("certificate", "private_key", "authorities"):
-            (folder / f"{name}.pem").write_bytes(getattr(identity, name))
+        (folder / "cloud.pem").write_bytes(identity.certificate)
+        (folder / "cloud.key").write_bytes(identity.private_key)
+        (folder / "ca.pem").write_bytes(identity.authorities)
         (folder / "cloud.toml").write_text(
             '[listen]\naddress = "127.0.0.1:0"\n\n'
-            '[tls]\ncertificate = "certificate.pem"\nprivate_key = "private_key.pem"\n'
-            'authorities = "authorities.pem"\n\n'
+            '[tls]\ncertificate = "cloud.pem"\nkey = "cloud.key"\nca = "ca.pem"\n\n'
             '[clients]\nallowed = ["hospital.test", "other-hospital.test"]\n\n'
             "[limits]\n" + "".join(f"{name} = {value}\n" for name, value in limits.items())
         )
@@ -82,8 +93,8 @@ class CloudProcess:
         self.ready_file = folder / "ready"
         self.process = subprocess.Popen(
             [
-                Path(sys.executable).with_name("pericard"),
-                *("cloud", "run", "--config", folder / "cloud.toml", "--ready-file", self.ready_file),
+                *(sys.executable, "-c", "from pericard_cloud.cli import cloud; cloud(prog_name='cloud')"),
+                *("run", "--config", folder / "cloud.toml", "--ready-file", self.ready_file),
             ],
             stderr=subprocess.PIPE,
             text=True,
@@ -96,13 +107,13 @@ class CloudProcess:
         if not ready.wait(30) or self.process.poll() is not None:
             self.stop()
             raise AssertionError("the cloud did not start:\n" + "".join(self.log))
-        self.address = self.ready_file.read_text().strip()
+        self.address = self.ready_file.read_text()
 
     def _read(self, ready: threading.Event) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.log.append(line)
-            if "ready on" in line:
+            if "serving" in line:
                 ready.set()
         ready.set()
 

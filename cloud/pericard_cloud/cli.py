@@ -18,6 +18,7 @@ from pericard_cloud.service import MAX_MESSAGE_BYTES, BlindStatistics, Refusals
 from pericard_protocol import channel
 from pericard_protocol.confined import ConfinedExecutor
 from pericard_protocol.errors import UsageError
+from pericard_protocol.jsonlog import fields, log_to_stderr
 
 log = logging.getLogger("pericard_cloud")
 
@@ -41,7 +42,7 @@ def cloud() -> None:
 )
 def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
     """Serves blind statistics until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     settings, identity = config.read(config_file)
     if check:
         click.echo(f"{config_file}: valid")
@@ -53,9 +54,9 @@ def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
     with serving(settings, identity, refusals) as port:
         address = f"{settings.listen.address.rpartition(':')[0]}:{port}"
         with _announced(address, ready_file):
-            log.info("ready on %s", address)
+            log.info("serving", extra=fields(address=address))
             stop.wait()
-    log.info("stopped; refused: %s", refusals.snapshot() or "nothing")
+    log.info("stopped", extra=fields(refused=refusals.snapshot()))
 
 
 @contextlib.contextmanager
@@ -95,7 +96,7 @@ def _announced(address: str, ready_file: Path | None) -> Iterator[None]:
         yield
         return
     draft = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
-    draft.write_text(address + "\n")
+    draft.write_text(address)
     draft.replace(ready_file)
     try:
         yield

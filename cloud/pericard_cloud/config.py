@@ -16,11 +16,11 @@ class Listen(Section):
 
 
 class Tls(Section):
-    """PEM files; relative paths start at the configuration file."""
+    """PEM files of this cloud: its certificate, its key, and who vouches for its clients."""
 
     certificate: str
-    private_key: str
-    authorities: str
+    key: str
+    ca: str
 
 
 class Clients(Section):
@@ -41,7 +41,7 @@ class Bounds(Section):
 
 
 class Settings(Section):
-    """The whole of cloud.toml."""
+    """The whole file. Relative paths are relative to it."""
 
     listen: Listen
     tls: Tls
@@ -65,8 +65,8 @@ def read(path: Path) -> tuple[Settings, Identity]:
     tls = settings.tls
     return settings, Identity(
         certificate=_bytes(path.parent / tls.certificate, "tls.certificate"),
-        private_key=_bytes(path.parent / tls.private_key, "tls.private_key"),
-        authorities=_bytes(path.parent / tls.authorities, "tls.authorities"),
+        private_key=_bytes(path.parent / tls.key, "tls.key"),
+        authorities=_bytes(path.parent / tls.ca, "tls.ca"),
     )
 
 

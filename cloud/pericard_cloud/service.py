@@ -21,6 +21,7 @@ from pericard_protocol import fhe
 from pericard_protocol.channel import peer_name
 from pericard_protocol.confined import WorkerFailed
 from pericard_protocol.errors import PeerError
+from pericard_protocol.jsonlog import fields
 from pericard_protocol.proto import statistics_pb2 as messages
 
 M = TypeVar("M", bound=Message)
@@ -43,7 +44,7 @@ class Refusals:
         with self._lock:
             self._counts[reason] += 1
             number = self._counts[reason]
-        log.warning("refused (%s, number %d): %s", reason, number, message)
+        log.warning("refused", extra=fields(reason=reason, number=number, message=message))
 
     def snapshot(self) -> dict[str, int]:
         """The counts so far."""
@@ -93,7 +94,7 @@ class BlindStatistics:
             fingerprint = self._keys.put(owner, parameters, bytes(key))
         except (PeerError, grpc.RpcError) as error:
             self._refuse(context, error)
-        log.info("%s: key %s…", owner, fingerprint.hex()[:8])
+        log.info("key kept", extra=fields(client=owner, key=fingerprint.hex()))
         return messages.KeyReceipt(fingerprint=fingerprint)
 
     def _compute(
@@ -112,8 +113,9 @@ class BlindStatistics:
                 yield event
         except (PeerError, WorkerFailed, grpc.RpcError) as error:
             self._refuse(context, error)
+        spent = round(event.result.compute_ms, 1)
         log.info(
-            "%s: job %s, %d ciphertexts, %.1f ms", owner, job.id, job.ciphertexts, event.result.compute_ms
+            "job done", extra=fields(client=owner, job=job.id, ciphertexts=job.ciphertexts, compute_ms=spent)
         )
 
     def _check_deadline(self, context: grpc.ServicerContext) -> None:

@@ -52,7 +52,7 @@ class CloudLink:
             channel.channel_credentials(identity),
             options=channel.channel_options(_MAX_MESSAGE_BYTES, server_name),
         )
-        self._stub = stubs.BlindStatisticsStub(self._channel)  # type: ignore[no-untyped-call]
+        self._stub = stubs.BlindStatisticsStub(self._channel)
         self._timeout = timeout
 
     def __enter__(self) -> Self:
