@@ -15,7 +15,9 @@ from pericard_tools.demo.story import Outcome, play
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1, 3600), help="How long to send.")
+@click.option(
+    "--seconds", default=20.0, show_default=True, type=click.FloatRange(1, 3600), help="How long to send."
+)
 @click.option(
     "--at-rest",
     "suite",
@@ -76,7 +78,7 @@ def _print(outcome: Outcome, screen: Console) -> None:
     stages.add_column("milliseconds", justify="right")
     stages.add_column("bytes handed on", justify="right")
     for stage in outcome.stages:
-        stages.add_row(stage.name, f"{stage.milliseconds:.1f}", f"{stage.bytes:,}" if stage.bytes else "–")
+        stages.add_row(stage.name, f"{stage.milliseconds:.1f}", f"{stage.bytes:,}" if stage.bytes else "")
     saw = Table(title="What each party saw", title_justify="left")
     saw.add_column("party")
     saw.add_column("saw")

@@ -215,12 +215,13 @@ def _outcome(
         Stage("hospital: decrypt", report["decrypt_ms"], report["bytes_down"]),
         Stage("hospital: validate", report["validate_ms"], 0),
     ]
+    sealed_up = f"{report['ciphertexts']} CKKS ciphertexts ({report['bytes_up']} bytes)"
     outcome.saw = {
         "the line": f"{line} bytes of ChaCha20-Poly1305 frames: device, epoch and counters are readable",
         "the gateway": f"{ward['acked_frames']} vitals, in memory only; its disk held sealed records",
         "the network": f"{ward['bytes_out']} bytes of AES-256-GCM records inside TLS 1.3",
-        "the hospital": f"every reading, opened when needed; its database holds {hospital['stored']} sealed rows",
-        "the cloud": f"{report['ciphertexts']} CKKS ciphertexts ({report['bytes_up']} bytes) and no secret key",
+        "the hospital": f"every reading when opened; its database holds {hospital['stored']} sealed rows",
+        "the cloud": f"{sealed_up} and no secret key",
         "the disks": searched,
     }
     return outcome

@@ -109,7 +109,9 @@ class World:
     def gateway_config(self, server: str, ports: list[str], pinned: bytes) -> Path:
         """The gateway's, once the server's address, the ports and the hospital's identity key are known."""
         self._public("hospital.identity.pem", pinned)
-        text = _GATEWAY.format(gateway=GATEWAY, server=server) + "".join(_PORT.format(path=one) for one in ports)
+        text = _GATEWAY.format(gateway=GATEWAY, server=server) + "".join(
+            _PORT.format(path=one) for one in ports
+        )
         return self._public("gateway.toml", text.encode())
 
     def _public(self, name: str, content: bytes) -> Path:
