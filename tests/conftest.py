@@ -1,6 +1,11 @@
-"""Certificates for every test that speaks mutual TLS: real ones, from an authority that lives for the run."""
+"""For every test: certificates from an authority that lives for the run, and Django's settings.
+
+Django gets them only where the hospital domain is installed; the other domains have no Django.
+"""
 
 import datetime
+import os
+from importlib.util import find_spec
 
 import pytest
 from cryptography import x509
@@ -10,6 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from pericard_protocol.channel import Identity
+
+if find_spec("pericard_server"):
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pericard_server.settings")
+    django.setup()
 
 
 class Authority:
