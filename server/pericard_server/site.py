@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import django
 from django.core.management import call_command
 from django.db import connections
@@ -21,6 +22,14 @@ from pericard_server.keyfiles import KeyFolder
 
 if TYPE_CHECKING:
     from pericard_server.records.store import Records
+
+config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The server's TOML configuration.",
+)
 
 
 @dataclass(frozen=True)
