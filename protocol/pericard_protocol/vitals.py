@@ -30,17 +30,22 @@ def parse_vitals(payload: bytes) -> Vitals:
     """The vitals in `payload`; further keys are allowed and ignored here.
 
     Raises:
-        VitalsError: not a JSON object (RFC 8259, no NaN, no repeated key), a key missing or out of range.
+        VitalsError: not a JSON object (RFC 8259: UTF-8, no NaN), a key repeated, missing or out of range.
     """
     try:
-        found = json.loads(payload, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        # Decoded here: json.loads guesses UTF-16 and UTF-32 from bytes and lets surrogates through.
+        found = json.loads(payload.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         raise VitalsError("the payload is not JSON") from None
     if not isinstance(found, dict):
         raise VitalsError("the payload is not a JSON object")
     sensor = found.get("sensor_id")
-    if not isinstance(sensor, str) or not 0 < len(sensor) <= MAX_SENSOR_ID_CHARACTERS:
-        raise VitalsError(f"sensor_id must be a text of 1 to {MAX_SENSOR_ID_CHARACTERS} characters")
+    if (
+        not isinstance(sensor, str)
+        or not 0 < len(sensor) <= MAX_SENSOR_ID_CHARACTERS
+        or not sensor.isprintable()
+    ):
+        raise VitalsError(f"sensor_id must be a text of 1 to {MAX_SENSOR_ID_CHARACTERS} printable characters")
     return Vitals(
         _number(found, "age", *AGE_YEARS),
         _number(found, "heart_rate_bpm", *HEART_RATE_BPM),

@@ -128,7 +128,6 @@ def _flash(world: World, bed: Bed, board: VirtualBoard) -> None:
     intervals = shipped_intervals()
     part = len(intervals) // len(BEDS)
     start = BEDS.index(bed) * part
-    board.start()
     files = firmware_files() | {FLASH_PATH: recording_file(intervals[start : start + part], _SPEED)}
     flash(board.port, files)
 
