@@ -1,6 +1,6 @@
 """The vitals payload: the JSON object that a device seals. Checks it; never changes its bytes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jiter
 
@@ -10,6 +10,8 @@ from pericard_protocol.errors import PeerError
 AGE_YEARS = (0, 130)
 HEART_RATE_BPM = (10, 400)
 MAX_SENSOR_ID_CHARACTERS = 64
+_EXACT_SECONDS = (0, 2**53)  # what a double holds without a gap
+_NUMBERS = (int, float)
 
 
 class VitalsError(PeerError):
@@ -49,17 +51,17 @@ def parse_vitals(payload: bytes) -> Vitals:
     ):
         raise VitalsError(f"sensor_id must be a text of 1 to {MAX_SENSOR_ID_CHARACTERS} printable characters")
     return Vitals(
-        _number(found, "age", *AGE_YEARS),
-        _number(found, "heart_rate_bpm", *HEART_RATE_BPM),
+        _number(found, "age", AGE_YEARS),
+        _number(found, "heart_rate_bpm", HEART_RATE_BPM),
         sensor,
-        _number(found, "timestamp", 0, 2**53),
+        _number(found, "timestamp", _EXACT_SECONDS),
     )
 
 
-def _number(found: dict[str, object], key: str, least: float, most: float) -> float:
-    value = found.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _number(found: dict[str, object], key: str, bounds: tuple[int, int]) -> float:
+    value: Any = found.get(key)
+    if type(value) not in _NUMBERS:  # of exactly these types: a bool is an int to isinstance
         raise VitalsError(f"{key} must be a number")
-    if not least <= value <= most:
-        raise VitalsError(f"{key} is outside {least} to {most}")
-    return value
+    if not bounds[0] <= value <= bounds[1]:
+        raise VitalsError(f"{key} is outside {bounds[0]} to {bounds[1]}")
+    return value  # type: ignore[no-any-return]
