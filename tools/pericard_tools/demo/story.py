@@ -163,7 +163,7 @@ def _catch_up(gateway: Party, config: str, sent: int) -> dict[str, Any]:
 
 
 def _search_for_plaintext(world: World) -> str:
-    """Looks for a part of each payload in databases, spool, logs and captures: all but the boards' own flash."""
+    """Looks for a part of each payload in databases, spool, logs and captures: all but the boards."""
     plain = [bed.sensor_id.encode() for bed in BEDS] + [b"heart_rate_bpm"]
     markers = [form for one in plain for form in encodings(one)]
     files = [path for path in world.folder.rglob("*") if path.is_file() and "boards" not in path.parts]
