@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pericard_tools.demo.parties import Party, StageFailed, pericard
 from pericard_tools.demo.story import LineTap, encodings
 
 
@@ -26,7 +26,7 @@ def run_demo(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("suite", ["aes-256-gcm-siv", "fernet"])
 def test_every_frame_is_stored_and_every_statistic_validated(tmp_path: Path, suite: str) -> None:
-    """It also greps every database, spool, log and capture for a part of each payload, and fails if one is found."""
+    """The demo also searches every database, spool, log and capture for a part of each payload."""
     done = run_demo(tmp_path, "--json", "--seconds", "6", "--at-rest", suite)
     assert done.returncode == 0, done.stderr
     shown: dict[str, Any] = json.loads(done.stdout)
@@ -48,12 +48,17 @@ def test_every_frame_is_stored_and_every_statistic_validated(tmp_path: Path, sui
 
 
 @pytest.mark.slow
-def test_a_failing_stage_is_named(tmp_path: Path) -> None:
-    """Here the temporary folder cannot be written, so that no party can start."""
-    with tempfile.NamedTemporaryFile(dir=tmp_path) as file:
-        done = run_demo(Path(file.name))
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
+def test_a_party_that_does_not_start_is_named_with_its_reason(tmp_path: Path) -> None:
+    party = Party("cloud", tmp_path, "cloud", "run", "--config", str(tmp_path / "missing.toml"))
+    with pytest.raises(StageFailed, match=r"^cloud: it ended at once: (?s:.*)missing\.toml"):
+        party.__enter__()
+
+
+@pytest.mark.slow
+def test_a_failing_command_is_named_with_its_reason(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.toml")
+    with pytest.raises(StageFailed, match=r"^hospital: `pericard server init .* failed: (?s:.*)missing"):
+        pericard("hospital", "server", "init", "--config", missing)
 
 
 @given(st.binary(max_size=20), st.binary(min_size=6, max_size=20), st.binary(max_size=20))
