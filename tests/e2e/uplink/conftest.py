@@ -1,4 +1,4 @@
-"""A real hospital's server and a real gateway, each its own process, and a pseudo-terminal between devices."""
+"""A real hospital and a real gateway, each its own process, and a pseudo-terminal as the devices' line."""
 
 import dataclasses
 import socket
