@@ -4,6 +4,7 @@ Django gets them only where the hospital domain is installed; the other domains 
 """
 
 import datetime
+import json
 import os
 import signal
 import subprocess
@@ -101,21 +102,30 @@ class CloudProcess:
             cwd=folder,
         )
         self.log: list[str] = []
-        ready = threading.Event()
-        self._reader = threading.Thread(target=self._read, args=(ready,))
+        self._grown = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        if not ready.wait(30) or self.process.poll() is not None:
+        if not self.wait_for(lambda: '"serving"' in "".join(self.log)):
             self.stop()
             raise AssertionError("the cloud did not start:\n" + "".join(self.log))
         self.address = self.ready_file.read_text()
 
-    def _read(self, ready: threading.Event) -> None:
+    def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.log.append(line)
-            if "serving" in line:
-                ready.set()
-        ready.set()
+            with self._grown:
+                self.log.append(line)
+                self._grown.notify_all()
+
+    def wait_for(self, said: Callable[[], bool]) -> bool:
+        """Waits until the log makes `said` true."""
+        with self._grown:
+            return self._grown.wait_for(said, timeout=30)
+
+    def refusals(self) -> dict[str, int]:
+        """Refusals by reason, as the log has them so far."""
+        lines = [json.loads(line) for line in self.log]
+        return {line["reason"]: line["number"] for line in lines if line["event"] == "refused"}
 
     def workers(self) -> list[int]:
         """The process ids of its workers: children of its fork server."""
@@ -137,7 +147,8 @@ class CloudProcess:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    lists = Path(f"/proc/{pid}/task").glob("*/children")  # each thread has those that it started
+    return [int(child) for one in lists for child in one.read_text().split()]
 
 
 @pytest.fixture(scope="session")

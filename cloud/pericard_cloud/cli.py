@@ -45,7 +45,7 @@ def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
     log_to_stderr()
     settings, identity = config.read(config_file)
     if check:
-        click.echo(f"{config_file}: valid")
+        click.echo(f"{config_file}: good", err=True)
         return
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -62,7 +62,7 @@ class ConfinedExecutor(Executor):
         self._limits = limits
         # A thread for every process: it waits for the answer, and watches the clock.
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="confined")
-        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()  # last used first: few start
         for _ in range(workers):
             self._idle.put(_Worker(limits))
         self._workers = workers

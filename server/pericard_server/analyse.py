@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from pericard_protocol.confined import ConfinedExecutor, Limits
 from pericard_protocol.errors import PeerError, UsageError
 from pericard_protocol.vitals import parse_vitals
-from pericard_server.analysis import BlindAnalysis, Report, keys
-from pericard_server.analysis.cloud_link import CloudLink
-from pericard_server.analysis.errors import WrongResult
 from pericard_server.site import Site, config_option, open_site
 
 if TYPE_CHECKING:
+    from pericard_server.analysis import Report
     from pericard_server.records.store import Records
 
 
@@ -42,11 +38,7 @@ def analyse(path: Path, chosen: tuple[str, ...], since: Any, until: Any, why: st
     }
     if not readings:
         raise UsageError("there is no reading of any patient yet: assign devices, then let a gateway deliver")
-    try:
-        report = _analyse(site, readings)
-    except WrongResult as error:
-        records.refuse(error.reason)
-        raise
+    report = _analyse(site, records, readings)
     if as_json:
         # A report exists only when every slot of every result was right (see analysis.validation).
         click.echo(json.dumps(dataclasses.asdict(report) | {"validated": True}, indent=2))
@@ -59,7 +51,15 @@ def analyse(path: Path, chosen: tuple[str, ...], since: Any, until: Any, why: st
     click.echo(f"validated: {report.checked_slots} slots checked, means right to {report.mean_tolerance:.1e}")
 
 
-def _analyse(site: Site, readings: dict[str, list[float]]) -> Report:
+def _analyse(site: Site, records: "Records", readings: dict[str, list[float]]) -> "Report":
+    # Here, not above: numpy and gRPC take half a second that no other command should pay.
+    import numpy as np
+
+    from pericard_protocol.confined import ConfinedExecutor, Limits
+    from pericard_server.analysis import BlindAnalysis, keys
+    from pericard_server.analysis.cloud_link import CloudLink
+    from pericard_server.analysis.errors import WrongResult
+
     cloud = site.config.cloud
     if cloud is None:
         raise UsageError("the configuration names no cloud: add a [cloud] table with its address")
@@ -71,7 +71,11 @@ def _analyse(site: Site, readings: dict[str, list[float]]) -> Report:
         if not folder.exists():
             keys.save(keys.generate(executor), folder)
         analysis = BlindAnalysis(keys.load(folder), link, executor)
-        return analysis.analyse({patient: np.array(values) for patient, values in readings.items()})
+        try:
+            return analysis.analyse({patient: np.array(values) for patient, values in readings.items()})
+        except WrongResult as error:
+            records.refuse(error.reason)
+            raise
 
 
 def _heart_rates(records: "Records", patient: str, why: str, since_us: int, until_us: int) -> list[float]:

@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import grpc
 
-from pericard_protocol.channel import server_credentials, server_options
 from pericard_protocol.errors import UsageError
 from pericard_protocol.jsonlog import log_to_stderr
-from pericard_protocol.session import MAX_RECORD_BYTES
 from pericard_server.analyse import analyse
 from pericard_server.site import config_option, open_site
 
@@ -62,7 +59,11 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     if check:
         click.echo(f"{path}: good", err=True)
         return
+    import grpc
+
+    from pericard_protocol.channel import server_credentials, server_options
     from pericard_protocol.proto.uplink_pb2_grpc import add_UplinkServicer_to_server
+    from pericard_protocol.session import MAX_RECORD_BYTES
     from pericard_server.ingest.servicer import Uplink
 
     grpc_server = grpc.server(

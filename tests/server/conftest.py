@@ -54,11 +54,11 @@ class Hospital:
     def running(self) -> Iterator[str]:
         """The server as a process; gives its address."""
         ready = self.folder / f"ready-{os.urandom(4).hex()}"
-        log = (self.folder / "server.log").open("ab")
-        process = subprocess.Popen(
-            [sys.executable, "-c", RUN, "run", "--ready-file", str(ready), "--config", str(self.config)],
-            stderr=log,
-        )
+        with (self.folder / "server.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", RUN, "run", "--ready-file", str(ready), "--config", str(self.config)],
+                stderr=log,
+            )
         try:
             deadline = monotonic() + 30
             while not ready.exists():
@@ -69,7 +69,6 @@ class Hospital:
         finally:
             process.terminate()
             assert process.wait(timeout=20) == 0
-            log.close()
 
     def identity(self, name: str) -> Identity:
         """A client's TLS identity with `name` in its certificate."""

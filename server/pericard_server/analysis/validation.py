@@ -11,11 +11,11 @@ variance (1 + 2N/3) / 12. A slot is a sum of N coefficients times roots of unity
 
     sigma = sqrt(N (1 + 2N/3) / 12) / scale
 
-(after Cheon, Kim, Kim, Song 2017, lemmas 1 and 2, with deviations for their bounds). Mod-switching and
-rescaling round once more, each adding the same. So, with P packs:
+(after Cheon, Kim, Kim, Song 2017, lemmas 1 and 2, with deviations for their bounds). Switching a
+sum to fewer primes only drops residues; rescaling the squares rounds once more. So, with P packs:
 
-    sum:             P fresh + 1 rounding              -> sigma sqrt(P + 1)
-    sum of squares:  P of 2 z e, |z| <= sqrt(2), + 1   -> sigma sqrt(8 P + 1)
+    sum:             P fresh                                -> sigma sqrt(P)
+    sum of squares:  P of 2 z e, |z| <= sqrt(2), + 1 round  -> sigma sqrt(8 P + 1)
 
 Relinearisation's noise is divided by the rescaling (2^48) and vanishes, as does e^2. A complex Gaussian
 exceeds t deviations with probability exp(-t^2): with t = 8 one honest job in 10^23 is refused.
@@ -60,7 +60,7 @@ def tolerance(parameters: ParameterSet, packs: int) -> Tolerance:
     sigma = math.sqrt(degree * (1 + 2 * degree / 3) / 12) / parameters.scale
     rounding = packs * _ROUNDING
     return Tolerance(
-        total=_DEVIATIONS * sigma * math.sqrt(packs + 1) + rounding,
+        total=_DEVIATIONS * sigma * math.sqrt(packs) + rounding,
         squares=_DEVIATIONS * sigma * math.sqrt(8 * packs + 1) + rounding,
     )
 
