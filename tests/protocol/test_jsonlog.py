@@ -1,6 +1,6 @@
 """The JSON log.
 
-Invariants: one record is one line of JSON whatever its text and its finite numbers; only named fields are in it.
+Invariants: one record is one line of JSON, whatever its text and finite numbers; only named fields are in it.
 """
 
 import json
