@@ -20,7 +20,7 @@ def advance(key: bytes, epoch: int, to: int) -> bytes:
     Raises:
         UsageError: backwards, past the last epoch, or more than 32 steps.
     """
-    if len(key) != KEY_BYTES or not epoch <= to <= min(epoch + MAX_AHEAD, MAX_EPOCH):
+    if len(key) != KEY_BYTES or not 0 <= epoch <= to <= min(epoch + MAX_AHEAD, MAX_EPOCH):
         raise UsageError(f"no key of epoch {to} can be derived from one of epoch {epoch}")
     for step in range(epoch + 1, to + 1):
         info = b"pericard epoch" + step.to_bytes(2, "big")

@@ -32,6 +32,7 @@ MAX_RECORDS = 2**16  # far below the 2^32 invocations of NIST SP 800-38D, sectio
 MAX_SECONDS = 60.0
 MAX_FRAMES = 1024
 MAX_NAME_BYTES = 64
+MAX_RECEIVED_US = 2**53  # in the year 2255: exact as a double, and a date that every library can show
 # 1,024 frames of 480 payload bytes and at most 64 bytes of fields each, and the tag.
 MAX_RECORD_BYTES = MAX_FRAMES * (MAX_PAYLOAD_BYTES + 64) + 16
 
@@ -189,4 +190,9 @@ def _bound(session_id: bytes, number: int) -> bytes:
 
 
 def _well_formed(frame: OpenedFrame) -> bool:
-    return len(frame.payload) <= MAX_PAYLOAD_BYTES and frame.epoch <= 0xFFFF and 0 < frame.type <= 0xFF
+    return (
+        len(frame.payload) <= MAX_PAYLOAD_BYTES
+        and frame.epoch <= 0xFFFF
+        and 0 < frame.type <= 0xFF
+        and 0 <= frame.received_at_us < MAX_RECEIVED_US
+    )

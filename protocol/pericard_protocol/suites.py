@@ -21,7 +21,7 @@ from pericard_protocol.errors import PeerError
 
 
 class KemError(PeerError):
-    """A public key or an encapsulation that is not one of its suite's."""
+    """A key or an encapsulation that is not one of its suite's."""
 
     reason = "encapsulation"
 
@@ -45,7 +45,7 @@ class Suite(Protocol):
         """A fresh (secret, encapsulation) for `public`. Raises KemError when it is no public key."""
 
     def decapsulate(self, private: bytes, wrapped: bytes) -> bytes:
-        """The secret in `wrapped`. Raises KemError when it has the wrong form.
+        """The secret in `wrapped`. Raises KemError when it or `private` has the wrong form.
 
         An encapsulation of the right form made for another key gives an unrelated secret (FIPS 203's implicit
         rejection): what is sealed under it then fails to open.
@@ -113,11 +113,15 @@ class Hybrid:
 
     def decapsulate(self, private: bytes, wrapped: bytes) -> bytes:
         """The 32-byte secret. Unlike plain ML-KEM, one made for another key is refused here."""
-        key = hpke.MLKEM768X25519PrivateKey(
-            MLKEM768PrivateKey.from_seed_bytes(private[:64]),
-            X25519PrivateKey.from_private_bytes(private[64:]),
-        )
-        return _checked(lambda: self._suite.decrypt(wrapped, key, info=self._info), self.name)
+
+        def open_() -> bytes:
+            key = hpke.MLKEM768X25519PrivateKey(
+                MLKEM768PrivateKey.from_seed_bytes(private[:64]),
+                X25519PrivateKey.from_private_bytes(private[64:]),
+            )
+            return self._suite.decrypt(wrapped, key, info=self._info)
+
+        return _checked(open_, self.name)
 
 
 T = TypeVar("T")
@@ -127,7 +131,7 @@ def _checked(operation: Callable[[], T], name: str) -> T:
     try:
         return operation()
     except (ValueError, InvalidTag):
-        raise KemError(f"not a public key or encapsulation of {name}") from None
+        raise KemError(f"not a key or encapsulation of {name}") from None
 
 
 #: Every suite offered, the default first.

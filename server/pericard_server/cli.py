@@ -11,28 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import click
-import grpc
 
-from pericard_protocol.channel import server_credentials, server_options
 from pericard_protocol.errors import UsageError
 from pericard_protocol.jsonlog import log_to_stderr
-from pericard_protocol.session import MAX_RECORD_BYTES
-from pericard_server.site import Site, open_site
+from pericard_server.analyse import analyse
+from pericard_server.site import config_option, open_site
 
 _STREAMS = 64  # one thread a connected gateway
-
-config_option = click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The server's TOML configuration.",
-)
 
 
 @click.group()
 def server() -> None:
     """The hospital: sealed records, and blind statistics that it validates."""
+
+
+server.add_command(analyse)
 
 
 @server.command()
@@ -66,7 +59,11 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     if check:
         click.echo(f"{path}: good", err=True)
         return
+    import grpc
+
+    from pericard_protocol.channel import server_credentials, server_options
     from pericard_protocol.proto.uplink_pb2_grpc import add_UplinkServicer_to_server
+    from pericard_protocol.session import MAX_RECORD_BYTES
     from pericard_server.ingest.servicer import Uplink
 
     grpc_server = grpc.server(
@@ -212,6 +209,3 @@ def _print(shown: Any, as_json: bool, line: Callable[[Any], str]) -> None:
     else:
         for item in shown:
             click.echo(line(item))
-
-
-__all__ = ["Site", "announce", "server"]

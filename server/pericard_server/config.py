@@ -36,11 +36,10 @@ class Keys(Section):
 
 
 class Cloud(Section):
-    """The untrusted cloud that computes, and the parameter set to use there."""
+    """The untrusted cloud, host:port; `name` is the DNS name in its certificate if not that host."""
 
     address: str
-    server_name: str | None = None
-    parameters: str | None = None
+    name: str | None = None
 
 
 class ServerConfig(Section):

@@ -46,6 +46,11 @@ class KeyFolder:
         """Its public half, for enrolment."""
         return self.identity().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
+    @property
+    def fhe_folder(self) -> Path:
+        """Where the FHE keys of the blind analysis lie."""
+        return self._folder / "fhe"
+
     def wrapping_key(self) -> bytes:
         """The 32-byte key that wraps data keys."""
         return self._read(_WRAPPING, 32)

@@ -8,19 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import django
 from django.core.management import call_command
 from django.db import connections
-from django.db.migrations.executor import MigrationExecutor
 
-from pericard_protocol.channel import Identity
 from pericard_protocol.config import parse
 from pericard_protocol.errors import UsageError
 from pericard_server.config import ServerConfig, database_url
 from pericard_server.keyfiles import KeyFolder
 
 if TYPE_CHECKING:
+    from pericard_protocol.channel import Identity
     from pericard_server.records.store import Records
+
+config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The server's TOML configuration.",
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,10 @@ class Site:
 
         return Records(Keyring(self.keys.wrapping_key()), self.config.records.suite)
 
-    def identity(self) -> Identity:
+    def identity(self) -> "Identity":
         """This server's TLS identity, as a server and towards the cloud."""
+        from pericard_protocol.channel import Identity
+
         tls = self.config.tls
         return Identity(self._read(tls.certificate), self._read(tls.key), self._read(tls.ca))
 
@@ -71,6 +81,8 @@ def open_site(path: Path, *, migrate: bool = False) -> Site:
     if migrate:
         call_command("migrate", verbosity=0)
     else:
+        from django.db.migrations.executor import MigrationExecutor
+
         plan = MigrationExecutor(connections["default"])
         if plan.migration_plan(plan.loader.graph.leaf_nodes()):
             raise UsageError(
