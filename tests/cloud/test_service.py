@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -212,6 +214,38 @@ def test_a_worker_that_hangs_fails_its_job_in_time(start_cloud: Any, connect: An
     code, details = _refused(lambda: client.compute([sealed.job(), *sealed.parts()]))
     assert (code, "longer than 3 seconds" in details) == (grpc.StatusCode.ABORTED, True)
     _works(client, sealed)
+
+
+def test_a_client_that_stalls_holds_its_place_until_its_deadline(
+    start_cloud: Any, connect: Any, sealed: Any
+) -> None:
+    cloud = start_cloud(workers=1, calls_at_once=1)
+    client = connect(cloud)
+    client.put_key(sealed.key_parts())
+    never = threading.Event()
+
+    def stalled() -> Iterator[bytes]:
+        yield sealed.job()
+        never.wait(20)
+
+    call = client.start(stalled(), timeout=2.0)
+    code, _ = _refused(lambda: client.compute([sealed.job(), *sealed.parts()]))
+    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert _refused(lambda: list(call))[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+    never.set()
+    assert cloud.wait_for(lambda: cloud.refusals() == {"cancelled": 1})
+    until = time.monotonic() + 10  # the place is free a moment after the refusal is logged
+    while _full(client, sealed):
+        assert time.monotonic() < until
+
+
+def _full(client: Any, sealed: Any) -> bool:
+    try:
+        _works(client, sealed)
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        return True
+    return False
 
 
 def test_sigterm_ends_it_cleanly_and_it_has_written_nothing(

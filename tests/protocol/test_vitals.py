@@ -56,6 +56,7 @@ def test_the_four_keys_are_read_and_more_are_allowed() -> None:
         b"{",
         b"\xff\xfe",
         b"[" * 480,
+        b"[" * 100_000,
         b'{"a":' * 96,
         b'{"age":' + b"9" * 470 + b"}",
         json.dumps(GOOD | {"sensor_id": "\ud800"}).encode(),

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from pericard_protocol.confined import WorkerFailed
 from pericard_server.analysis import packing, seal, validation
-from pericard_server.analysis.cloud_link import Answer, CloudLink, UnknownKey
-from pericard_server.analysis.errors import WrongResult
+from pericard_server.analysis.cloud_link import Answer, CloudLink
+from pericard_server.analysis.errors import UnknownKey, WrongResult
 from pericard_server.analysis.keys import FheKeys
 from pericard_server.analysis.packing import Complexes, Encoding, Floats
 from pericard_server.analysis.report import Moments, PatientStatistics, Report

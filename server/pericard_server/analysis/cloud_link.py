@@ -14,7 +14,7 @@ import grpc
 from pericard_protocol import channel
 from pericard_protocol.proto import statistics_pb2 as messages
 from pericard_protocol.proto import statistics_pb2_grpc as stubs
-from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable
+from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, UnknownKey
 from pericard_server.analysis.keys import FheKeys
 
 _MAX_MESSAGE_BYTES = 1 << 20  # the largest message is a ciphertext of 0.26 MB
@@ -31,10 +31,6 @@ class Answer:
     bytes_up: int
     bytes_down: int
     compute_ms: float
-
-
-class UnknownKey(CloudMisbehaved):
-    """The cloud does not hold our evaluation key: it never got it, or restarted since."""
 
 
 class CloudLink:
