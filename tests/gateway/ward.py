@@ -236,7 +236,7 @@ class Ward:
         self.starts += 1
         with (self.folder / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*pericard("gateway", "run"), "--config", str(config), "--ready-file", str(ready)], stderr=log
+                [*pericard_gateway("run"), "--config", str(config), "--ready-file", str(ready)], stderr=log
             )
         until(ready.exists, lambda: self.log)
 
@@ -259,8 +259,9 @@ class Ward:
         return status.fetch(self.folder / "state")
 
 
-def pericard(*command: str) -> list[str]:
-    return [sys.executable, "-m", "pericard_tools", *command]
+def pericard_gateway(*command: str) -> list[str]:
+    """The command as it is where no other domain is installed."""
+    return [sys.executable, "-m", "pericard_gateway", *command]
 
 
 def until(met: Callable[[], Any], explain: Callable[[], object] = lambda: "", seconds: float = 20) -> None:

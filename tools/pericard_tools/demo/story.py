@@ -3,6 +3,7 @@
 import math
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from typing import Any
 
 from pericard_tools.board import VirtualBoard
 from pericard_tools.demo.parties import Party, StageFailed, pericard, pericard_json
+from pericard_tools.demo.wire import Wire
 from pericard_tools.demo.world import BEDS, GATEWAY, Bed, World
 from pericard_tools.flash import firmware_files, flash
 from pericard_tools.provision import provision
@@ -81,7 +83,8 @@ def play(say: Say, seconds: float, suite: str) -> Outcome:
         say("starting the cloud and the hospital")
         cloud_config = str(world.cloud_config())
         cloud = stack.enter_context(Party("cloud", world.folder, "cloud", "run", "--config", cloud_config))
-        server_config = str(world.server_config(cloud.address, suite))
+        to_cloud = stack.enter_context(Wire(cloud.address, world.folder / "hospital-cloud.capture"))
+        server_config = str(world.server_config(to_cloud.address, suite))
         pinned = _prepare_hospital(world, server_config)
         server = stack.enter_context(
             Party("server", world.folder, "server", "run", "--config", server_config)
@@ -96,7 +99,8 @@ def play(say: Say, seconds: float, suite: str) -> Outcome:
             boards[bed].kill()
         say("starting the gateway")
         ports = [board.port for board in boards.values()]
-        gateway_config = str(world.gateway_config(server.address, ports, pinned))
+        to_hospital = stack.enter_context(Wire(server.address, world.folder / "ward-hospital.capture"))
+        gateway_config = str(world.gateway_config(to_hospital.address, ports, pinned))
         gateway = stack.enter_context(
             Party("gateway", world.folder, "gateway", "run", "--config", gateway_config)
         )
@@ -110,7 +114,8 @@ def play(say: Say, seconds: float, suite: str) -> Outcome:
         cloud.stop()
         say("searching every file for a vital sign")
         searched = _search_for_plaintext(world)
-        return _outcome(taps, ward, hospital, server.events("stream ended"), report, searched)
+        wires = {"ward to hospital": to_hospital.bytes, "hospital to cloud": to_cloud.bytes}
+        return _outcome(taps, ward, hospital, server.events("stream ended"), report, searched, wires)
 
 
 def _prepare_hospital(world: World, config: str) -> bytes:
@@ -158,14 +163,22 @@ def _catch_up(gateway: Party, config: str, sent: int) -> dict[str, Any]:
 
 
 def _search_for_plaintext(world: World) -> str:
-    """Looks for every board's sensor id, a part of each payload, in every file but the boards' own flash."""
-    markers = [f"ecg-{bed.device:08x}".encode() for bed in BEDS] + [b"heart_rate_bpm"]
+    """Looks for a part of each payload in databases, spool, logs and captures: all but the boards."""
+    plain = [bed.sensor_id.encode() for bed in BEDS] + [b"heart_rate_bpm"]
+    markers = [form for one in plain for form in encodings(one)]
     files = [path for path in world.folder.rglob("*") if path.is_file() and "boards" not in path.parts]
     content = {path: path.read_bytes() for path in files}
     for path, found in content.items():
         if any(marker in found for marker in markers):
             raise StageFailed(f"privacy: {path.name} holds a readable vital sign")
-    return f"{len(files)} files, {sum(map(len, content.values()))} bytes: no vital sign in any"
+    return f"{len(files)} files and captures, {sum(map(len, content.values())):,} bytes: no vital sign in any"
+
+
+def encodings(text: bytes) -> list[bytes]:
+    """How `text` may stand in a file: as it is, in hex, or in base64 at each of the three alignments."""
+    shifted = [(b64encode(bytes(shift) + text), shift) for shift in range(3)]
+    whole = [code[4 * bool(shift) : (shift + len(text)) // 3 * 4] for code, shift in shifted]
+    return [text, text.hex().encode(), *whole]
 
 
 def _outcome(
@@ -175,6 +188,7 @@ def _outcome(
     ingested: list[dict[str, Any]],
     report: dict[str, Any],
     searched: str,
+    wires: dict[str, int],
 ) -> Outcome:
     analysed = {row["patient"]: row for row in report["patients"]}
     outcome = Outcome(frames=sum(tap.frames for tap in taps.values()), stored=hospital["stored"])
@@ -218,7 +232,7 @@ def _outcome(
     outcome.saw = {
         "the line": f"{line} bytes of ChaCha20-Poly1305 frames: device, epoch and counters are readable",
         "the gateway": f"{ward['acked_frames']} vitals, in memory only; its disk held sealed records",
-        "the network": f"{ward['bytes_out']} bytes of AES-256-GCM records inside TLS 1.3",
+        "the network": ", ".join(f"{name} {size:,} bytes" for name, size in wires.items()) + ", all TLS 1.3",
         "the hospital": f"every reading when opened; its database holds {hospital['stored']} sealed rows",
         "the cloud": f"{sealed_up} and no secret key",
         "the disks": searched,

@@ -18,6 +18,11 @@ class Bed:
     device: int
     age: int
 
+    @property
+    def sensor_id(self) -> str:
+        """What the firmware names a sensor by default: a text that stands in every payload of this bed."""
+        return f"ecg-{self.device:08x}"
+
 
 BEDS = (Bed("patient-a", 1, 71), Bed("patient-b", 2, 64), Bed("patient-c", 3, 83))
 
