@@ -218,9 +218,13 @@ def test_an_earlier_honest_result_is_no_value(liar: Any, fhe_keys: Any, executor
 
 def test_a_result_without_its_parts_is_refused(liar: Any, fhe_keys: Any, executor: Any) -> None:
     lying, link = liar
-    lying.lie = lambda result: messages.JobResult(results=result.results[:1])
-    with pytest.raises(CloudMisbehaved, match="has not the results"):
-        BlindAnalysis(fhe_keys, link, executor).analyse({"a": [60.0]})
+    for lie in (
+        lambda result: messages.JobResult(results=result.results[:1]),
+        lambda result: messages.JobResult(results=result.results, compute_ms=float("nan")),
+    ):
+        lying.lie = lie
+        with pytest.raises(CloudMisbehaved, match="has not the results"):
+            BlindAnalysis(fhe_keys, link, executor).analyse({"a": [60.0]})
 
 
 def test_no_cloud_is_said(authority: Any, fhe_keys: Any, executor: Any) -> None:
