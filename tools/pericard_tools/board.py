@@ -15,6 +15,7 @@ import termios
 import threading
 import time
 import tty
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,7 +50,8 @@ _READY, _RESET = b"!", b"r"
 class VirtualBoard:
     """A board with `flash` as its file system. Use it as a context manager, or `start` and `stop` it.
 
-    `port` is the path to open with pyserial; it stays the same through resets.
+    `port` is the path to open with pyserial; it stays the same through resets. `tap`, when set, is told of
+    all that goes out on it.
     """
 
     def __init__(self, flash: Path) -> None:
@@ -71,6 +73,7 @@ class VirtualBoard:
         self._held_until = 0.0
         self._to_port = self._to_vm = b""
         self._fault: Exception | None = None
+        self.tap: Callable[[bytes], None] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -197,6 +200,8 @@ class VirtualBoard:
                 self._soft_reset()
                 return True
             self._watch(self._to_port)
+            if self.tap is not None:
+                self.tap(self._to_port)
         self._to_port = _write(self._outer, self._to_port)
         self._to_vm = self._type(self._to_vm)
         return True

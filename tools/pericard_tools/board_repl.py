@@ -1,6 +1,7 @@
 """A board's raw REPL through mpremote's own transport: the one way in, for real and virtual boards."""
 
 import io
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -17,6 +18,8 @@ _SILENCE_SECONDS = 5.0
 _ATTEMPTS = 3
 _ATTEMPT_SECONDS = 4
 _RESET_SECONDS = 0.1
+# sys.stdout is the process's: two threads that redirect it at once would put it back in the wrong order.
+_STDOUT = threading.Lock()
 
 
 @contextmanager
@@ -53,7 +56,7 @@ def _interrupt(transport: SerialTransport) -> None:
     for attempt in range(_ATTEMPTS):
         try:
             # mpremote prints what it did not understand, frames as a rule; they are not results.
-            with redirect_stdout(io.StringIO()):
+            with _STDOUT, redirect_stdout(io.StringIO()):
                 transport.enter_raw_repl(timeout_overall=_ATTEMPT_SECONDS)
             return
         except TransportError:
