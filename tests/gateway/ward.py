@@ -74,6 +74,7 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
         self._changed = threading.Condition()
         self.frames: dict[Identifier, OpenedFrame] = {}
         self.duplicates = 0
+        self.clock_skew = 0.0
         self._ciphertexts: dict[tuple[bytes, int], bytes] = {}
         self.reused: list[tuple[bytes, int]] = []  # numbers, hence nonces, that came with two ciphertexts
         self.errors: list[str] = []
@@ -97,6 +98,7 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
         )
 
     def GetKeyBundle(self, request: Any, context: Any) -> Any:
+        self._bundle.server_time_us = int((time.time() + self.clock_skew) * 1e6)
         return self._bundle
 
     def Ingest(self, parts: Iterator[Sealed], context: Any) -> Iterator[Ack]:
@@ -254,7 +256,11 @@ class Ward:
             self.process = subprocess.Popen(
                 [*pericard_gateway("run"), "--config", str(config), "--ready-file", str(ready)], stderr=log
             )
-        until(ready.exists, lambda: self.log)
+        until(lambda: ready.exists() or self._ended(), lambda: self.log)
+        assert ready.exists(), self.log
+
+    def _ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
 
     def feeding(self, frames: int) -> threading.Thread:
         """Starts writing frames of the first device to the first line."""
