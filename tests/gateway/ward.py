@@ -118,8 +118,7 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
                 self.errors.append(str(error))
                 continue
             number = (record.session_id, record.number)
-            if self._ciphertexts.setdefault(number, record.ciphertext) != record.ciphertext:
-                self.reused.append(number)
+            self._remember(number, record.ciphertext)
             answer = self.answer()
             if answer == Ack.COMMITTED:
                 self._store(frames)
@@ -130,6 +129,10 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
                     status=answer,
                     reason="as the test wants",
                 )
+
+    def _remember(self, number: tuple[bytes, int], ciphertext: bytes) -> None:
+        if self._ciphertexts.setdefault(number, ciphertext) != ciphertext:
+            self.reused.append(number)
 
     def _store(self, frames: Any) -> None:
         with self._changed:
