@@ -21,7 +21,7 @@ from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.session import MAX_RECORD_BYTES, SessionSealer
 from pericard_protocol.suites import SUITES
 
-from .conftest import Hospital
+from hospital import Hospital
 
 pytestmark = pytest.mark.slow  # each starts the server as a process
 
