@@ -47,6 +47,16 @@ class UplinkError(PeerError):
     reason = "uplink"
 
 
+class BadRenewal(UplinkError):
+    """The hospital's server answered a renewal with a certificate that we cannot use."""
+
+    reason = "certificate"
+
+
+class EnrolmentFailed(UsageError):
+    """This gateway could not be enrolled."""
+
+
 class RegistryError(UsageError):
     """The device registry cannot be used."""
 

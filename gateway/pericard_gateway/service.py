@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 from pericard_gateway import files, metrics
 from pericard_gateway.counters import Counters
+from pericard_gateway.credentials import Credentials
 from pericard_gateway.errors import FileError
 from pericard_gateway.intake import Intake
 from pericard_gateway.link import Link
@@ -27,7 +28,6 @@ from pericard_gateway.settings import Settings
 from pericard_gateway.spool import Spool
 from pericard_gateway.store import Store
 from pericard_gateway.uplink import Target, Uplink
-from pericard_protocol.channel import Identity
 from pericard_protocol.errors import PeerError
 from pericard_protocol.jsonlog import fields
 
@@ -48,11 +48,8 @@ class Gateway:
         """
         self._settings = settings
         self._registry: Registry = parse_registry(files.read_secret(settings.devices, "device registry"))
-        self._identity = Identity(
-            files.read(settings.tls.certificate, "certificate"),
-            files.read_secret(settings.tls.key, "TLS key"),
-            files.read(settings.tls.ca, "authorities"),
-        )
+        self._credentials = Credentials(settings.tls, settings.gateway_id)
+        self._credentials.identity()
         self._sealing = Sealing(
             settings.gateway_id, _private_key(settings.identity), _public_key(settings.pinned)
         )
@@ -74,7 +71,7 @@ class Gateway:
             intake.review()
             uplink = Uplink(
                 Target(settings.server.address, settings.server.name),
-                self._identity,
+                self._credentials,
                 store,
                 intake.stored,
                 intake.review,

@@ -15,6 +15,7 @@ import click
 from pericard_protocol.errors import UsageError
 from pericard_protocol.jsonlog import log_to_stderr
 from pericard_server.analyse import analyse
+from pericard_server.enrolment.commands import invite, serving_enrolment
 from pericard_server.site import config_option, open_site
 
 _STREAMS = 64  # one thread a connected gateway
@@ -54,7 +55,7 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     """Serve the gateways until SIGTERM."""
     log_to_stderr()
     site = open_site(path)
-    records, own_identity = site.records(), site.identity()
+    records, own_identity, authority = site.records(), site.identity(), site.authority()
     site.keys.identity()
     if check:
         click.echo(f"{path}: good", err=True)
@@ -71,7 +72,7 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
         options=server_options(MAX_RECORD_BYTES + 1024),
         maximum_concurrent_rpcs=_STREAMS,
     )
-    add_UplinkServicer_to_server(Uplink(records, site.keys), grpc_server)
+    add_UplinkServicer_to_server(Uplink(records, site.keys, authority), grpc_server)
     host = site.config.listen.address.rpartition(":")[0]
     try:
         port = grpc_server.add_secure_port(site.config.listen.address, server_credentials(own_identity))
@@ -82,10 +83,11 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    grpc_server.start()
-    announce(f"{host}:{port}", ready_file)
-    stop.wait()
-    grpc_server.stop(grace=5).wait()
+    with serving_enrolment(site, authority, records):
+        grpc_server.start()
+        announce(f"{host}:{port}", ready_file)
+        stop.wait()
+        grpc_server.stop(grace=5).wait()
 
 
 def announce(address: str, ready_file: Path | None) -> None:
@@ -100,6 +102,9 @@ def announce(address: str, ready_file: Path | None) -> None:
 @server.group()
 def gateway() -> None:
     """The gateways that may deliver."""
+
+
+gateway.add_command(invite)
 
 
 @gateway.command("add")

@@ -20,6 +20,7 @@ from pericard_server.keyfiles import KeyFolder
 
 if TYPE_CHECKING:
     from pericard_protocol.channel import Identity
+    from pericard_server.enrolment.authority import Authority
     from pericard_server.records.store import Records
 
 config_option = click.option(
@@ -52,6 +53,17 @@ class Site:
 
         tls = self.config.tls
         return Identity(self._read(tls.certificate), self._read(tls.key), self._read(tls.ca))
+
+    def authority(self) -> "Authority | None":
+        """Who certifies gateways; None when the configuration has no [enrolment]."""
+        from pericard_server.enrolment.authority import Authority
+
+        if self.config.enrolment is None:
+            return None
+        key = self.base / self.config.enrolment.authority_key
+        if key.exists() and key.stat().st_mode & 0o077:
+            raise UsageError(f"{key} is readable by others: chmod 600 it, and replace the authority")
+        return Authority(self._read(self.config.tls.ca), self._read(self.config.enrolment.authority_key))
 
     def _read(self, name: str) -> bytes:
         path = self.base / name
