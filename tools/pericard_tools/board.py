@@ -15,6 +15,7 @@ import termios
 import threading
 import time
 import tty
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,6 +57,8 @@ class VirtualBoard:
         if not flash.is_dir():
             raise NoSuchBoard(f"{flash} is not a directory: make one to be the board's flash")
         self.flash = flash.resolve()
+        #: Told of every byte that leaves the board, when it does.
+        self.tap: Callable[[bytes], None] | None = None
         self._outer, self._port = os.openpty()
         tty.setraw(self._port)
         self.port = os.ttyname(self._port)
@@ -197,6 +200,8 @@ class VirtualBoard:
                 self._soft_reset()
                 return True
             self._watch(self._to_port)
+            if self.tap is not None:
+                self.tap(self._to_port)
         self._to_port = _write(self._outer, self._to_port)
         self._to_vm = self._type(self._to_vm)
         return True
