@@ -68,9 +68,8 @@ def measure(port: str, batches: int) -> dict[str, Any]:
         board.exec(f"PLAIN = {plain!r}")
         said, fault = board.exec_raw(program, timeout=_LONGEST_SILENCE_SECONDS)
     if fault:
-        raise BoardError(
-            f"{port}: {fault.decode().strip().splitlines()[-1]}: flash this version's firmware first"
-        )
+        reason = fault.decode().strip().splitlines()[-1]
+        raise BoardError(f"{port}: {reason}: flash this version's firmware first")
     lines = [json.loads(line) for line in said.decode().splitlines() if line.startswith("{")]
     rows = {line.pop("size"): line for line in lines if "size" in line}
     for size, row in rows.items():

@@ -73,21 +73,6 @@ def _compiled(path: str, source: bytes, architecture: str) -> bytes:
 
 def _architecture(board: SerialTransport) -> str:
     """The board's own word for its native code (MicroPython's manual, 'mpy files')."""
-    # The names at their numbers in bits 10 and up of sys.implementation._mpy.
-    names = [
-        "none",
-        "x86",
-        "x64",
-        "armv6",
-        "armv6m",
-        "armv7m",
-        "armv7em",
-        "armv7emsp",
-        "armv7emdp",
-        "xtensa",
-        "xtensawin",
-        "rv32imc",
-    ]
     number = int(board.eval("__import__('sys').implementation._mpy >> 10 & 15"))
     return _ARCHITECTURES.get(number, str(number))
 
