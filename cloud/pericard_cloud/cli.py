@@ -1,16 +1,14 @@
 """The cloud's commands. What serves is imported when it is to serve: `--help` need not wait for gRPC."""
 
-import contextlib
 import logging
-import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from pericard_protocol.jsonlog import fields, log_to_stderr
+from pericard_protocol.edge import files
+from pericard_protocol.edge.jsonlog import fields, log_to_stderr
 
 log = logging.getLogger("pericard_cloud")
 
@@ -47,22 +45,7 @@ def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
     refusals = Refusals()
     with serving(settings, identity, refusals) as port:
         address = f"{settings.listen.address.rpartition(':')[0]}:{port}"
-        with _announced(address, ready_file):
+        with files.announced(ready_file, address):
             log.info("serving", extra=fields(address=address))
             stop.wait()
     log.info("stopped", extra=fields(refused=refusals.snapshot()))
-
-
-@contextlib.contextmanager
-def _announced(address: str, ready_file: Path | None) -> Iterator[None]:
-    """The ready file, whole from its first moment, while the block runs."""
-    if ready_file is None:
-        yield
-        return
-    draft = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
-    draft.write_text(address)
-    draft.replace(ready_file)
-    try:
-        yield
-    finally:
-        ready_file.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from pericard_cloud.config import Settings
 from pericard_cloud.keys import KeyStore
 from pericard_cloud.service import MAX_MESSAGE_BYTES, BlindStatistics, Refusals
 from pericard_protocol import channel
-from pericard_protocol.confined import ConfinedExecutor
+from pericard_protocol.edge.confined import ConfinedExecutor
 from pericard_protocol.errors import UsageError
 
 _GRACE_SECONDS = 5.0  # for calls in flight when we are told to stop

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from hospital import Hospital, make
+from tests.hospital import Hospital, make
 
 
 @pytest.fixture

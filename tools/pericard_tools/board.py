@@ -50,14 +50,15 @@ _READY, _RESET = b"!", b"r"
 class VirtualBoard:
     """A board with `flash` as its file system. Use it as a context manager, or `start` and `stop` it.
 
-    `port` is the path to open with pyserial; it stays the same through resets. `tap`, when set, is told of
-    all that goes out on it.
+    `port` is the path to open with pyserial; it stays the same through resets.
     """
 
     def __init__(self, flash: Path) -> None:
         if not flash.is_dir():
             raise NoSuchBoard(f"{flash} is not a directory: make one to be the board's flash")
         self.flash = flash.resolve()
+        #: Told of every byte that leaves the board, when it does.
+        self.tap: Callable[[bytes], None] | None = None
         self._outer, self._port = os.openpty()
         tty.setraw(self._port)
         self.port = os.ttyname(self._port)
@@ -73,7 +74,6 @@ class VirtualBoard:
         self._held_until = 0.0
         self._to_port = self._to_vm = b""
         self._fault: Exception | None = None
-        self.tap: Callable[[bytes], None] | None = None
 
     def __enter__(self) -> Self:
         self.start()

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.hospital import Hospital, make
 
 from pericard_protocol.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
-
-from hospital import Hospital, make
 
 pytestmark = pytest.mark.slow  # each starts the hospital as a process
 
@@ -83,7 +82,7 @@ def test_a_wrong_result_is_refused_counted_and_not_printed(tmp_path: Path, autho
     done = hospital.command("analyse", check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "must not be used" in done.stderr
-    assert refused(hospital) == {"wrong-result": 1}
+    assert refused(hospital) == {"wrong result": 1}
 
 
 def test_a_changed_row_is_refused_and_counted(tmp_path: Path, authority: Any, cloud: Any) -> None:
