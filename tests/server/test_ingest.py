@@ -186,7 +186,7 @@ def test_keys_that_others_can_read_stop_the_server(hospital: Hospital) -> None:
     (hospital.folder / "keys" / "wrapping.key").chmod(0o640)
     done = hospital.command("run", "--check", check=False)
     assert done.returncode == 1
-    assert "readable by others: chmod 600" in done.stderr
+    assert "can be read by others: chmod 600" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["identity.seed", "wrapping.key"])
