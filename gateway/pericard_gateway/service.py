@@ -142,7 +142,7 @@ class Gateway:
             found |= {f"port {port.path}": port.trouble for port in ports if port.trouble}
             if intake.trouble:
                 found["store"] = intake.trouble
-            if not intake.room.is_set():
+            if intake.spool_full:
                 found["spool"] = "full: devices are not read"
             if not store.sealing.usable(time.time()):
                 found["key bundle"] = "none that is valid"

@@ -256,6 +256,17 @@ class Ward:
             )
         until(ready.exists, lambda: self.log)
 
+    def feeding(self, frames: int) -> threading.Thread:
+        """Starts writing frames of the first device to the first line."""
+
+        def write() -> None:
+            for _ in range(0, frames, 10):
+                self.lines[0].write(b"".join(self.devices[0].packet() for _ in range(10)))
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        return thread
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
