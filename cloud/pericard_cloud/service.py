@@ -19,9 +19,9 @@ from pericard_cloud.jobs import Job
 from pericard_cloud.keys import KeyStore
 from pericard_protocol import fhe
 from pericard_protocol.channel import peer_name
-from pericard_protocol.confined import WorkerFailed
+from pericard_protocol.edge.confined import WorkerFailed
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.errors import PeerError
-from pericard_protocol.jsonlog import fields
 from pericard_protocol.proto import statistics_pb2 as messages
 
 M = TypeVar("M", bound=Message)
@@ -125,7 +125,10 @@ class BlindStatistics:
             raise UnboundedCall(f"a call needs a deadline of at most {self._call_seconds:g} seconds: set one")
 
     def _refuse(self, context: grpc.ServicerContext, error: Exception) -> NoReturn:
-        """Counts and ends the call with its reason; a client that left gets only the count."""
+        """Counts and ends the call with its reason; a client that left gets only the count.
+
+        gRPC tells of one that left by an error, or by the plain end of its stream: that is then too short.
+        """
         if isinstance(error, UnknownKey):
             code, reason = grpc.StatusCode.FAILED_PRECONDITION, error.reason
         elif isinstance(error, PeerError):

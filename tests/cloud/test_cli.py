@@ -74,5 +74,5 @@ def test_help_names_every_option() -> None:
 
 
 def test_nothing_here_imports_pyfhel_outside_a_worker() -> None:
-    """A process that imported it may crash when it ends: see pericard_protocol.confined."""
+    """A process that imported it may crash when it ends: see pericard_protocol.edge.confined."""
     assert "Pyfhel" not in sys.modules

@@ -3,6 +3,7 @@
 Nothing that depends on a decryption passes here: a job is over for the cloud before its result is decrypted.
 """
 
+import math
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class CloudLink:
         )
         self._stub = stubs.BlindStatisticsStub(self._channel)
         self._timeout = timeout
+        self.address = address
 
     def __enter__(self) -> Self:
         return self
@@ -125,14 +127,19 @@ class CloudLink:
             _translate(error)
         finally:
             call.cancel()
-        if result is None or tuple(part.name for part in result.results) != _RESULTS:
+        if (
+            result is None
+            or tuple(part.name for part in result.results) != _RESULTS
+            or not 0 <= result.compute_ms < math.inf
+        ):
             raise CloudMisbehaved("the cloud's answer has not the results that were asked for")
         total, squares = (part.ciphertext for part in result.results)
         return Answer(total, squares, sent, received, result.compute_ms)
 
 
 def _translate(error: grpc.RpcError) -> NoReturn:
-    code, details = error.code(), error.details()
+    code = error.code()
+    details = repr(error.details())[:300]  # the cloud's words: quoted, so that they cannot steer a terminal
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         raise CloudUnavailable(f"the cloud does not answer ({details}): check address and certificates")
     if code == grpc.StatusCode.FAILED_PRECONDITION:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pericard_protocol.confined import ConfinedExecutor, Limits, WorkerFailed
+from pericard_protocol.edge.confined import ConfinedExecutor, Limits, WorkerFailed
 from pericard_protocol.fhe import MOMENTS
 from pericard_server.analysis import keys, seal
 from pericard_server.analysis.errors import UnusableKeys
@@ -74,7 +74,7 @@ def test_encryption_is_randomised_and_of_the_agreed_shape(made: FheKeys, executo
 
 
 def test_pyfhel_stays_in_the_workers(made: FheKeys) -> None:
-    """A process that imported it may crash when it ends: see pericard_protocol.confined."""
+    """A process that imported it may crash when it ends: see pericard_protocol.edge.confined."""
     assert made.secret
     assert "Pyfhel" not in sys.modules
 
