@@ -78,17 +78,18 @@ class KeyFolder:
             self.identity(),
         )
 
-    def private_key(self, key_id: str, suite: int) -> bytes:
-        """The KEM private key of a bundle that this hospital published.
+    def decapsulate(self, key_id: str, suite: int, wrapped: bytes) -> bytes:
+        """The 32-byte secret that a gateway wrapped to a bundle of this hospital.
 
         Raises:
-            NoPrivateKey: it never existed here, or was destroyed.
+            NoPrivateKey: the private key never existed here, or was destroyed.
+            KemError: the encapsulation has the wrong form.
         """
         known = {path.name for path in self._folder.glob("kem-*.key")}  # the peer's text never becomes a path
         name = f"kem-{key_id}.key"
         if name not in known or not key_id.endswith(f"-{suite_of(suite).id:04x}"):
             raise NoPrivateKey("the session is sealed to a key that this hospital does not hold")
-        return self._read(name)
+        return suite_of(suite).decapsulate(self._read(name), wrapped)
 
     def _read(self, name: str, size: int | None = None) -> bytes:
         path = self._folder / name

@@ -119,7 +119,7 @@ class Uplink:
         for part in parts:
             if part.WhichOneof("item") == "session":
                 try:
-                    opener = SessionOpener(part.session, gateway, verifier, self._keys.private_key)
+                    opener = SessionOpener(part.session, gateway, verifier, self._keys.decapsulate)
                 except PeerError as error:
                     self._count(error, gateway)  # its records will find no session, and are refused
                     continue
