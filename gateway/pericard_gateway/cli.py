@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pericard_gateway import files, settings, status
+from pericard_gateway import settings, status
 from pericard_gateway.doctor import examine
 from pericard_gateway.enrol import enrol as redeem
 from pericard_gateway.service import Gateway
+from pericard_protocol.edge import files
+from pericard_protocol.edge.jsonlog import log_to_stderr
 from pericard_protocol.enrolment import parse_invitation
-from pericard_protocol.jsonlog import log_to_stderr
 
 _config = click.option(
     "--config",

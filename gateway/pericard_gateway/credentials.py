@@ -6,10 +6,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from pericard_gateway import files
 from pericard_gateway.errors import BadRenewal
 from pericard_gateway.settings import Tls
 from pericard_protocol.channel import CredentialError, Identity
+from pericard_protocol.edge import files
 from pericard_protocol.enrolment import certificate_request
 
 

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from pericard_gateway import files
-from pericard_gateway.errors import EnrolmentFailed, FileError
+from pericard_gateway.errors import EnrolmentFailed
 from pericard_gateway.settings import Settings
 from pericard_protocol.channel import Identity, channel_options
+from pericard_protocol.edge import files
+from pericard_protocol.edge.files import FileError
 from pericard_protocol.enrolment import MAX_REQUEST_BYTES, Invitation, enrol_request
 from pericard_protocol.proto.uplink_pb2_grpc import EnrolmentStub
 

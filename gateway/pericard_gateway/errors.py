@@ -61,10 +61,6 @@ class RegistryError(UsageError):
     """The device registry cannot be used."""
 
 
-class FileError(UsageError):
-    """A file of the configuration cannot be used; the message names it."""
-
-
 class SpoolError(UsageError):
     """The spool cannot be opened."""
 

@@ -11,7 +11,7 @@ import sqlite3
 from pericard_gateway.errors import NoKeyBundle
 from pericard_gateway.registry import Registry
 from pericard_gateway.store import Store
-from pericard_protocol.jsonlog import fields
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 
 # A record this large costs each frame little of the seal and the commit; at a low rate the time decides.

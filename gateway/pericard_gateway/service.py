@@ -14,10 +14,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from pericard_gateway import files, metrics
+from pericard_gateway import metrics
 from pericard_gateway.counters import Counters
 from pericard_gateway.credentials import Credentials
-from pericard_gateway.errors import FileError
 from pericard_gateway.intake import Intake
 from pericard_gateway.link import Link
 from pericard_gateway.pages import Page, Pages
@@ -29,8 +28,10 @@ from pericard_gateway.spool import Spool
 from pericard_gateway.store import Store
 from pericard_gateway.systemd import notify, watchdog_seconds
 from pericard_gateway.uplink import Target, Uplink
+from pericard_protocol.edge import files
+from pericard_protocol.edge.files import FileError
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.errors import PeerError
-from pericard_protocol.jsonlog import fields
 
 ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
 BUNDLE_FILE = "bundle.pb"

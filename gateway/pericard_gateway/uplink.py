@@ -22,8 +22,8 @@ from pericard_gateway.errors import UplinkError
 from pericard_gateway.spool import RecordKey
 from pericard_gateway.store import Store
 from pericard_protocol import channel
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.errors import PeerError
-from pericard_protocol.jsonlog import fields
 from pericard_protocol.proto.uplink_pb2 import (
     Ack,
     IssuedCertificate,

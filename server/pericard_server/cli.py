@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
+from pericard_protocol.edge import files
+from pericard_protocol.edge.jsonlog import log_to_stderr
 from pericard_protocol.errors import UsageError
-from pericard_protocol.jsonlog import log_to_stderr
 from pericard_server.analyse import analyse
 from pericard_server.enrolment.commands import invite, serving_enrolment
 from pericard_server.site import config_option, open_site
@@ -85,18 +86,10 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
         signal.signal(number, lambda *_: stop.set())
     with serving_enrolment(site, authority, records):
         grpc_server.start()
-        announce(f"{host}:{port}", ready_file)
-        stop.wait()
+        click.echo(f"serving on {host}:{port}", err=True)
+        with files.announced(ready_file, f"{host}:{port}"):
+            stop.wait()
         grpc_server.stop(grace=5).wait()
-
-
-def announce(address: str, ready_file: Path | None) -> None:
-    """Says where we serve, on stderr and for whoever waits for the file."""
-    click.echo(f"serving on {address}", err=True)
-    if ready_file is not None:
-        draft = ready_file.with_name(f".{ready_file.name}.draft")
-        draft.write_text(address)
-        draft.rename(ready_file)
 
 
 @server.group()

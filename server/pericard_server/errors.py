@@ -40,7 +40,7 @@ class TamperedRow(PeerError):
 
 
 class KeyFileError(UsageError):
-    """A key file is missing, malformed or readable by others."""
+    """A key file does not hold what it should."""
 
 
 class AuthorityError(UsageError):

@@ -34,7 +34,7 @@ from pericard_protocol.proto import uplink_pb2_grpc
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, OpenedFrame, Sealed
 from pericard_protocol.session import MAX_RECORD_BYTES, SessionOpener
 from pericard_protocol.stream import encode
-from pericard_protocol.suites import DEFAULT_SUITE
+from pericard_protocol.suites import DEFAULT_SUITE, suite_of
 
 Identifier = tuple[int, int, int]
 
@@ -101,6 +101,9 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
         self._bundle.server_time_us = int((time.time() + self.clock_skew) * 1e6)
         return self._bundle
 
+    def _decapsulate(self, _key_id: str, suite: int, wrapped: bytes) -> bytes:
+        return suite_of(suite).decapsulate(self._private, wrapped)
+
     def Ingest(self, parts: Iterator[Sealed], context: Any) -> Iterator[Ack]:
         sessions: dict[bytes, SessionOpener] = {}
         for part in parts:
@@ -108,7 +111,7 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
             try:
                 if part.HasField("session"):
                     opener = SessionOpener(
-                        part.session, self._gateway_id, self._gateway_key, lambda *_: self._private
+                        part.session, self._gateway_id, self._gateway_key, self._decapsulate
                     )
                     sessions[opener.header.session_id] = opener
                     continue

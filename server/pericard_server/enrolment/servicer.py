@@ -5,9 +5,9 @@ import logging
 import grpc
 from django.db import close_old_connections
 
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.enrolment import verify_enrol_request
 from pericard_protocol.errors import PeerError
-from pericard_protocol.jsonlog import fields
 from pericard_protocol.proto.uplink_pb2 import EnrolRequest, IssuedCertificate
 from pericard_server.enrolment.authority import Authority
 from pericard_server.enrolment.invitations import redeem

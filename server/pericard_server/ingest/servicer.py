@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from django.db import DatabaseError, close_old_connections
 
 from pericard_protocol.channel import ChannelRefused, peer_name
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.enrolment import requested_key
 from pericard_protocol.errors import PeerError
-from pericard_protocol.jsonlog import fields
 from pericard_protocol.proto.uplink_pb2 import (
     Ack,
     IssuedCertificate,
@@ -121,7 +121,7 @@ class Uplink:
         for part in parts:
             if part.WhichOneof("item") == "session":
                 try:
-                    opener = SessionOpener(part.session, gateway, verifier, self._keys.private_key)
+                    opener = SessionOpener(part.session, gateway, verifier, self._keys.decapsulate)
                 except PeerError as error:
                     self._count(error, gateway)  # its records will find no session, and are refused
                     continue
