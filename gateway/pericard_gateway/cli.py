@@ -1,8 +1,76 @@
 """The gateway's commands."""
 
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
 import click
+from rich.console import Console
+from rich.table import Table
+
+from pericard_gateway import files, settings, status
+from pericard_gateway.service import Gateway
+from pericard_protocol.jsonlog import log_to_stderr
+
+_config = click.option(
+    "--config",
+    "config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="The gateway's TOML configuration.",
+)
 
 
 @click.group()
 def gateway() -> None:
-    """The gateway's commands."""
+    """The ward's gateway: opens device frames and seals them for the hospital."""
+
+
+@gateway.command()
+@_config
+@click.option("--check", is_flag=True, help="Only read and check the configuration and every file it names.")
+@click.option(
+    "--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Written when the gateway runs."
+)
+def run(config: Path, check: bool, ready_file: Path | None) -> None:
+    """Reads the ports, seals what is authentic, delivers it; SIGTERM or Ctrl-C stops it in good order."""
+    os.umask(0o077)
+    log_to_stderr()
+    service = Gateway(settings.load(config))
+    if check:
+        click.echo(f"{config}: good")
+        return
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await service.run(stop, lambda: files.write(ready_file, b"ready\n") if ready_file else None)
+
+    asyncio.run(serve())
+
+
+@gateway.command("status")
+@_config
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show_status(config: Path, as_json: bool) -> None:
+    """What the running gateway has counted since it started."""
+    found = status.fetch(settings.load(config).state)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    table = Table("device", "received", "accepted", "rejected", title=f"gateway {found['gateway']}")
+    for device, counts in found["devices"].items():
+        table.add_row(device, str(counts["received"]), str(counts["accepted"]), _reasons(counts["rejected"]))
+    console = Console()
+    console.print(table)
+    spool = found["spool"]
+    console.print(f"rejected: {_reasons(found['rejected']) or 'none'}")
+    console.print(f"spool: {spool['records']} records, {spool['frames']} frames, {spool['bytes']} bytes")
+    console.print(f"uplink: {found['uplink']}; {found['acked_frames']} frames committed by the hospital")
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))

@@ -1,6 +1,6 @@
 """Django's settings, from the environment: Django is storage here, and later the console's pages.
 
-`DATABASE_URL` names the database (`sqlite:///PATH` or `postgres://…`); `pericard server` sets it from its
+`DATABASE_URL` names the database (`sqlite://` and an absolute path); `pericard server` sets it from its
 TOML configuration before Django starts.
 """
 
@@ -10,8 +10,8 @@ from pericard_protocol.errors import UsageError
 
 
 def _database(url: str) -> dict[str, object]:
-    if not url.startswith("sqlite:///"):
-        raise UsageError(f"DATABASE_URL must begin with sqlite:///, not {url.split(':', 1)[0]}:")
+    if not url.startswith("sqlite://"):
+        raise UsageError(f"DATABASE_URL must begin with sqlite://, not {url.split(':', 1)[0]}:")
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": url.removeprefix("sqlite://"),
@@ -23,7 +23,7 @@ def _database(url: str) -> dict[str, object]:
     }
 
 
-DATABASES = {"default": _database(os.environ.get("DATABASE_URL", "sqlite:///:memory:"))}
+DATABASES = {"default": _database(os.environ.get("DATABASE_URL", "sqlite://:memory:"))}
 INSTALLED_APPS = ["pericard_server.records"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True

@@ -1,5 +1,6 @@
 """A configuration error names the file, the line and the key."""
 
+import pydantic
 import pytest
 
 from pericard_protocol.config import ConfigError, Section, parse
@@ -16,7 +17,7 @@ class _Link(Section):
 
 class _Settings(Section):
     link: _Link
-    ports: list[_Port] = []
+    ports: list[_Port] = pydantic.Field(default_factory=list)
 
 
 GOOD = '[link]\naddress = "localhost:1"\n\n[[ports]]\npath = "/dev/ttyUSB0"\n'

@@ -1,0 +1,67 @@
+"""The gateway's errors: what devices and the hospital may do to us, and what an operator got wrong."""
+
+from typing import ClassVar
+
+from pericard_protocol.errors import PeerError, UsageError
+
+
+class DeviceError(PeerError):
+    """A frame of the right form that this gateway does not accept."""
+
+    reason: ClassVar[str] = "device"
+
+
+class UnknownDevice(DeviceError):
+    """The frame's device is not in the registry."""
+
+    reason = "unknown device"
+
+
+class RevokedDevice(DeviceError):
+    """The frame's device was revoked."""
+
+    reason = "revoked"
+
+
+class EpochOutOfReach(DeviceError):
+    """The frame's epoch is over, or too far ahead to derive."""
+
+    reason = "epoch"
+
+
+class Replayed(DeviceError):
+    """The frame's (boot, seq) was accepted before."""
+
+    reason = "replayed"
+
+
+class Stale(DeviceError):
+    """The frame is of an earlier boot, or too far behind to tell whether it was accepted before."""
+
+    reason = "stale"
+
+
+class UplinkError(PeerError):
+    """The hospital's server broke the uplink's rules, or did not answer in time."""
+
+    reason = "uplink"
+
+
+class RegistryError(UsageError):
+    """The device registry cannot be used."""
+
+
+class FileError(UsageError):
+    """A file of the configuration cannot be used; the message names it."""
+
+
+class SpoolError(UsageError):
+    """The spool cannot be opened."""
+
+
+class NoKeyBundle(UsageError):
+    """Nothing can be sealed: no valid key bundle of the hospital's is known."""
+
+
+class NotRunning(UsageError):
+    """No gateway runs with this configuration."""

@@ -1,0 +1,56 @@
+"""Reads and writes the gateway's files: secrets only where nobody else reads them, whole or not at all."""
+
+import os
+import stat
+from pathlib import Path
+
+from pericard_gateway.errors import FileError
+
+MAX_FILE_BYTES = 16 << 20  # a registry of 65,536 devices has 8 MB; anything larger is a mistake
+
+
+def read(path: Path, what: str) -> bytes:
+    """The bytes of a public file.
+
+    Raises:
+        FileError: it cannot be read, or is absurdly large.
+    """
+    return _read(path, what, secret=False)
+
+
+def read_secret(path: Path, what: str) -> bytes:
+    """The bytes of a file that only its owner may read.
+
+    Raises:
+        FileError: as `read`, or group or others may read it.
+    """
+    return _read(path, what, secret=True)
+
+
+def _read(path: Path, what: str, *, secret: bool) -> bytes:
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if secret and stat.S_IMODE(status.st_mode) & 0o077:
+                raise FileError(f"{what} {path} can be read by others: chmod 600 it, and replace its keys")
+            if status.st_size > MAX_FILE_BYTES:
+                raise FileError(f"{what} {path} has over {MAX_FILE_BYTES} bytes: this is not the right file")
+            return file.read()
+    except OSError as error:
+        raise FileError(f"{what} {path} cannot be read: {error.strerror}") from None
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replaces `path` (mode 0600) in one step: a reader sees the old bytes or the new, also after a crash."""
+    beside = path.with_name(f".{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,54 @@
+"""The device link's core: bytes of one port in, opened frames and rejections out. No I/O, no clock.
+
+Nothing that a port delivers raises here, and garbage costs the memory of one frame.
+"""
+
+from collections.abc import Iterator
+
+from pericard_gateway.counters import Counters
+from pericard_gateway.registry import Registry
+from pericard_protocol.errors import PeerError
+from pericard_protocol.frame import FrameType
+from pericard_protocol.proto.uplink_pb2 import OpenedFrame
+from pericard_protocol.stream import StreamDecoder
+from pericard_protocol.vitals import parse_vitals
+
+
+class Link:
+    """One port's stream; the registry and the counters are shared by all ports."""
+
+    def __init__(self, registry: Registry, counters: Counters) -> None:
+        self._registry, self._counters = registry, counters
+        self._decoder = StreamDecoder()
+
+    def feed(self, data: bytes, received_at_us: int) -> Iterator[OpenedFrame | PeerError]:
+        """Each frame that `data` completes, opened, or why it was rejected; both are counted.
+
+        `received_at_us` is in Unix microseconds. Payload bytes stay as the device wrote them.
+        """
+        counters = self._counters
+        counters.bytes_in += len(data)
+        for frame in self._decoder.feed(data):
+            if isinstance(frame, PeerError):
+                counters.reject(frame.reason, None)
+                yield frame
+                continue
+            header = frame.header
+            try:
+                payload = self._registry.open(frame)
+                if header.type is FrameType.VITALS:
+                    parse_vitals(payload)
+            except PeerError as error:
+                counters.reject(error.reason, header.device if header.device in self._registry else None)
+                yield error
+                continue
+            counters.accept(header.device)
+            yield OpenedFrame(
+                device=header.device,
+                epoch=header.epoch,
+                boot=header.boot,
+                seq=header.seq,
+                received_at_us=received_at_us,
+                type=header.type,
+                payload=payload,
+            )

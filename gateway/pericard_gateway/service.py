@@ -1,0 +1,229 @@
+"""The running gateway: ports → link → intake → store → uplink, with its pages, until it is told to stop."""
+
+import asyncio
+import json
+import logging
+import resource
+import time
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+from pericard_gateway import files, metrics
+from pericard_gateway.counters import Counters
+from pericard_gateway.errors import FileError
+from pericard_gateway.intake import Intake
+from pericard_gateway.link import Link
+from pericard_gateway.pages import Page, Pages
+from pericard_gateway.ports import SerialPort
+from pericard_gateway.registry import Registry, parse_registry
+from pericard_gateway.sealing import Sealing
+from pericard_gateway.settings import Settings
+from pericard_gateway.spool import Spool
+from pericard_gateway.store import Store
+from pericard_gateway.uplink import Target, Uplink
+from pericard_protocol.channel import Identity
+from pericard_protocol.errors import PeerError
+from pericard_protocol.jsonlog import fields
+
+ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
+FLUSH_SECONDS = 3.0
+
+_log = logging.getLogger("pericard.gateway")
+
+
+class Gateway:
+    """Everything that the configuration names, read and checked; `run` starts it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Reads all files; opens no port, no spool, no connection.
+
+        Raises:
+            FileError, RegistryError, CredentialError: which file is wrong, and what to do.
+        """
+        self._settings = settings
+        self._registry: Registry = parse_registry(files.read_secret(settings.devices, "device registry"))
+        self._identity = Identity(
+            files.read(settings.tls.certificate, "certificate"),
+            files.read_secret(settings.tls.key, "TLS key"),
+            files.read(settings.tls.ca, "authorities"),
+        )
+        self._sealing = Sealing(
+            settings.gateway_id, _private_key(settings.identity), _public_key(settings.pinned)
+        )
+        self._counters = Counters()
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Runs until `stop` is set, then stores what was read and tries to deliver it for a few seconds.
+
+        Raises:
+            SpoolError: the state folder is in use, or damaged.
+        """
+        # Keys must not reach the disk through a crash.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        settings, counters = self._settings, self._counters
+        with Spool(settings.state) as spool:
+            self._registry.resume(spool.marks())
+            store = Store(spool, self._sealing, counters, settings.state / "bundle.pb")
+            intake = Intake(self._registry, store, settings.spool.max_mb << 20)
+            intake.review()
+            uplink = Uplink(
+                Target(settings.server.address, settings.server.name),
+                self._identity,
+                store,
+                intake.stored,
+                intake.review,
+                counters,
+            )
+            ports = [
+                SerialPort(port, partial(self._taker, intake, str(port.path)), intake.room, counters)
+                for port in settings.ports
+            ]
+            pages = self._pages(store, intake, uplink, ports)
+            host, _, number = settings.metrics.listen.rpartition(":")
+            address = f"{host}:{await pages.start(host, int(number))}"
+            files.write(settings.state / ADDRESS_FILE, address.encode())
+            reading = [asyncio.create_task(port.run()) for port in ports]
+            storing = asyncio.create_task(intake.run())
+            delivering = asyncio.create_task(uplink.run())
+            waiting = asyncio.create_task(stop.wait())
+            _log.info("gateway started", extra=fields(gateway=settings.gateway_id, pages=address))
+            try:
+                # Opening a port discards what it had buffered: only now may a device rely on being heard.
+                await asyncio.gather(*(port.tried.wait() for port in ports))
+                ready()
+                await asyncio.wait(
+                    [*reading, storing, delivering, waiting], return_when=asyncio.FIRST_COMPLETED
+                )
+                await _end(*reading)
+                for port in ports:
+                    port.drain()
+                intake.end()
+                await storing
+                await _delivered(store, uplink)
+            finally:
+                await _end(waiting, delivering, *reading, storing)
+                pages.close()
+                (settings.state / ADDRESS_FILE).unlink(missing_ok=True)
+                store.close()
+                self._registry.forget()
+        _log.info(
+            "gateway stopped", extra=fields(gateway=settings.gateway_id, spool_records=spool.depth.records)
+        )
+
+    def _taker(self, intake: Intake, port: str) -> Callable[[bytes], None]:
+        link = Link(self._registry, self._counters)
+
+        def take(data: bytes) -> None:
+            with self._counters.stage("open"):
+                for item in link.feed(data, time.time_ns() // 1000):
+                    if isinstance(item, PeerError):
+                        self._tell(port, item)
+                    else:
+                        intake.add(item)
+
+        return take
+
+    def _tell(self, port: str, error: PeerError) -> None:
+        count = self._counters.rejected[error.reason]
+        if count & (count - 1) == 0:  # 1, 2, 4, 8, …: a flood of junk does not become a flood of logs
+            _log.warning(
+                "rejected", extra=fields(port=port, reason=error.reason, count=count, why=str(error))
+            )
+
+    def _pages(self, store: Store, intake: Intake, uplink: Uplink, ports: list[SerialPort]) -> Pages:
+        scrape = metrics.exposition(self._counters, lambda: store.depth, lambda: uplink.state == "up")
+
+        def troubles() -> dict[str, str]:
+            found = {"uplink": uplink.state} if uplink.state != "up" else {}
+            found |= {f"port {port.path}": port.trouble for port in ports if port.trouble}
+            if intake.trouble:
+                found["store"] = intake.trouble
+            if not intake.room.is_set():
+                found["spool"] = "full: devices are not read"
+            if not store.sealing.usable(time.time()):
+                found["key bundle"] = "none that is valid"
+            return found
+
+        def health() -> Page:
+            # Trouble on the uplink is what the spool is for; only what stops frames makes the gateway unwell.
+            found = troubles()
+            unwell = "store" in found or "spool" in found
+            body = json.dumps({"ok": not unwell, "troubles": found}).encode()
+            status = HTTPStatus.SERVICE_UNAVAILABLE if unwell else HTTPStatus.OK
+            return Page(body, "application/json", status)
+
+        def status() -> Page:
+            return Page(json.dumps(self._status(store, troubles(), uplink)).encode(), "application/json")
+
+        return Pages(
+            {
+                "/metrics": lambda: Page(scrape(), "text/plain; version=0.0.4; charset=utf-8"),
+                "/healthz": health,
+                "/status": status,
+            }
+        )
+
+    def _status(self, store: Store, troubles: dict[str, str], uplink: Uplink) -> dict[str, object]:
+        counters, depth = self._counters, store.depth
+
+        return {
+            "gateway": self._settings.gateway_id,
+            "devices": {str(device): counts.row() for device, counts in counters.devices.items()},
+            "rejected": dict(counters.rejected),
+            "refused": dict(counters.refused),
+            "spool": depth._asdict(),
+            "uplink": uplink.state,
+            "acked_frames": counters.acked_frames,
+            "bytes_in": counters.bytes_in,
+            "bytes_out": counters.bytes_out,
+            "stage_ms": counters.stage_ms,
+            "troubles": troubles,
+        }
+
+
+async def _delivered(store: Store, uplink: Uplink) -> None:
+    uplink.empty.clear()
+    if store.depth.records == 0:
+        return
+    try:
+        async with asyncio.timeout(FLUSH_SECONDS):
+            await uplink.empty.wait()
+    except TimeoutError:
+        _log.warning(
+            "stopped before all was delivered: it waits on disk",
+            extra=fields(spool_records=store.depth.records),
+        )
+
+
+async def _end(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
+
+
+def _private_key(path: Path) -> MLDSA65PrivateKey:
+    try:
+        key = load_pem_private_key(files.read_secret(path, "identity key"), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, MLDSA65PrivateKey):
+        raise FileError(f"identity key {path} is not an unencrypted ML-DSA-65 private key in PEM")
+    return key
+
+
+def _public_key(path: Path) -> MLDSA65PublicKey:
+    try:
+        key = load_pem_public_key(files.read(path, "pinned key"))
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, MLDSA65PublicKey):
+        raise FileError(f"pinned key {path} is not an ML-DSA-65 public key in PEM")
+    return key

@@ -1,0 +1,94 @@
+"""gateway.toml: what it may say, and its paths, which are relative to the file's own folder."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+import pydantic
+
+from pericard_gateway import files
+from pericard_protocol.config import Section, parse
+from pericard_protocol.session import MAX_NAME_BYTES
+
+
+def _to_path(value: object) -> object:
+    return Path(value) if isinstance(value, str) and value else value
+
+
+_Path = Annotated[Path, pydantic.BeforeValidator(_to_path)]
+_Address = Annotated[str, pydantic.Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
+# The status page names devices and counts: for this machine's own eyes, so no other address is accepted.
+_Loopback = Annotated[str, pydantic.Field(pattern=r"^(127\.0\.0\.1|localhost):[0-9]{1,5}$")]
+
+
+class Port(Section):
+    """A serial port."""
+
+    path: _Path
+    baud: int = pydantic.Field(default=115200, ge=300, le=4_000_000)
+
+
+class Server(Section):
+    """The hospital's server, host:port; `name` is the DNS name in its certificate if not that host."""
+
+    address: _Address
+    name: str | None = None
+
+
+class Tls(Section):
+    """PEM files of the mutual TLS."""
+
+    certificate: _Path
+    key: _Path
+    ca: _Path
+
+
+class Metrics(Section):
+    """Where /metrics, /healthz and /status are served; port 0 takes a free one."""
+
+    listen: _Loopback = "127.0.0.1:0"
+
+
+class SpoolBound(Section):
+    """How much sealed data may wait on disk; at the bound the gateway stops reading its devices."""
+
+    max_mb: int = pydantic.Field(default=1024, ge=1)
+
+
+class Settings(Section):
+    """The whole file."""
+
+    gateway_id: str = pydantic.Field(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME_BYTES - 1}}}$")
+    state: _Path
+    devices: _Path
+    identity: _Path
+    pinned: _Path
+    ports: list[Port] = pydantic.Field(min_length=1)
+    server: Server
+    tls: Tls
+    metrics: Metrics = Metrics()
+    spool: SpoolBound = SpoolBound()
+
+    def rooted(self, folder: Path) -> Self:
+        """The same, with every path relative to `folder`."""
+
+        def root(section: Section, *names: str) -> dict[str, Path]:
+            return {name: folder / getattr(section, name) for name in names}
+
+        return self.model_copy(
+            update={
+                **root(self, "state", "devices", "identity", "pinned"),
+                "tls": self.tls.model_copy(update=root(self.tls, "certificate", "key", "ca")),
+                "ports": [port.model_copy(update=root(port, "path")) for port in self.ports],
+            }
+        )
+
+
+def load(path: Path) -> Settings:
+    """The settings in the file at `path`.
+
+    Raises:
+        FileError: it cannot be read.
+        ConfigError: it is not a right configuration; every fault with its line.
+    """
+    text = files.read(path, "configuration").decode(errors="replace")
+    return parse(text, Settings, str(path)).rooted(path.absolute().parent)

@@ -1,0 +1,34 @@
+"""Asks the running gateway for its counts, over its loopback page."""
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+from pericard_gateway.errors import NotRunning
+from pericard_gateway.service import ADDRESS_FILE
+
+_SECONDS = 5.0
+
+
+def fetch(state: Path) -> dict[str, Any]:
+    """What /status says; see the README for its keys.
+
+    Raises:
+        NotRunning: no gateway with this state folder answers.
+    """
+    try:
+        host, _, port = (state / ADDRESS_FILE).read_text().partition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=_SECONDS)
+        try:
+            connection.request("GET", "/status")
+            found = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+    except (OSError, ValueError, http.client.HTTPException):
+        raise NotRunning(
+            f"no gateway runs with the state folder {state}: start it with `pericard gateway run`"
+        ) from None
+    if not isinstance(found, dict):
+        raise NotRunning(f"what answers for {state} is not a gateway")
+    return found

@@ -1,0 +1,60 @@
+"""The server's configuration: what `pericard server --config FILE` reads."""
+
+from pathlib import Path
+
+import pydantic
+
+from pericard_protocol.config import Section
+from pericard_server.records.seal import SuiteName
+
+
+class Tls(Section):
+    """PEM files of this server: its certificate, its key, and who vouches for its peers."""
+
+    certificate: str
+    key: str
+    ca: str
+
+
+class Listen(Section):
+    """Where gateways connect."""
+
+    address: str = "127.0.0.1:8443"
+
+
+class Records(Section):
+    """Where and how readings are stored."""
+
+    database: str = "sqlite:///records.db"
+    suite: SuiteName = "aes-256-gcm-siv"
+
+
+class Keys(Section):
+    """The folder of the hospital's long-lived keys."""
+
+    folder: str = "keys"
+
+
+class Cloud(Section):
+    """The untrusted cloud, host:port; `name` is the DNS name in its certificate if not that host."""
+
+    address: str
+    name: str | None = None
+
+
+class ServerConfig(Section):
+    """The whole file. Relative paths are relative to it."""
+
+    tls: Tls
+    listen: Listen = pydantic.Field(default_factory=Listen)
+    records: Records = pydantic.Field(default_factory=Records)
+    keys: Keys = pydantic.Field(default_factory=Keys)
+    cloud: Cloud | None = None
+
+
+def database_url(config: ServerConfig, base: Path) -> str:
+    """The database URL with a relative SQLite path made absolute."""
+    url = config.records.database
+    if not url.startswith("sqlite:///"):
+        return url
+    return f"sqlite://{(base / url.removeprefix('sqlite:///')).resolve()}"

@@ -1,0 +1,41 @@
+"""The hospital's own errors; each says what was wrong and what to do."""
+
+from pericard_protocol.errors import PeerError, UsageError
+
+
+class UnknownGateway(PeerError):
+    """A certificate of no registered gateway, or of one that was revoked."""
+
+    reason = "unknown gateway"
+
+
+class UnknownSession(PeerError):
+    """A record whose session was refused, or was never announced on its stream."""
+
+    reason = "unknown session"
+
+
+class EmptyMessage(PeerError):
+    """A message that is neither a session header nor a record."""
+
+    reason = "empty message"
+
+
+class NoPrivateKey(PeerError):
+    """A session sealed to a KEM key that the hospital does not hold, or has destroyed."""
+
+    reason = "no private key"
+
+
+class TamperedRow(PeerError):
+    """A stored row that does not open: its payload, or a clear column bound to it, was changed."""
+
+    reason = "tampered row"
+
+
+class KeyFileError(UsageError):
+    """A key file is missing, malformed or readable by others."""
+
+
+class NoSuchPatient(UsageError):
+    """A pseudonym that is not registered."""

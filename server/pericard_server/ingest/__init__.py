@@ -1,0 +1,1 @@
+"""Receives sealed sessions from gateways."""

@@ -1,0 +1,113 @@
+"""The hospital's long-lived keys in a folder of its own (0700), every file 0600 or refused.
+
+ML-DSA-65 identity, the wrapping key of the data keys, and one KEM private key a day and suite. A KMS takes
+this folder's place; nothing else in the server knows where keys lie.
+"""
+
+import os
+import secrets
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from pericard_protocol.bundle import sign_bundle
+from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
+from pericard_protocol.suites import DEFAULT_SUITE, SUITES, suite_of
+from pericard_server.errors import KeyFileError, NoPrivateKey
+
+_DAY = 86_400
+_IDENTITY = "identity.seed"
+_WRAPPING = "wrapping.key"
+
+
+class KeyFolder:
+    """The folder's keys, read when they are needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._making = threading.Lock()
+
+    def create(self) -> None:
+        """Makes what is missing; keeps what is there."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (self._folder / _IDENTITY).exists():
+            self._write(_IDENTITY, MLDSA65PrivateKey.generate().private_bytes_raw())
+        if not (self._folder / _WRAPPING).exists():
+            self._write(_WRAPPING, secrets.token_bytes(32))
+
+    def identity(self) -> MLDSA65PrivateKey:
+        """The hospital's signing key (FIPS 204), which gateways pin."""
+        return MLDSA65PrivateKey.from_seed_bytes(self._read(_IDENTITY, 32))
+
+    def identity_pem(self) -> bytes:
+        """Its public half, for enrolment."""
+        return self.identity().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def fhe_folder(self) -> Path:
+        """Where the FHE keys of the blind analysis lie."""
+        return self._folder / "fhe"
+
+    def wrapping_key(self) -> bytes:
+        """The 32-byte key that wraps data keys."""
+        return self._read(_WRAPPING, 32)
+
+    def bundle(self, suites: list[int], now: float) -> SignedKeyBundle:
+        """Today's signed key bundle (UTC) of the first suite in `suites` that is offered."""
+        chosen = next((SUITES[one] for one in suites if one in SUITES), DEFAULT_SUITE)
+        starts = int(now // _DAY) * _DAY
+        day = datetime.fromtimestamp(starts, UTC)
+        key_id = f"{day:%Y-%m-%d}-{chosen.id:04x}"
+        public = self._folder / f"kem-{key_id}.pub"
+        with self._making:
+            if not public.exists():
+                private_bytes, public_bytes = chosen.generate()
+                self._write(f"kem-{key_id}.key", private_bytes)
+                self._write(public.name, public_bytes)
+        return sign_bundle(
+            KeyBundle(
+                key_id=key_id,
+                suite=chosen.id,
+                public_key=public.read_bytes(),
+                not_before=starts,
+                not_after=starts + _DAY,
+            ),
+            self.identity(),
+        )
+
+    def private_key(self, key_id: str, suite: int) -> bytes:
+        """The KEM private key of a bundle that this hospital published.
+
+        Raises:
+            NoPrivateKey: it never existed here, or was destroyed.
+        """
+        known = {path.name for path in self._folder.glob("kem-*.key")}  # the peer's text never becomes a path
+        name = f"kem-{key_id}.key"
+        if name not in known or not key_id.endswith(f"-{suite_of(suite).id:04x}"):
+            raise NoPrivateKey("the session is sealed to a key that this hospital does not hold")
+        return self._read(name)
+
+    def _read(self, name: str, size: int | None = None) -> bytes:
+        path = self._folder / name
+        try:
+            with path.open("rb") as file:
+                if os.fstat(file.fileno()).st_mode & 0o077:
+                    raise KeyFileError(f"{path} is readable by others: chmod 600 it, and replace the key")
+                found = file.read()
+        except OSError as error:
+            raise KeyFileError(f"{path}: {error.strerror}; `pericard server init` makes the keys") from None
+        if size is not None and len(found) != size:
+            raise KeyFileError(f"{path} must hold {size} bytes, not {len(found)}: restore it from a backup")
+        return found
+
+    def _write(self, name: str, content: bytes) -> None:
+        draft = self._folder / f".{name}.{secrets.token_hex(4)}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(self._folder / name)

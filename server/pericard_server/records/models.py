@@ -1,0 +1,89 @@
+"""What the hospital stores. The columns that queries need are clear; every payload is sealed (`seal`)."""
+
+from django.db import models
+
+
+class Gateway(models.Model):
+    """A gateway that may deliver; its name is the one in its certificate."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    verifying_key = models.BinaryField()  # ML-DSA-65, raw, 1,952 bytes
+    registered_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True)
+
+
+class Patient(models.Model):
+    """A person, by pseudonym only."""
+
+    pseudonym = models.CharField(max_length=64, primary_key=True)
+
+
+class Assignment(models.Model):
+    """A device serves a patient from a time to a time (open while `until` is null)."""
+
+    device = models.BigIntegerField()
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="assignments")
+    since = models.DateTimeField()
+    until = models.DateTimeField(null=True)
+
+    class Meta:
+        """One open assignment a device."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=["device"], condition=models.Q(until=None), name="one_open_assignment_per_device"
+            ),
+        )
+
+
+class DataKey(models.Model):
+    """A wrapped 32-byte data key: one for each owner (a patient, or an unassigned device) and quarter."""
+
+    owner = models.CharField(max_length=80)
+    quarter = models.CharField(max_length=7)  # "2026-Q4"
+    wrapped = models.BinaryField()
+
+    class Meta:
+        """One key an owner and quarter."""
+
+        constraints = (models.UniqueConstraint(fields=["owner", "quarter"], name="one_data_key_per_quarter"),)
+
+
+class Reading(models.Model):
+    """One device frame, its payload sealed and bound to every other column."""
+
+    device = models.BigIntegerField()
+    epoch = models.IntegerField()
+    boot = models.BigIntegerField()
+    seq = models.BigIntegerField()
+    type = models.SmallIntegerField()
+    received_at_us = models.BigIntegerField()  # Unix microseconds, by the gateway's clock
+    patient = models.ForeignKey(Patient, null=True, on_delete=models.PROTECT)
+    key = models.ForeignKey(DataKey, on_delete=models.PROTECT)
+    suite = models.CharField(max_length=20)
+    sealed = models.BinaryField()
+
+    class Meta:
+        """A frame is stored once."""
+
+        constraints = (
+            models.UniqueConstraint(fields=["device", "epoch", "boot", "seq"], name="one_row_per_frame"),
+        )
+        indexes = (models.Index(fields=["patient", "received_at_us"]),)
+
+
+class Refusal(models.Model):
+    """How often something was refused, by reason; kept over restarts."""
+
+    reason = models.CharField(max_length=40, primary_key=True)
+    count = models.BigIntegerField(default=0)
+
+
+class Access(models.Model):
+    """Who opened whose readings, when and why."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    who = models.CharField(max_length=64)
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT)
+    rows = models.IntegerField()
+    why = models.CharField(max_length=200)

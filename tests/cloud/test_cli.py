@@ -1,0 +1,78 @@
+"""The cloud's commands and configuration: what is wrong is named before anything is served."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from pericard_cloud.cli import cloud
+from pericard_cloud.config import Bounds, Settings, read
+from pericard_protocol.config import ConfigError, parse
+from pericard_protocol.errors import UsageError
+
+README = Path(__file__).parents[2] / "cloud" / "README.md"
+
+
+def _example() -> str:
+    (block,) = re.findall(r"```toml\n(.*?)```", README.read_text(), re.DOTALL)
+    return str(block)
+
+
+@pytest.fixture
+def config(tmp_path: Path, authority: Any) -> Path:
+    identity = authority.issue("cloud.example")
+    (tmp_path / "cloud.pem").write_bytes(identity.certificate)
+    (tmp_path / "cloud.key").write_bytes(identity.private_key)
+    (tmp_path / "ca.pem").write_bytes(identity.authorities)
+    (tmp_path / "cloud.toml").write_text(_example())
+    return tmp_path / "cloud.toml"
+
+
+def test_the_readmes_example_is_complete_and_shows_the_defaults(config: Path) -> None:
+    settings, _ = read(config)
+    assert settings.limits == Bounds()
+    shown = parse(_example(), Settings).model_dump(exclude_unset=True)
+    assert set(shown["limits"]) == set(Bounds.model_fields)
+    assert set(shown) == set(Settings.model_fields)
+
+
+def test_check_validates_and_serves_nothing(config: Path) -> None:
+    done = CliRunner().invoke(cloud, ["run", "--config", str(config), "--check"])
+    assert (done.exit_code, done.stderr) == (0, f"{config}: good\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("workers = 2", "workers = 0", "line 13: limits.workers"),
+        ("workers = 2", "worker = 2", "line 13: limits.worker"),
+        ('"127.0.0.1:8444"', '"8444"', "line 2: listen.address"),
+        ('["hospital.example"]', "[]", "line 10: clients.allowed"),
+        ('key = "cloud.key"', "", "tls.key"),
+        ('key = "cloud.key"', 'key = "other.key"', "tls.key: cannot read"),
+        ('key = "cloud.key"', 'key = "ca.pem"', "private key is not"),
+    ],
+)
+def test_a_wrong_configuration_is_named(config: Path, old: str, new: str, message: str) -> None:
+    config.write_text(_example().replace(old, new))
+    with pytest.raises(UsageError, match=re.escape(message)):
+        read(config)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="configuration: cannot read"):
+        read(tmp_path / "none.toml")
+
+
+def test_help_names_every_option() -> None:
+    shown = CliRunner().invoke(cloud, ["run", "--help"]).output
+    assert all(option in shown for option in ("--config", "--check", "--ready-file"))
+    assert "run" in CliRunner().invoke(cloud, ["--help"]).output
+
+
+def test_nothing_here_imports_pyfhel_outside_a_worker() -> None:
+    """A process that imported it may crash when it ends: see pericard_protocol.confined."""
+    assert "Pyfhel" not in sys.modules

@@ -1,0 +1,232 @@
+"""The cloud as a process over real mutual TLS: what it computes, and all that it refuses and survives."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from pericard_protocol.fhe import MOMENTS
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def _refused(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    return caught.value.code(), caught.value.details()
+
+
+@contextmanager
+def _counted(cloud: Any, reason: str) -> Iterator[None]:
+    """One refusal, under this reason and no other, is in the cloud's log at the end of the block."""
+    expected = cloud.refusals()
+    expected[reason] = expected.get(reason, 0) + 1
+    yield
+    assert cloud.wait_for(lambda: cloud.refusals() == expected), cloud.refusals()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _key(client: Any, sealed: Any) -> None:
+    assert client.put_key(sealed.key_parts()) == sealed.fingerprint
+
+
+def _works(client: Any, sealed: Any) -> Any:
+    *progress, last = client.compute([sealed.job(), *sealed.parts()])
+    assert [event.progress.done for event in progress] == [16, 20]
+    assert [part.name for part in last.result.results] == ["sum", "sum_of_squares"]
+    return last.result
+
+
+def test_sums_and_sums_of_squares_are_right(client: Any, sealed: Any) -> None:
+    result = _works(client, sealed)
+    total, squares = (sealed.open(part.ciphertext) for part in result.results)
+    assert np.abs(total - sealed.values.sum(axis=0)).max() < 1e-9
+    assert np.abs(squares - (sealed.values**2).sum(axis=0)).max() < 1e-8
+    assert result.compute_ms > 0
+
+
+def test_results_come_at_the_smallest_level(client: Any, sealed: Any) -> None:
+    for part in _works(client, sealed).results:
+        MOMENTS.check_ciphertext(part.ciphertext, primes=1)
+
+
+def _flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
+
+
+# What a client sends, the code it gets, and the reason under which it is counted.
+REFUSED_JOBS: dict[str, tuple[Callable[[Any], list[bytes]], str, str]] = {
+    "nothing": (lambda s: [], "sequence", "begins with its description"),
+    "no description": (lambda s: s.parts(), "sequence", "begins with its description"),
+    "two descriptions": (lambda s: [s.job(), s.job()], "sequence", "come its ciphertexts"),
+    "too few ciphertexts": (lambda s: [s.job(), *s.parts()[:3]], "sequence", "ended after 3 of 20"),
+    "too many ciphertexts": (lambda s: [s.job(ciphertexts=2), *s.parts()], "sequence", "more than the 2"),
+    "no ciphertexts": (lambda s: [s.job(ciphertexts=0)], "malformed", "1 to 512"),
+    "a job too large": (lambda s: [s.job(ciphertexts=513)], "malformed", "1 to 512"),
+    "a short job id": (lambda s: [s.job(job_id=b"1")], "malformed", "16 bytes"),
+    "an unknown statistic": (lambda s: [s.job(statistic="median")], "malformed", "no such statistic"),
+    "unknown parameters": (lambda s: [s.job(parameters="weak")], "parameters", "no such FHE parameters"),
+    "an unknown key": (lambda s: [s.job(key_fingerprint=bytes(32))], "key", "send it with PutKey"),
+    "a truncated message": (lambda s: [s.job()[:-5]], "malformed", "cut short"),
+    "junk for a message": (lambda s: [b"\xff" * 100], "malformed", "cut short"),
+    "a truncated part": (lambda s: [s.job(), s.parts()[0][:-1]], "malformed", "cut short"),
+    "a truncated ciphertext": (
+        lambda s: [s.job(), *s.parts([s.ciphertexts[0][:-1]])],
+        "shape",
+        "length in bytes",
+    ),
+    "junk for a ciphertext": (lambda s: [s.job(), *s.parts([os.urandom(262257)])], "shape", "magic"),
+    "a ciphertext that claims to be huge": (
+        lambda s: [s.job(), *s.parts([_flipped(s.ciphertexts[0], 111)])],
+        "shape",
+        "number of coefficients",
+    ),
+    "a secret key for a ciphertext": (lambda s: [s.job(), *s.parts([s.secret])], "shape", "length in bytes"),
+    "a ciphertext of other primes": (
+        lambda s: [s.job(ciphertexts=1), *s.parts([_flipped(s.ciphertexts[0], 20)])],
+        "worker",
+        "",
+    ),
+    "coefficients above their prime": (
+        lambda s: [s.job(ciphertexts=1), *s.parts([s.ciphertexts[0][:200] + b"\xff" * (262257 - 200)])],
+        "worker",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_JOBS)
+def test_a_bad_job_is_refused_counted_and_the_next_one_works(
+    what: str, client: Any, cloud: Any, sealed: Any
+) -> None:
+    parts, reason, word = REFUSED_JOBS[what]
+    with _counted(cloud, reason):
+        code, details = _refused(lambda: client.compute(parts(sealed)))
+    expected = {"key": grpc.StatusCode.FAILED_PRECONDITION, "worker": grpc.StatusCode.ABORTED}
+    assert code == expected.get(reason, grpc.StatusCode.INVALID_ARGUMENT)
+    assert word in details
+    _works(client, sealed)
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        (lambda s: [], "sequence"),
+        (lambda s: s.key_parts()[1:], "sequence"),
+        (lambda s: [s.key_parts()[0]] * 2, "sequence"),
+        (lambda s: s.key_parts()[:-1], "shape"),
+        (lambda s: s.key_parts(s.key + bytes(1)), "shape"),
+        (lambda s: s.key_parts(_flipped(s.key, 48)), "shape"),
+        (lambda s: s.key_parts(s.secret), "shape"),
+        (lambda s: s.key_parts(parameters="weak"), "parameters"),
+        (lambda s: [s.key_parts()[0][:-1]], "malformed"),
+    ],
+)
+def test_a_bad_key_is_refused_and_counted(
+    parts: Callable[[Any], list[bytes]], reason: str, client: Any, cloud: Any, sealed: Any
+) -> None:
+    with _counted(cloud, reason):
+        assert _refused(lambda: client.put_key(parts(sealed)))[0] == grpc.StatusCode.INVALID_ARGUMENT
+    _works(client, sealed)
+
+
+def test_a_message_above_the_bound_is_refused(client: Any, sealed: Any) -> None:
+    code, _ = _refused(lambda: client.compute([sealed.job(), *sealed.parts([bytes(2 << 20)])]))
+    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    _works(client, sealed)
+
+
+@pytest.mark.parametrize("timeout", [None, 3600.0])
+def test_a_call_without_a_near_deadline_is_refused(client: Any, sealed: Any, timeout: float | None) -> None:
+    code, details = _refused(lambda: client.compute([sealed.job()], timeout))
+    assert (code, "deadline" in details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+
+def test_a_key_is_its_owners_alone(connect: Any, cloud: Any, sealed: Any) -> None:
+    other = connect(cloud, "other-hospital.test")
+    code, _ = _refused(lambda: other.compute([sealed.job(), *sealed.parts()]))
+    assert code == grpc.StatusCode.FAILED_PRECONDITION
+    other.put_key(sealed.key_parts())
+    _works(other, sealed)
+
+
+def test_the_key_unused_for_longest_makes_room(start_cloud: Any, connect: Any, sealed: Any) -> None:
+    cloud = start_cloud(workers=1, keys_per_client=2)
+    client = connect(cloud)
+    client.put_key(sealed.key_parts())
+    others = [_flipped(sealed.key, place) for place in (1000, 2000)]  # well shaped; never used
+    client.put_key(sealed.key_parts(others[0]))
+    _works(client, sealed)
+    client.put_key(sealed.key_parts(others[1]))
+    _works(client, sealed)
+    for key in (*others, others[0]):
+        client.put_key(sealed.key_parts(key))
+    assert _refused(lambda: client.compute([sealed.job()]))[0] == grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_strangers_are_refused(connect: Any, cloud: Any, authority: Any, other_authority: Any) -> None:
+    with _counted(cloud, "peer"):
+        code, details = _refused(lambda: connect(cloud, "nobody.test").compute([]))
+    assert (code, "not among the allowed" in details) == (grpc.StatusCode.PERMISSION_DENIED, True)
+    forged = replace(
+        other_authority.issue("hospital.test"), authorities=authority.issue("x.test").authorities
+    )
+    code, _ = _refused(lambda: connect(cloud, identity=forged).compute([]))
+    assert code == grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_worker_killed_in_a_job_fails_that_job_only(start_cloud: Any, connect: Any, sealed: Any) -> None:
+    cloud = start_cloud(workers=1)
+    client = connect(cloud)
+    client.put_key(sealed.key_parts())
+    _works(client, sealed)
+    (worker,) = cloud.workers()
+    os.kill(worker, signal.SIGSTOP)  # it cannot finish before it is killed
+
+    def parts() -> Any:
+        yield sealed.job()
+        yield from sealed.parts()
+        os.kill(worker, signal.SIGKILL)
+
+    code, details = _refused(lambda: client.compute(parts()))
+    assert (code, "SIGKILL" in details) == (grpc.StatusCode.ABORTED, True)
+    _works(client, sealed)
+    assert cloud.wait_for(lambda: cloud.refusals() == {"worker": 1})
+
+
+def test_a_worker_that_hangs_fails_its_job_in_time(start_cloud: Any, connect: Any, sealed: Any) -> None:
+    cloud = start_cloud(workers=1, worker_seconds=3.0)
+    client = connect(cloud)
+    client.put_key(sealed.key_parts())
+    _works(client, sealed)
+    (worker,) = cloud.workers()
+    os.kill(worker, signal.SIGSTOP)
+    code, details = _refused(lambda: client.compute([sealed.job(), *sealed.parts()]))
+    assert (code, "longer than 3 seconds" in details) == (grpc.StatusCode.ABORTED, True)
+    _works(client, sealed)
+
+
+def test_sigterm_ends_it_cleanly_and_it_has_written_nothing(
+    start_cloud: Any, connect: Any, sealed: Any
+) -> None:
+    cloud = start_cloud(workers=1)
+    files = sorted(cloud.folder.rglob("*"))
+    client = connect(cloud)
+    client.put_key(sealed.key_parts())
+    _works(client, sealed)
+    _refused(lambda: client.compute([b"junk"]))
+    (worker,) = cloud.workers()
+    assert sorted(cloud.folder.rglob("*")) == files
+    assert cloud.stop() == 0
+    assert not cloud.ready_file.exists()
+    assert not Path(f"/proc/{worker}").exists()
+    last = json.loads(cloud.log[-1])
+    assert (last["event"], last["refused"]) == ("stopped", {"malformed": 1})

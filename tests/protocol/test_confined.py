@@ -1,0 +1,72 @@
+"""Confined calls. Invariant: a call gives its bytes or WorkerFailed with the reason; the next call works."""
+
+import multiprocessing
+import os
+import struct
+import time
+from collections.abc import Iterator
+from concurrent.futures import wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pericard_protocol.confined import ConfinedExecutor, Limits, WorkerFailed
+
+
+@pytest.fixture(scope="module")
+def confined() -> Iterator[ConfinedExecutor]:
+    with ConfinedExecutor(1, Limits(memory_bytes=512 << 20, seconds=2.0, answer_bytes=1 << 20)) as executor:
+        yield executor
+
+
+def test_it_returns_the_bytes(confined: ConfinedExecutor) -> None:
+    assert confined.submit(struct.unpack, "2s0s3s", b"abcde").result() == (b"ab", b"", b"cde")
+    assert confined.submit(tuple[bytes, ...], [bytes(1 << 20)]).result() == (bytes(1 << 20),)
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ((os.abort,), "died of SIGABRT"),
+        ((os._exit, 3), "left with exit code 3"),
+        ((time.sleep, 60), "took longer than 2 seconds"),
+        ((bytearray, 1 << 40), "MemoryError"),
+        ((bytearray, 600 << 20), "MemoryError"),
+        ((struct.unpack, "4s", b""), "error: unpack requires a buffer of 4 bytes"),
+        ((os.getpid,), "must return a tuple of bytes"),
+        ((tuple[bytes, ...], [bytes((1 << 20) + 1)]), "sent what is no answer"),
+        ((os.closerange, 3, 4096), "left with exit code 1"),
+    ],
+)
+def test_a_failed_call_has_its_reason_and_the_next_one_works(
+    confined: ConfinedExecutor, call: tuple[Any, ...], reason: str
+) -> None:
+    with pytest.raises(WorkerFailed, match=reason):
+        confined.submit(*call).result()
+    assert confined.submit(tuple[bytes, ...], [b"well"]).result() == (b"well",)
+
+
+def test_a_worker_writes_no_file(confined: ConfinedExecutor, tmp_path: Path) -> None:
+    with pytest.raises(WorkerFailed, match="File too large"):
+        confined.submit(Path.write_bytes, tmp_path / "leak", b"secret").result()
+    assert (tmp_path / "leak").read_bytes() == b""
+
+
+def test_a_failure_is_its_own() -> None:
+    """While one of two workers dies, the other's calls go on."""
+    with ConfinedExecutor(2, Limits(seconds=10)) as executor:
+        calls = [
+            executor.submit(os.abort) if n % 3 == 0 else executor.submit(tuple, [b"x"]) for n in range(12)
+        ]
+        wait(calls)
+        assert [call.exception() is not None for call in calls] == [n % 3 == 0 for n in range(12)]
+
+
+def test_shutdown_leaves_no_process() -> None:
+    with ConfinedExecutor(1, Limits()) as executor:
+        before = set(multiprocessing.active_children())
+        executor.submit(tuple[bytes, ...], [b"started"]).result()
+        (worker,) = set(multiprocessing.active_children()) - before
+        assert worker.is_alive()
+    assert worker not in multiprocessing.active_children()

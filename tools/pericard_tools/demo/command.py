@@ -1,0 +1,92 @@
+"""`pericard demo`: plays the story and prints what came of it, for a person or as JSON."""
+
+import dataclasses
+import json
+import signal
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pericard_protocol.errors import PericardError
+from pericard_tools.demo.story import Outcome, play
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--seconds", default=20.0, show_default=True, type=click.FloatRange(1, 3600), help="How long to send."
+)
+@click.option(
+    "--at-rest",
+    "suite",
+    default="aes-256-gcm-siv",
+    show_default=True,
+    type=click.Choice(["aes-256-gcm-siv", "fernet"]),
+    help="How the hospital seals what it stores.",
+)
+def demo(as_json: bool, seconds: float, suite: str) -> None:
+    """Run the whole pipeline on this machine: boards, gateway, hospital, cloud."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every party is stopped on the way out
+    screen = Console(stderr=True)
+    with screen.status("") as status:
+
+        def say(what: str) -> None:
+            if screen.is_terminal:
+                status.update(what)
+            elif not what.startswith("the boards send"):
+                screen.print(what, highlight=False)
+
+        try:
+            outcome = play(say, seconds, suite)
+        except PericardError as error:
+            raise click.ClickException(f"pericard demo: FAILED: {error}") from None
+    if as_json:
+        shown = dataclasses.asdict(outcome) | {"lost": outcome.lost}
+        click.echo(json.dumps(shown, indent=2))
+    else:
+        _print(outcome, Console(width=max(110, Console().width)))
+    if not outcome.good:
+        raise click.ClickException(
+            f"pericard demo: FAILED: frames={outcome.frames} stored={outcome.stored} lost={outcome.lost}"
+            f" validated={_yes(outcome.validated)}"
+        )
+    if not as_json:
+        click.echo(
+            f"pericard demo: OK frames={outcome.frames} stored={outcome.stored} lost={outcome.lost}"
+            f" validated={_yes(outcome.validated)}"
+        )
+
+
+def _print(outcome: Outcome, screen: Console) -> None:
+    patients = Table(title="Heart rate by patient, in beats per minute", title_justify="left")
+    for heading in ("patient", "device", "sent", "received", "stored", "lost"):
+        patients.add_column(heading, justify="left" if heading == "patient" else "right")
+    for heading in ("mean, blind", "clear", "difference", "SD, blind", "clear", "difference"):
+        patients.add_column(heading, justify="right")
+    for row in outcome.patients:
+        counts = [str(row[name]) for name in ("patient", "device", "sent", "received", "stored", "lost")]
+        figures = [
+            f"{row[f'{kind}_{how}']:{form}}"
+            for kind in ("mean", "sd")
+            for how, form in (("blind", ".4f"), ("clear", ".4f"), ("difference", "+.1e"))
+        ]
+        patients.add_row(*counts, *figures)
+    stages = Table(title="What each stage cost", title_justify="left")
+    stages.add_column("stage")
+    stages.add_column("milliseconds", justify="right")
+    stages.add_column("bytes handed on", justify="right")
+    for stage in outcome.stages:
+        stages.add_row(stage.name, f"{stage.milliseconds:.1f}", f"{stage.bytes:,}" if stage.bytes else "")
+    saw = Table(title="What each party saw", title_justify="left")
+    saw.add_column("party")
+    saw.add_column("saw")
+    for party, what in outcome.saw.items():
+        saw.add_row(party, what)
+    for table in (patients, stages, saw):
+        screen.print(table)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
