@@ -71,12 +71,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[[], Client]]:
+def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
     """Makes a KMS, or opens the same one again as after a restart; unsealed, transit mounted."""
     state: dict[str, Any] = {}
 
-    def again() -> Client:
-        if "store" in state:
+    def again(*, closed: bool = False) -> Client:
+        if "store" in state and not closed:
             state["store"].close()
         state["store"] = JournaledStore(tmp_path / "kms", sync=False)
         client = Client(Kms(state["store"], clock))
@@ -86,7 +86,8 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[[], Client]]:
             state["keys"], state["token"] = made["keys"], made["root_token"]
         client.token = state["token"]
         for key in state["keys"][:2]:
-            client("PUT", "sys/unseal", {"key": key})
+            status, answer = client("PUT", "sys/unseal", {"key": key})
+            assert status == 200, answer
         if "transit/" not in client.ok("GET", "sys/mounts"):
             client.ok("POST", "sys/mounts/transit", {"type": "transit"})
         return client
@@ -98,7 +99,7 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[[], Client]]:
 
 
 @pytest.fixture
-def kms(reopen: Callable[[], Client]) -> Client:
+def kms(reopen: Callable[..., Client]) -> Client:
     return reopen()
 
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from pericard_server.kms.http import MAX_BODY, MAX_HEAD, BadRequest, RequestReader, response
 
-REQUEST = b"POST /v1/transit/encrypt/k?x=1 HTTP/1.1\r\nHost: kms\r\nX-Vault-Token:  hvs.a \r\n"
+REQUEST = (
+    b"POST /v1/transit/encrypt/k?x=1 HTTP/1.1\r\nHost: kms\r\nX-Vault-Token:  hvs.a \r\n"
     b"Content-Length: 4\r\n\r\nbody"
+)
 
 
 def read_all(pieces):

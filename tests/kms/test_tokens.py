@@ -104,7 +104,7 @@ def test_accessors_do_everything_but_act(kms):
     kms.ok("POST", "auth/token/renew-accessor", {"accessor": accessor})
     kms.refused(403, "GET", "auth/token/lookup-self", token=accessor)
     kms.ok("POST", "auth/token/revoke-accessor", {"accessor": accessor})
-    kms.refused(403, "POST", "auth/token/lookup-accessor", {"accessor": accessor})
+    kms.refused(400, "POST", "auth/token/lookup-accessor", {"accessor": accessor})
 
 
 def test_a_changed_policy_takes_effect_at_once(kms):

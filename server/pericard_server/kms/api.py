@@ -324,11 +324,12 @@ class Kms:
         if len(self._shares) >= record["t"]:
             shares, self._shares, self._nonce = self._shares, [], ""
             try:
-                self._open(seals.shamir_unwrap(record, shares))
+                root = seals.shamir_unwrap(record, shares)
             except Tampered:
                 raise Invalid(
                     "unseal failed, invalid key: these shares are not this KMS's, start again"
                 ) from None
+            self._open(root)
         return Answer(bare=self._status())
 
     def _open(self, root: bytes, event: str = "unsealed") -> Engines:

@@ -69,6 +69,13 @@ class Service:
                 status, body = StorageFailed.status, failed
             connection.reply(request, status, body)
 
+    def finish(self) -> None:
+        """Answers what waits, and ends every connection."""
+        if self._waiting:
+            self._commit()
+        for connection in list(self.connections):
+            connection.close()
+
     async def look_after(self) -> None:
         """Periodic work, and the end of slow and silent connections."""
         while True:
@@ -143,6 +150,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.resume_reading()
 
+    def close(self) -> None:
+        """Ends the connection when what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
     def check(self, now: float) -> None:
         """Closes the connection when its request is overdue or it is silent for long."""
         patience = _IDLE_S if self._reader.idle else _SLOW_S
@@ -184,7 +196,7 @@ async def _run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None) -> No
     await stop.wait()
     server.close()
     keeper.cancel()
-    kms.flush()
+    service.finish()
 
 
 def run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None) -> None:

@@ -283,7 +283,7 @@ class Tokens:
         """The live token whose accessor the request gives.
 
         Raises:
-            Denied: there is none.
+            Invalid: there is none.
         """
         accessor = request.fields.text("accessor")
         if not accessor:
@@ -291,7 +291,7 @@ class Tokens:
         key = self._vault.get(_ACCESSOR + accessor) if accessor.isascii() else None
         token = self._load(key.decode()) if key else None
         if token is None:
-            raise Denied("invalid accessor")
+            raise Invalid("invalid accessor")
         return token
 
     def _lookup(self, request: Request) -> dict[str, Any]:
@@ -329,7 +329,10 @@ class Tokens:
         return data
 
     def _renew(self, request: Request) -> Answer:
-        token_id, token = self._given(request)
+        token_id = request.fields.text("token")
+        token = self.authenticate(token_id)
+        if token is None:
+            raise Invalid("token not found")
         return self._renewed(token, token_id, request.fields)
 
     def _renew_self(self, request: Request) -> Answer:

@@ -32,12 +32,14 @@ def _parse(box: str, what: str = "ciphertext") -> tuple[int, str]:
     return int(match[1]), match[2]
 
 
-def _each(fields: Fields, work: Item, empty: dict[str, Any]) -> Answer | dict[str, Any]:
+def _each(
+    fields: Fields, work: Item, empty: dict[str, Any], on_failure: int = 400
+) -> Answer | dict[str, Any]:
     """Runs `work` for the request or for each item of its batch; a failed item does not stop the others.
 
     Returns:
-        The single result, or `batch_results`, with status 400 (or `partial_failure_response_code`) when
-        an item failed.
+        The single result, or `batch_results`; when an item failed, with the fields `empty` in its place and
+        the status `on_failure` (or the request's own `partial_failure_response_code`).
     """
     batch = fields.batch()
     if batch is None:
@@ -54,7 +56,7 @@ def _each(fields: Fields, work: Item, empty: dict[str, Any]) -> Answer | dict[st
         results.append(result)
     status = 200
     if failed:
-        status = fields.whole("partial_failure_response_code", 400)
+        status = fields.whole("partial_failure_response_code", on_failure)
         if not 200 <= status <= 599:
             raise Invalid("partial_failure_response_code is an HTTP status")
     return Answer({"batch_results": results}, status)
@@ -192,7 +194,7 @@ class Transit:
                 result["publickey" if fields.raw.get("batch_input") else "public_key"] = encode(public)
             return result
 
-        return _each(fields, one, {})
+        return _each(fields, one, {"key_version": 0}, on_failure=200)
 
     def verify(self, request: Request, name: str, algorithm: str = "") -> Answer | dict[str, Any]:
         """POST verify/{name}[/{hash}]: of a signature, or of an HMAC when `hmac` is given."""
@@ -218,7 +220,7 @@ class Transit:
                 public = self._signer(key, version, item)[0].public_key()
             return {"valid": crypto.verify(key.kind, public, _input(item), signature, options)}
 
-        return _each(fields, one, {"valid": False})
+        return _each(fields, one, {"valid": False}, on_failure=200)
 
     def _signer(self, key: Key, version: Version, item: Fields) -> tuple[Any, bytes | None]:
         """(private key object, its raw public key when a context derived it)."""
@@ -244,7 +246,7 @@ class Transit:
             self._keys.count(key, version)
             return {"hmac": f"vault:v{version.number}:{encode(tag)}"}
 
-        return _each(fields, one, {})
+        return _each(fields, one, {}, on_failure=200)
 
     def _verify_macs(self, fields: Fields, name: str, algorithm: str) -> Answer | dict[str, Any]:
         key = self._keys.get(name)
@@ -257,7 +259,7 @@ class Transit:
             expected = crypto.mac(version.hmac_key, hash_name, _input(item))
             return {"valid": hmac.compare_digest(expected, decode(rest, "hmac"))}
 
-        return _each(fields, one, {"valid": False})
+        return _each(fields, one, {"valid": False}, on_failure=200)
 
     # -- ML-KEM -----------------------------------------------------------------------------------------
 
