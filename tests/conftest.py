@@ -124,7 +124,7 @@ class CloudProcess:
 
     def refusals(self) -> dict[str, int]:
         """Refusals by reason, as the log has them so far."""
-        lines = [json.loads(line) for line in self.log]
+        lines = [json.loads(line) for line in self.log if line.startswith("{")]  # gRPC's core logs here, too
         return {line["reason"]: line["number"] for line in lines if line["event"] == "refused"}
 
     def workers(self) -> list[int]:

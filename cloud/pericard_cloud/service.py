@@ -125,7 +125,10 @@ class BlindStatistics:
             raise UnboundedCall(f"a call needs a deadline of at most {self._call_seconds:g} seconds: set one")
 
     def _refuse(self, context: grpc.ServicerContext, error: Exception) -> NoReturn:
-        """Counts and ends the call with its reason; a client that left gets only the count."""
+        """Counts and ends the call with its reason; a client that left gets only the count.
+
+        gRPC tells of one that left by an error, or by the plain end of its stream: that is then too short.
+        """
         if isinstance(error, UnknownKey):
             code, reason = grpc.StatusCode.FAILED_PRECONDITION, error.reason
         elif isinstance(error, PeerError):

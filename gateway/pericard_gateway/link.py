@@ -26,29 +26,29 @@ class Link:
 
         `received_at_us` is in Unix microseconds. Payload bytes stay as the device wrote them.
         """
-        counters = self._counters
+        counters, open_ = self._counters, self._registry.open
         counters.bytes_in += len(data)
         for frame in self._decoder.feed(data):
             if isinstance(frame, PeerError):
                 counters.reject(frame.reason, None)
                 yield frame
                 continue
-            header = frame.header
+            kind, epoch, device, boot, seq = frame.header
             try:
-                payload = self._registry.open(frame)
-                if header.type is FrameType.VITALS:
+                payload = open_(frame)
+                if kind is FrameType.VITALS:
                     parse_vitals(payload)
             except PeerError as error:
-                counters.reject(error.reason, header.device if header.device in self._registry else None)
+                counters.reject(error.reason, device if device in self._registry else None)
                 yield error
                 continue
-            counters.accept(header.device)
+            counters.accept(device)
             yield OpenedFrame(
-                device=header.device,
-                epoch=header.epoch,
-                boot=header.boot,
-                seq=header.seq,
+                device=device,
+                epoch=epoch,
+                boot=boot,
+                seq=seq,
                 received_at_us=received_at_us,
-                type=header.type,
+                type=kind,
                 payload=payload,
             )

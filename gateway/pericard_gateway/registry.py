@@ -42,23 +42,21 @@ class Device:
         Raises:
             RevokedDevice, EpochOutOfReach, Stale, Replayed, NotAuthentic: in this order; nothing has changed.
         """
-        header = frame.header
+        _, epoch, number, boot, seq = frame.header
         if self.revoked:
-            raise RevokedDevice(f"device {header.device} was revoked")
-        if header.epoch == self._epoch:
-            self._window.check(header.boot, header.seq)
+            raise RevokedDevice(f"device {number} was revoked")
+        if epoch == self._epoch:
+            self._window.check(boot, seq)
             payload = open_frame(self._cipher, frame)
         else:
-            if not self._epoch < header.epoch <= self._epoch + MAX_AHEAD:
-                raise EpochOutOfReach(
-                    f"device {header.device}: epoch {header.epoch} cannot be reached from {self._epoch}"
-                )
-            self._window.check(header.boot, header.seq)
-            key = advance(self._key, self._epoch, header.epoch)
+            if not self._epoch < epoch <= self._epoch + MAX_AHEAD:
+                raise EpochOutOfReach(f"device {number}: epoch {epoch} cannot be reached from {self._epoch}")
+            self._window.check(boot, seq)
+            key = advance(self._key, self._epoch, epoch)
             cipher = ChaCha20Poly1305(key)
             payload = open_frame(cipher, frame)
-            self._key, self._cipher, self._epoch = key, cipher, header.epoch
-        self._window.accept(header.boot, header.seq)
+            self._key, self._cipher, self._epoch = key, cipher, epoch
+        self._window.accept(boot, seq)
         return payload
 
     def resume(self, mark: Mark) -> None:

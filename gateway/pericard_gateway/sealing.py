@@ -30,6 +30,16 @@ class Sealing:
         """Whether frames can be sealed at `now` (Unix seconds)."""
         return self._bundle is not None and self._bundle.not_before <= now < self._bundle.not_after
 
+    def recall(self, signed: SignedKeyBundle) -> None:
+        """Takes the bundle that an earlier run kept, ended or not: nothing older is adopted any more.
+
+        Raises:
+            BundleError, UnknownSuite: from `verify_bundle`.
+        """
+        claimed = KeyBundle.FromString(signed.bundle)
+        # At its own beginning it was valid; `usable` decides about now.
+        self._bundle = verify_bundle(signed, self._pinned, claimed.not_before)
+
     def adopt(self, signed: SignedKeyBundle, now: float) -> KeyBundle | None:
         """Takes a newer bundle into use and returns it; None when it is the one in use.
 

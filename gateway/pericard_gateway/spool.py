@@ -144,7 +144,8 @@ class Spool:
                     (record.number, frames, record.ciphertext, record.session_id),
                 )
             self._database.executemany(
-                "INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO marks VALUES (?, ?, ?, ?, ?) ON CONFLICT (device) DO UPDATE"
+                " SET epoch = excluded.epoch, boot = excluded.boot, seq = excluded.seq, seen = excluded.seen",
                 (
                     (device, mark.epoch, mark.boot, mark.seq, mark.seen.to_bytes(WIDTH // 8, "big"))
                     for device, mark in marks.items()

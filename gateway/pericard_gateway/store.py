@@ -39,7 +39,7 @@ class Store:
         if bundle_file.exists():
             try:
                 cached = SignedKeyBundle.FromString(files.read(bundle_file, "key bundle"))
-                self._sealing.adopt(cached, time.time())
+                self._sealing.recall(cached)
             except (DecodeError, PeerError) as error:
                 _log.warning("the kept key bundle cannot be used", extra=fields(why=str(error)))
 

@@ -65,7 +65,6 @@ class ConfinedExecutor(Executor):
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()  # last used first: few start
         for _ in range(workers):
             self._idle.put(_Worker(limits))
-        self._workers = workers
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Calls `fn`, a function that can be imported, in a worker.
@@ -84,7 +83,7 @@ class ConfinedExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the workers; with `wait`, after the calls that run."""
         self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
-        for _ in range(self._workers if wait else self._idle.qsize()):
+        while not self._idle.empty():
             self._idle.get().stop()
 
 
@@ -123,7 +122,6 @@ class _Worker:
 
     def _start(self) -> None:
         self._pipe, theirs = _CONTEXT.Pipe()
-        # A fork server started now inherits our signal mask and dispositions; children reset what they need.
         self._process = _CONTEXT.Process(target=_serve, args=(theirs, self._limits.memory_bytes), daemon=True)
         self._process.start()
         theirs.close()

@@ -41,24 +41,25 @@ class StreamDecoder:
         """Consumes `data`. Errors are yielded, never raised: a damaged packet must not end the link."""
         *complete, rest = data.split(b"\0")
         for part in complete:
-            yield from self._grow(part)
+            if self._pending:
+                part = bytes(self._pending) + part
+                self._pending.clear()
             if self._skipping:
                 self._skipping = False
-            elif self._pending:
-                packet = bytes(self._pending)
+            elif len(part) > MAX_PACKET_BYTES:
+                yield _overlong()
+            elif part:
+                yield _decode(part)
+        if not self._skipping:
+            self._pending += rest
+            if len(self._pending) > MAX_PACKET_BYTES:
                 self._pending.clear()
-                yield _decode(packet)
-        yield from self._grow(rest)
+                self._skipping = True
+                yield _overlong()
 
-    def _grow(self, part: bytes) -> Iterator[FrameError]:
-        if self._skipping:
-            return
-        if len(self._pending) + len(part) > MAX_PACKET_BYTES:
-            self._pending.clear()
-            self._skipping = True
-            yield OverlongError(f"over {MAX_PACKET_BYTES} bytes without an end of packet")
-            return
-        self._pending += part
+
+def _overlong() -> OverlongError:
+    return OverlongError(f"over {MAX_PACKET_BYTES} bytes without an end of packet")
 
 
 def _decode(packet: bytes) -> Frame | FrameError:

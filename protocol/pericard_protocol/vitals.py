@@ -1,7 +1,8 @@
 """The vitals payload: the JSON object that a device seals. Checks it; never changes its bytes."""
 
-import json
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple
+
+import jiter
 
 from pericard_protocol.errors import PeerError
 
@@ -9,6 +10,8 @@ from pericard_protocol.errors import PeerError
 AGE_YEARS = (0, 130)
 HEART_RATE_BPM = (10, 400)
 MAX_SENSOR_ID_CHARACTERS = 64
+_EXACT_SECONDS = (0, 2**53)  # what a double holds without a gap
+_NUMBERS = (int, float)
 
 
 class VitalsError(PeerError):
@@ -33,9 +36,10 @@ def parse_vitals(payload: bytes) -> Vitals:
         VitalsError: not a JSON object (RFC 8259: UTF-8, no NaN), a key repeated, missing or out of range.
     """
     try:
-        # Decoded here: json.loads guesses UTF-16 and UTF-32 from bytes and lets surrogates through.
-        found = json.loads(payload.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
-    except (ValueError, RecursionError):
+        # Stricter than json.loads, which guesses UTF-16 and UTF-32 from bytes and lets lone surrogates and
+        # repeated keys through (two readers of one payload must never see two values), and faster.
+        found = jiter.from_json(payload, allow_inf_nan=False, catch_duplicate_keys=True)
+    except ValueError:
         raise VitalsError("the payload is not JSON") from None
     if not isinstance(found, dict):
         raise VitalsError("the payload is not a JSON object")
@@ -47,28 +51,17 @@ def parse_vitals(payload: bytes) -> Vitals:
     ):
         raise VitalsError(f"sensor_id must be a text of 1 to {MAX_SENSOR_ID_CHARACTERS} printable characters")
     return Vitals(
-        _number(found, "age", *AGE_YEARS),
-        _number(found, "heart_rate_bpm", *HEART_RATE_BPM),
+        _number(found, "age", AGE_YEARS),
+        _number(found, "heart_rate_bpm", HEART_RATE_BPM),
         sensor,
-        _number(found, "timestamp", 0, 2**53),
+        _number(found, "timestamp", _EXACT_SECONDS),
     )
 
 
-def _number(found: dict[str, object], key: str, least: float, most: float) -> float:
-    value = found.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _number(found: dict[str, object], key: str, bounds: tuple[int, int]) -> float:
+    value: Any = found.get(key)
+    if type(value) not in _NUMBERS:  # of exactly these types: a bool is an int to isinstance
         raise VitalsError(f"{key} must be a number")
-    if not least <= value <= most:
-        raise VitalsError(f"{key} is outside {least} to {most}")
-    return value
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    if not bounds[0] <= value <= bounds[1]:
+        raise VitalsError(f"{key} is outside {bounds[0]} to {bounds[1]}")
+    return value  # type: ignore[no-any-return]

@@ -76,8 +76,10 @@ class Client:
         return fingerprint
 
     def compute(self, parts: Sequence[bytes], timeout: float | None = 30.0) -> list[Any]:
-        call = self.channel.stream_stream(self.SERVICE + "Compute")(iter(parts), timeout=timeout)
-        return [messages.JobEvent.FromString(data) for data in call]
+        return [messages.JobEvent.FromString(data) for data in self.start(iter(parts), timeout)]
+
+    def start(self, parts: Iterator[bytes], timeout: float | None) -> Any:
+        return self.channel.stream_stream(self.SERVICE + "Compute")(parts, timeout=timeout)
 
 
 @pytest.fixture(scope="session")

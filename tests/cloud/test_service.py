@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -212,6 +214,34 @@ def test_a_worker_that_hangs_fails_its_job_in_time(start_cloud: Any, connect: An
     code, details = _refused(lambda: client.compute([sealed.job(), *sealed.parts()]))
     assert (code, "longer than 3 seconds" in details) == (grpc.StatusCode.ABORTED, True)
     _works(client, sealed)
+
+
+def test_a_client_that_stalls_holds_its_place_until_its_deadline(
+    start_cloud: Any, connect: Any, sealed: Any
+) -> None:
+    cloud = start_cloud(workers=1, calls_at_once=1)
+    client = connect(cloud)
+    client.put_key(sealed.key_parts())
+    never = threading.Event()
+
+    def stalled() -> Iterator[bytes]:
+        yield sealed.job()
+        never.wait(20)
+
+    call = client.start(stalled(), timeout=2.0)
+    code, _ = _refused(lambda: client.compute([sealed.job(), *sealed.parts()]))
+    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert _refused(lambda: list(call))[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+    never.set()
+    assert cloud.wait_for(lambda: cloud.refusals() in ({"cancelled": 1}, {"sequence": 1})), cloud.log
+    until = time.monotonic() + 10  # the place is free a moment after the refusal is logged
+    while True:
+        try:
+            _works(client, sealed)
+            return
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED or time.monotonic() > until:
+                raise
 
 
 def test_sigterm_ends_it_cleanly_and_it_has_written_nothing(

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from pericard_protocol.proto.uplink_pb2 import Ack
 from pericard_protocol.stream import encode
 
-from .ward import Device, Hospital, Ward, new_line, pericard, serving, until, vitals
+from .ward import Device, Hospital, Ward, new_line, pericard_gateway, serving, until, vitals
 
 MARKER = "PLANTED-MARKER-4711"
 
@@ -30,7 +30,7 @@ def test_frames_arrive_and_junk_is_counted(ward: Ward, hospital: Hospital) -> No
     assert hospital.frames[1, 1, 0].payload == vitals()
     until(lambda: ward.status()["acked_frames"] == 3)
     printed = subprocess.run(
-        [*pericard("gateway", "status"), "--json", "--config", str(ward.folder / "gateway.toml")],
+        [*pericard_gateway("status"), "--json", "--config", str(ward.folder / "gateway.toml")],
         check=True,
         capture_output=True,
     )
@@ -211,7 +211,7 @@ def test_a_port_that_vanishes_and_returns_is_opened_again(ward: Ward, hospital: 
 def test_two_gateways_do_not_share_a_state_folder(ward: Ward) -> None:
     ward.start()
     again = subprocess.run(
-        [*pericard("gateway", "run"), "--config", str(ward.folder / "gateway.toml")],
+        [*pericard_gateway("run"), "--config", str(ward.folder / "gateway.toml")],
         capture_output=True,
         text=True,
     )
@@ -222,7 +222,7 @@ def test_two_gateways_do_not_share_a_state_folder(ward: Ward) -> None:
 def test_without_a_gateway_status_says_so(ward: Ward) -> None:
     config = ward.configure()
     found = subprocess.run(
-        [*pericard("gateway", "status"), "--config", str(config)], capture_output=True, text=True
+        [*pericard_gateway("status"), "--config", str(config)], capture_output=True, text=True
     )
     assert found.returncode == 1
     assert "no gateway runs" in found.stderr

@@ -13,7 +13,7 @@ from pericard_gateway.settings import load
 from pericard_protocol.channel import CredentialError
 from pericard_protocol.config import ConfigError
 
-from .ward import Ward, pericard
+from .ward import Ward, pericard_gateway
 
 README = Path(__file__).parents[2] / "gateway" / "README.md"
 
@@ -102,7 +102,7 @@ def test_check_says_what_is_wrong(ward: Ward, spoil: Callable[[Path], None], cod
     config = ward.configure()
     spoil(ward.folder)
     done = subprocess.run(
-        [*pericard("gateway", "run"), "--check", "--config", str(config)], capture_output=True, text=True
+        [*pericard_gateway("run"), "--check", "--config", str(config)], capture_output=True, text=True
     )
     assert done.returncode == code
     assert said in done.stdout + done.stderr

@@ -7,6 +7,7 @@ import os
 import pty
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import termios
@@ -185,6 +186,20 @@ def new_line() -> Line:
     return Line(master, path)
 
 
+def feed(line: Line, device: Device, stop: threading.Event) -> None:
+    """About 2,000 frames a second, until told to stop."""
+    while not stop.wait(0.002):
+        line.write(b"".join(device.packet() for _ in range(4)))
+
+
+def committed(ward: "Ward", device: Device) -> int:
+    """How many frames of the device's present boot the gateway has committed to its spool."""
+    database = sqlite3.connect(ward.folder / "state" / "spool.db")
+    row = database.execute("SELECT boot, seq FROM marks WHERE device = ?", (device.number,)).fetchone()
+    database.close()
+    return row[1] + 1 if row and row[0] == device.boot else 0
+
+
 def private_pem(key: MLDSA65PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
@@ -236,7 +251,7 @@ class Ward:
         self.starts += 1
         with (self.folder / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*pericard("gateway", "run"), "--config", str(config), "--ready-file", str(ready)], stderr=log
+                [*pericard_gateway("run"), "--config", str(config), "--ready-file", str(ready)], stderr=log
             )
         until(ready.exists, lambda: self.log)
 
@@ -259,8 +274,9 @@ class Ward:
         return status.fetch(self.folder / "state")
 
 
-def pericard(*command: str) -> list[str]:
-    return [sys.executable, "-m", "pericard_tools", *command]
+def pericard_gateway(*command: str) -> list[str]:
+    """The command as it is where no other domain is installed."""
+    return [sys.executable, "-m", "pericard_gateway", *command]
 
 
 def until(met: Callable[[], Any], explain: Callable[[], object] = lambda: "", seconds: float = 20) -> None:

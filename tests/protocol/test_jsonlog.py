@@ -1,4 +1,7 @@
-"""The JSON log. Invariants: one record is one line of JSON whatever its text; only named fields are in it."""
+"""The JSON log.
+
+Invariants: one record is one line of JSON, whatever its text and finite numbers; only named fields are in it.
+"""
 
 import json
 import logging

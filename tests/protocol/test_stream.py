@@ -91,7 +91,10 @@ def test_an_overlong_packet_is_one_rejection(size: int, step: int) -> None:
 
 def test_the_longest_frame_fits_a_packet() -> None:
     """Also with no zero in it, COBS's worst case (Cheshire and Baker, section 3)."""
-    assert len(stream.encode(b"\xff" * frame.MAX_FRAME_BYTES)) == MAX_PACKET_BYTES + 1
+    longest = b"\1" * frame.MAX_FRAME_BYTES
+    packet = stream.encode(longest)
+    assert len(packet) == MAX_PACKET_BYTES + 1
+    assert list(StreamDecoder().feed(packet)) == [frame.parse(longest)]
 
 
 def test_a_packet_that_is_not_cobs_says_so() -> None:

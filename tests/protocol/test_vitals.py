@@ -56,8 +56,10 @@ def test_the_four_keys_are_read_and_more_are_allowed() -> None:
         b"{",
         b"\xff\xfe",
         b"[" * 480,
+        b"[" * 100_000,
         b'{"a":' * 96,
         b'{"age":' + b"9" * 470 + b"}",
+        json.dumps(GOOD | {"sensor_id": "\ud800"}).encode(),
         json.dumps(GOOD).encode("utf-16"),
         json.dumps(GOOD).encode("utf-32-be"),
         b"\xef\xbb\xbf" + json.dumps(GOOD).encode(),
@@ -92,9 +94,9 @@ def test_a_missing_key_is_named(key: str) -> None:
         parse_vitals(json.dumps(rest).encode())
 
 
-@pytest.mark.parametrize("sensor", ["", "x" * 65, "\ud800", "a\nb", "\x1b[2J", "a\u2028b"])
+@pytest.mark.parametrize("sensor", ["", "x" * 65, "a\nb", "\x1b[2J", "a\u2028b"])
 def test_a_sensor_id_that_no_log_can_show_is_refused(sensor: str) -> None:
-    """Not printable: control characters would reach an operator's terminal, a lone surrogate no encoder."""
+    """Not printable: control characters would reach an operator's terminal."""
     with pytest.raises(VitalsError, match="sensor_id"):
         parse_vitals(json.dumps(GOOD | {"sensor_id": sensor}).encode())
 

@@ -4,6 +4,16 @@
 """
 
 from pericard_server.analysis.blind import BlindAnalysis
-from pericard_server.analysis.report import Moments, PatientStatistics, Report
+from pericard_server.analysis.packing import HEART_RATE_BPM, Encoding
+from pericard_server.analysis.report import Moments, PatientRelation, PatientStatistics, Relation, Report
 
-__all__ = ["BlindAnalysis", "Moments", "PatientStatistics", "Report"]
+__all__ = [
+    "HEART_RATE_BPM",
+    "BlindAnalysis",
+    "Encoding",
+    "Moments",
+    "PatientRelation",
+    "PatientStatistics",
+    "Relation",
+    "Report",
+]

@@ -3,6 +3,7 @@
 Nothing that depends on a decryption passes here: a job is over for the cloud before its result is decrypted.
 """
 
+import math
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import grpc
 from pericard_protocol import channel
 from pericard_protocol.proto import statistics_pb2 as messages
 from pericard_protocol.proto import statistics_pb2_grpc as stubs
-from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable
+from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, UnknownKey
 from pericard_server.analysis.keys import FheKeys
 
 _MAX_MESSAGE_BYTES = 1 << 20  # the largest message is a ciphertext of 0.26 MB
@@ -31,10 +32,6 @@ class Answer:
     bytes_up: int
     bytes_down: int
     compute_ms: float
-
-
-class UnknownKey(CloudMisbehaved):
-    """The cloud does not hold our evaluation key: it never got it, or restarted since."""
 
 
 class CloudLink:
@@ -129,14 +126,19 @@ class CloudLink:
             _translate(error)
         finally:
             call.cancel()
-        if result is None or tuple(part.name for part in result.results) != _RESULTS:
+        if (
+            result is None
+            or tuple(part.name for part in result.results) != _RESULTS
+            or not 0 <= result.compute_ms < math.inf
+        ):
             raise CloudMisbehaved("the cloud's answer has not the results that were asked for")
         total, squares = (part.ciphertext for part in result.results)
         return Answer(total, squares, sent, received, result.compute_ms)
 
 
 def _translate(error: grpc.RpcError) -> NoReturn:
-    code, details = error.code(), error.details()
+    code = error.code()
+    details = repr(error.details())[:300]  # the cloud's words: quoted, so that they cannot steer a terminal
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         raise CloudUnavailable(f"the cloud does not answer ({details}): check address and certificates")
     if code == grpc.StatusCode.FAILED_PRECONDITION:

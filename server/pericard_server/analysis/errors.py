@@ -17,6 +17,10 @@ class CloudMisbehaved(PeerError):
     reason: ClassVar[str] = "cloud"
 
 
+class UnknownKey(CloudMisbehaved):
+    """The cloud does not hold our evaluation key: it never got it, or restarted since."""
+
+
 class CloudUnavailable(PericardError):
     """The cloud cannot be reached, or did not answer in time: try again later."""
 

@@ -9,7 +9,10 @@ empty place is 0. Then the slot sums of z and of z^2, over a column's n readings
 
     sum z   = sum v + i n          sum z^2 = (sum v^2 - n) + 2 i sum v
 
-so that the count, too, is computed by the cloud, blindly and at no cost.
+so that the count, too, is computed by the cloud, blindly and at no cost. With a second quantity w in place
+of 1, the very same computation gives the sums for a covariance, and with time for w those for a trend:
+
+    sum z   = sum v + i sum w      sum z^2 = (sum v^2 - sum w^2) + 2 i sum v w
 """
 
 from collections.abc import Sequence
@@ -53,6 +56,17 @@ class Encoding:
             )
         return encoded
 
+    @classmethod
+    def spanning(cls, low: float, high: float) -> "Encoding":
+        """The encoding whose range is low..high; for what is not a vital sign, such as time.
+
+        Raises:
+            UnusableReadings: there is nothing between them.
+        """
+        if not low < high:
+            raise UnusableReadings(f"nothing lies between {low:g} and {high:g}: give the lower one first")
+        return cls(centre=(low + high) / 2, half_range=(high - low) / 2)
+
     def mean(self, encoded: float) -> float:
         """A mean of v, in the readings' unit."""
         return self.centre + self.half_range * encoded
@@ -79,15 +93,15 @@ class Job:
     columns: tuple[tuple[int, slice], ...]
 
 
-def pack(patients: Sequence[Floats], slots: int, max_packs: int) -> list[Job]:
+def pack(patients: Sequence[Complexes], slots: int, max_packs: int) -> list[Job]:
     """Tables that hold all readings, as few as possible and each of as few packs as possible.
 
     Args:
-        patients: encoded readings, float64[n] each; n may be 0.
+        patients: what goes into a place for each encoded reading, complex128[n], |z|^2 <= 2; n may be 0.
         slots: columns of a table.
         max_packs: its most rows.
     """
-    jobs: list[list[tuple[int, Floats]]] = [[]]
+    jobs: list[list[tuple[int, Complexes]]] = [[]]
     free = slots
     for index, values in enumerate(patients):
         while len(values):
@@ -100,7 +114,7 @@ def pack(patients: Sequence[Floats], slots: int, max_packs: int) -> list[Job]:
     return [_table(pieces, slots, max_packs) for pieces in jobs if pieces]
 
 
-def _table(pieces: list[tuple[int, Floats]], slots: int, max_packs: int) -> Job:
+def _table(pieces: list[tuple[int, Complexes]], slots: int, max_packs: int) -> Job:
     lengths = np.array([len(values) for _, values in pieces])
     # The fewest rows whose columns suffice; more rows never need more columns, so a binary search finds it.
     low, high = 1, max_packs
@@ -114,7 +128,7 @@ def _table(pieces: list[tuple[int, Floats]], slots: int, max_packs: int) -> Job:
     for index, values in pieces:
         width = -(-len(values) // rows)
         block = np.zeros(rows * width, np.complex128)
-        block[: len(values)] = values + 1j
+        block[: len(values)] = values
         table[:, start : start + width] = block.reshape(rows, width)
         columns.append((index, slice(start, start + width)))
         start += width

@@ -22,6 +22,7 @@ exceeds t deviations with probability exp(-t^2): with t = 8 one honest job in 10
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,6 @@ import numpy as np
 from pericard_protocol.fhe import ParameterSet
 from pericard_server.analysis.errors import WrongResult
 from pericard_server.analysis.packing import Complexes
-from pericard_server.analysis.report import Moments
 
 _DEVIATIONS = 8.0
 # Doubles carry 53 bits; encoding and decoding are FFTs of log2(N) = 13 steps on values up to 2 P.
@@ -52,6 +52,11 @@ class Tolerance:
     def variance(self) -> float:
         """Of a patient's encoded variance: E[v^2] uses a slot of each result, E[v]^2 two and their square."""
         return self.squares + 4 * self.total
+
+    @property
+    def covariance(self) -> float:
+        """Of a patient's encoded covariance: E[v w] is half a slot of squares, E[v] E[w] as above."""
+        return self.squares / 2 + 3 * self.total
 
 
 def tolerance(parameters: ParameterSet, packs: int) -> Tolerance:
@@ -81,19 +86,20 @@ def check(packs: Complexes, total: Complexes, squares: Complexes, allowed: Toler
             )
 
 
-def check_patient(found: Moments, clear: Moments, mean_tolerance: float, variance_tolerance: float) -> None:
-    """Compares a patient's statistics with numpy's over the very readings, tolerances in the readings' unit.
+def check_patient(pairs: Sequence[tuple[float | None, float | None, float]]) -> None:
+    """Compares a patient's statistics with numpy's over the very readings.
 
     After `check` this cannot blame the cloud any more; it would find a fault in our own packing.
+
+    Args:
+        pairs: by FHE, in the clear, and the most by which they may differ; None for what there is not.
 
     Raises:
         WrongResult: they differ by more than noise explains.
     """
-    pairs = ((found.mean, clear.mean, mean_tolerance), (found.variance, clear.variance, variance_tolerance))
-    if found.count != clear.count or not all(
-        one is other is None or (one is not None and other is not None and abs(one - other) <= limit)
-        for one, other, limit in pairs
-    ):
-        raise WrongResult(
-            "a patient's blind statistics are not those in the clear: report this as a fault of ours"
-        )
+    for found, clear, limit in pairs:
+        right = found is clear if found is None or clear is None else abs(found - clear) <= limit
+        if not right:
+            raise WrongResult(
+                "a patient's blind statistics are not those in the clear: this is a fault of ours"
+            )

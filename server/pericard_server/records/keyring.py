@@ -21,11 +21,11 @@ class Keyring:
         # By the wrapped bytes, never by row number: a rolled-back transaction gives a number out again.
         self._unwrapped: dict[bytes, bytes] = {}
 
-    def key_for(self, owner: str, at_us: int) -> tuple[DataKey, bytes]:
-        """The data key that seals a row of `owner` at that time (Unix microseconds); made at first use."""
-        row = DataKey.objects.filter(owner=owner, quarter=_quarter(at_us)).first()
+    def key_for(self, owner: str, quarter: str) -> tuple[DataKey, bytes]:
+        """The data key that seals the rows of `owner` in that quarter; made at first use."""
+        row = DataKey.objects.filter(owner=owner, quarter=quarter).first()
         if row is None:
-            row = DataKey(owner=owner, quarter=_quarter(at_us))
+            row = DataKey(owner=owner, quarter=quarter)
             nonce = secrets.token_bytes(_NONCE_BYTES)
             data_key = secrets.token_bytes(DATA_KEY_BYTES)
             row.wrapped = nonce + self._wrapping.encrypt(nonce, data_key, _identity(row))
@@ -52,6 +52,7 @@ def _identity(row: DataKey) -> bytes:
     return f"data key {row.quarter} {row.owner}".encode()
 
 
-def _quarter(at_us: int) -> str:
+def quarter(at_us: int) -> str:
+    """The calendar quarter (UTC) of a time in Unix microseconds, as in "2026-Q4"."""
     at = datetime.fromtimestamp(at_us / 1e6, UTC)
     return f"{at.year}-Q{(at.month + 2) // 3}"

@@ -12,8 +12,8 @@ from django.db.models import F, QuerySet
 from pericard_protocol.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 from pericard_server.errors import NoSuchPatient, TamperedRow
-from pericard_server.records.keyring import Keyring
-from pericard_server.records.models import Access, Assignment, Patient, Reading, Refusal
+from pericard_server.records.keyring import Keyring, quarter
+from pericard_server.records.models import Access, Assignment, DataKey, Patient, Reading, Refusal
 from pericard_server.records.seal import SUITES, SuiteName, seal, unseal
 
 
@@ -49,8 +49,9 @@ class Records:
         with self._writing, transaction.atomic():
             known = _known(wanted)
             patients = _patients({device for device, *_ in wanted})
+            keys: dict[tuple[str, str], tuple[DataKey, bytes]] = {}
             rows = [
-                self._sealed(frame, _serving(patients, frame))
+                self._sealed(frame, _serving(patients, frame), keys)
                 for identity, frame in wanted.items()
                 if identity not in known
             ]
@@ -89,9 +90,14 @@ class Records:
             Refusal.objects.get_or_create(reason=reason)
             Refusal.objects.filter(reason=reason).update(count=F("count") + 1)
 
-    def _sealed(self, frame: OpenedFrame, patient: str | None) -> Reading:
+    def _sealed(
+        self, frame: OpenedFrame, patient: str | None, keys: dict[tuple[str, str], tuple[DataKey, bytes]]
+    ) -> Reading:
         owner = f"device {frame.device}" if patient is None else f"patient {patient}"
-        key, data_key = self._keyring.key_for(owner, frame.received_at_us)
+        wanted = (owner, quarter(frame.received_at_us))
+        if wanted not in keys:
+            keys[wanted] = self._keyring.key_for(*wanted)
+        key, data_key = keys[wanted]
         row = Reading(
             device=frame.device,
             epoch=frame.epoch,

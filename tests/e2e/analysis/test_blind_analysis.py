@@ -1,7 +1,9 @@
 """The blind analysis by real parts: a real cloud process, real TLS, real FHE; and clouds that lie or fail."""
 
+import json
 import os
 import struct
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 
 from pericard_protocol.fhe import MOMENTS
 from pericard_protocol.proto import statistics_pb2 as messages
-from pericard_server.analysis import BlindAnalysis, Report, seal, validation
+from pericard_server.analysis import BlindAnalysis, Encoding, Report, seal, validation
 from pericard_server.analysis.cloud_link import CloudLink
-from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, WrongResult
+from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, UnusableReadings, WrongResult
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -74,6 +76,56 @@ def test_more_patients_than_slots_take_two_jobs(analysis: BlindAnalysis) -> None
 def test_the_same_reading_again_and_again_has_no_deviation(analysis: BlindAnalysis) -> None:
     (patient,) = analysis.analyse({"patient": np.full(5000, 61.3)}).patients
     assert patient.fhe.standard_deviation == pytest.approx(0, abs=5e-3)
+
+
+def test_two_vitals_are_related(analysis: BlindAnalysis) -> None:
+    rng = np.random.default_rng(5)
+    rate = rng.uniform(40, 180, 9000)
+    breaths = Encoding(centre=16, half_range=64)
+    pairs = {
+        "together": (rate, rate / 5 + rng.normal(0, 2, 9000)),
+        "opposed": (rate[:50], 60 - rate[:50] / 4),
+        "apart": (rate, rng.uniform(5, 40, 9000)),
+        "nothing": ([], []),
+        "constant": ([60.0, 61.0], [15.0, 15.0]),
+    }
+    report = analysis.relate(pairs, breaths)
+    for patient, (x, y) in zip(report.patients, pairs.values(), strict=True):
+        assert patient.fhe.count == len(x)
+        if patient.patient in ("nothing", "constant"):
+            assert (patient.fhe.correlation, patient.fhe.slope) == (None, None)
+        else:
+            assert patient.fhe.covariance == pytest.approx(np.cov(x, y, ddof=0)[0, 1], abs=1e-3)
+            assert patient.fhe.correlation == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-6)
+            assert patient.fhe.slope == pytest.approx(np.polyfit(y, x, 1)[0], abs=1e-5)
+
+
+def test_a_trend_is_found(analysis: BlindAnalysis) -> None:
+    hours = np.linspace(0, 24, 2000)
+    rate = 60 + 1.5 * hours + np.random.default_rng(6).normal(0, 5, 2000)
+    (patient,) = analysis.relate({"p": (rate, hours)}, Encoding.spanning(0, 24)).patients
+    assert patient.fhe.slope == pytest.approx(np.polyfit(hours, rate, 1)[0], abs=1e-6)
+    assert patient.fhe.slope == pytest.approx(1.5, abs=0.1)
+
+
+def test_pairs_must_be_pairs(analysis: BlindAnalysis) -> None:
+    with pytest.raises(UnusableReadings, match="p: 2 of x and 1 of y"):
+        analysis.relate({"p": ([60.0, 61.0], [1.0])}, Encoding.spanning(0, 24))
+
+
+def test_unusable_readings_name_their_patient(analysis: BlindAnalysis) -> None:
+    with pytest.raises(UnusableReadings, match="second: readings outside -181 to 331"):
+        analysis.analyse({"first": [60.0], "second": [60.0, 400.0]})
+
+
+def test_a_report_is_all_there_as_a_dictionary(analysis: BlindAnalysis) -> None:
+    shown = asdict(analysis.analyse({"p": [60.0, 70.0]}))
+    (patient,) = shown["patients"]
+    assert patient["clear"] == {"count": 2, "mean": 65.0, "variance": 25.0, "standard_deviation": 5.0}
+    assert patient["fhe"]["standard_deviation"] == pytest.approx(5.0)
+    assert patient["mean_difference"] == patient["fhe"]["mean"] - 65.0
+    assert (shown["readings"], shown["ciphertexts"], shown["checked_slots"]) == (2, 1, 8192)
+    json.dumps(shown)
 
 
 def test_the_key_is_sent_once(analysis: BlindAnalysis) -> None:
@@ -166,9 +218,13 @@ def test_an_earlier_honest_result_is_no_value(liar: Any, fhe_keys: Any, executor
 
 def test_a_result_without_its_parts_is_refused(liar: Any, fhe_keys: Any, executor: Any) -> None:
     lying, link = liar
-    lying.lie = lambda result: messages.JobResult(results=result.results[:1])
-    with pytest.raises(CloudMisbehaved, match="has not the results"):
-        BlindAnalysis(fhe_keys, link, executor).analyse({"a": [60.0]})
+    for lie in (
+        lambda result: messages.JobResult(results=result.results[:1]),
+        lambda result: messages.JobResult(results=result.results, compute_ms=float("nan")),
+    ):
+        lying.lie = lie
+        with pytest.raises(CloudMisbehaved, match="has not the results"):
+            BlindAnalysis(fhe_keys, link, executor).analyse({"a": [60.0]})
 
 
 def test_no_cloud_is_said(authority: Any, fhe_keys: Any, executor: Any) -> None:

@@ -1,6 +1,7 @@
 """The hospital's FHE keys: their files are ours alone, and what is not right is refused."""
 
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,12 @@ def test_encryption_is_randomised_and_of_the_agreed_shape(made: FheKeys, executo
     for ciphertext in (one, other):
         MOMENTS.check_ciphertext(ciphertext, MOMENTS.fresh_primes)
     MOMENTS.check_relinearisation_key(made.relinearisation)
+
+
+def test_pyfhel_stays_in_the_workers(made: FheKeys) -> None:
+    """A process that imported it may crash when it ends: see pericard_protocol.confined."""
+    assert made.secret
+    assert "Pyfhel" not in sys.modules
 
 
 def test_a_fresh_ciphertext_is_no_result(made: FheKeys, executor: ConfinedExecutor) -> None:

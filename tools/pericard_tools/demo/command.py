@@ -46,7 +46,7 @@ def demo(as_json: bool, seconds: float, suite: str) -> None:
         shown = dataclasses.asdict(outcome) | {"lost": outcome.lost}
         click.echo(json.dumps(shown, indent=2))
     else:
-        _print(outcome, Console(width=max(110, Console().width)))
+        _print(outcome, Console(width=max(110, Console().width), highlight=False))
     if not outcome.good:
         raise click.ClickException(
             f"pericard demo: FAILED: frames={outcome.frames} stored={outcome.stored} lost={outcome.lost}"
@@ -60,32 +60,39 @@ def demo(as_json: bool, seconds: float, suite: str) -> None:
 
 
 def _print(outcome: Outcome, screen: Console) -> None:
-    patients = Table(title="Heart rate by patient, in beats per minute", title_justify="left")
-    for heading in ("patient", "device", "sent", "received", "stored", "lost"):
-        patients.add_column(heading, justify="left" if heading == "patient" else "right")
-    for heading in ("mean, blind", "clear", "difference", "SD, blind", "clear", "difference"):
-        patients.add_column(heading, justify="right")
+    frames = _table("Frames of each patient", "patient", "device", "sent", "received", "stored", "lost")
     for row in outcome.patients:
-        counts = [str(row[name]) for name in ("patient", "device", "sent", "received", "stored", "lost")]
-        figures = [
+        frames.add_row(
+            *(str(row[name]) for name in ("patient", "device", "sent", "received", "stored", "lost"))
+        )
+    rates = _table(
+        "Heart rate in beats per minute: computed blindly by the cloud, and in the clear by the hospital",
+        *("patient", "mean, blind", "clear", "difference", "SD, blind", "clear", "difference"),
+    )
+    for row in outcome.patients:
+        figures = (
             f"{row[f'{kind}_{how}']:{form}}"
             for kind in ("mean", "sd")
             for how, form in (("blind", ".4f"), ("clear", ".4f"), ("difference", "+.1e"))
-        ]
-        patients.add_row(*counts, *figures)
-    stages = Table(title="What each stage cost", title_justify="left")
-    stages.add_column("stage")
-    stages.add_column("milliseconds", justify="right")
-    stages.add_column("bytes handed on", justify="right")
+        )
+        rates.add_row(row["patient"], *figures)
+    stages = _table("What each stage cost", "stage", "milliseconds", "bytes handed on")
     for stage in outcome.stages:
         stages.add_row(stage.name, f"{stage.milliseconds:.1f}", f"{stage.bytes:,}" if stage.bytes else "")
-    saw = Table(title="What each party saw", title_justify="left")
-    saw.add_column("party")
-    saw.add_column("saw")
+    saw = _table("What each party saw", "party", "saw")
+    saw.columns[1].justify = "left"
     for party, what in outcome.saw.items():
         saw.add_row(party, what)
-    for table in (patients, stages, saw):
+    for table in (frames, rates, stages, saw):
         screen.print(table)
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    table = Table(title=title, title_justify="left", min_width=len(title))
+    table.add_column(first)
+    for heading in others:
+        table.add_column(heading, justify="right")
+    return table
 
 
 def _yes(value: bool) -> str:

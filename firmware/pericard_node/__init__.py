@@ -1,0 +1,1 @@
+"""The Pericard node: reads a sensor, seals what it reads, sends it to the gateway."""

@@ -1,0 +1,82 @@
+"""A flashed and provisioned virtual board, its port, and its frames opened by `cryptography`."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import serial
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from pericard_protocol.frame import Frame, Header, open_frame
+from pericard_protocol.stream import StreamDecoder
+from pericard_tools.board import VirtualBoard
+from pericard_tools.flash import firmware_files, flash
+from pericard_tools.provision import provision
+from pericard_tools.recording import FLASH_PATH, recording_file
+
+BIN = Path(sys.executable).parent
+DEVICE = 7
+# Three good beats, one that no heart made, one good one: bpm 60, 100, 120, (15), 80.
+INTERVALS = [1000, 600, 500, 4000, 750]
+
+
+class Ward(NamedTuple):
+    """A board that runs, and what the gateway would know of it."""
+
+    board: VirtualBoard
+    registry: Path
+
+    def cipher(self) -> ChaCha20Poly1305:
+        (entry,) = json.loads(self.registry.read_bytes())["devices"]
+        return ChaCha20Poly1305(bytes.fromhex(entry["key"]))
+
+
+def mpremote(port: str, *arguments: str) -> str:
+    """What the real mpremote prints; it must succeed."""
+    run = subprocess.run(
+        [BIN / "mpremote", "connect", port, *arguments], capture_output=True, text=True, timeout=30
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def read_frames(port: str, count: int, *, reset: VirtualBoard | None = None) -> list[Frame]:
+    """The first `count` frames that come after the port is open (and the board reset)."""
+    decoder = StreamDecoder()
+    frames: list[Frame] = []
+    with serial.Serial(port, timeout=0.5) as link:
+        if reset is not None:
+            reset.reset()
+        end = time.monotonic() + 20
+        while len(frames) < count:
+            assert time.monotonic() < end, f"{len(frames)} of {count} frames came"
+            frames += [found for found in decoder.feed(link.read(64)) if isinstance(found, Frame)]
+    return frames[:count]
+
+
+def opened(ward: Ward, frames: list[Frame]) -> list[tuple[Header, dict[str, object]]]:
+    cipher = ward.cipher()
+    return [(frame.header, json.loads(open_frame(cipher, frame))) for frame in frames]
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[VirtualBoard]:
+    """An empty board."""
+    directory = tmp_path / "board"
+    directory.mkdir()
+    with VirtualBoard(directory) as running:
+        yield running
+
+
+@pytest.fixture
+def ward(board: VirtualBoard, tmp_path: Path) -> Ward:
+    """A board with firmware, key and a fast recording."""
+    registry = tmp_path / "devices.json"
+    flash(board.port, firmware_files() | {FLASH_PATH: recording_file(INTERVALS, speed=50)})
+    provision(board.port, DEVICE, "bed 4", 61, registry)
+    return Ward(board, registry)

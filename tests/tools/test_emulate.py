@@ -1,0 +1,64 @@
+"""The commands as an operator types them: emulate, flash, provision; then frames come from two boards."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from pericard_protocol.frame import open_frame
+from pericard_protocol.vitals import parse_vitals
+
+from .conftest import BIN, read_frames
+
+
+def pericard(*arguments: str | Path) -> str:
+    run = subprocess.run([BIN / "pericard", *arguments], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_two_boards_by_name(tmp_path: Path) -> None:
+    boards, registry = tmp_path / "boards", tmp_path / "devices.json"
+    command = [BIN / "pericard", "emulate", "amy", "bob", "--directory", boards, "--recording", "--json"]
+    with subprocess.Popen([*command, "--speed", "60"], stdout=subprocess.PIPE, text=True) as emulation:
+        try:
+            assert emulation.stdout is not None
+            running = [json.loads(emulation.stdout.readline()) for _ in range(2)]
+            assert [board["name"] for board in running] == ["amy", "bob"]
+            ports = [board["port"] for board in running]
+            pericard("flash", *ports)
+            for device, port in enumerate(ports, start=1):
+                said = pericard(
+                    "provision", port, "--device", str(device), "--owner", "a b", "--age", "50",
+                    "--registry", registry,
+                )  # fmt: skip
+                assert f"device {device} provisioned" in said
+            keys = {entry["device"]: entry["key"] for entry in json.loads(registry.read_bytes())["devices"]}
+            for device, port in enumerate(ports, start=1):
+                cipher = ChaCha20Poly1305(bytes.fromhex(keys[device]))
+                for frame in read_frames(port, 10):
+                    assert frame.header.device == device
+                    assert 20 <= parse_vitals(open_frame(cipher, frame)).heart_rate_bpm <= 250
+        finally:
+            emulation.send_signal(signal.SIGTERM)
+    assert emulation.returncode == 0
+
+
+def test_the_end_of_emulate_leaves_no_processor(tmp_path: Path) -> None:
+    """Even when it had no chance to end them: a VM dies with its terminal."""
+    command = [BIN / "pericard", "emulate", "amy", "--directory", tmp_path, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulation:
+        assert emulation.stdout is not None
+        json.loads(emulation.stdout.readline())
+        children = Path(f"/proc/{emulation.pid}/task").glob("*/children")
+        processors = [int(pid) for listed in children for pid in listed.read_text().split()]
+        emulation.kill()
+    assert processors
+    for pid in processors:
+        wait_until_gone(pid)
+
+
+def wait_until_gone(pid: int) -> None:
+    subprocess.run(["timeout", "10", "tail", f"--pid={pid}", "-f", "/dev/null"], check=True)

@@ -1,0 +1,103 @@
+"""flash and provision make a board that sends frames which only its registry's key opens."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from pericard_protocol.frame import NotAuthentic, open_frame
+from pericard_protocol.vitals import parse_vitals
+from pericard_tools.board import VirtualBoard
+from pericard_tools.errors import BoardError, NoSuchBoard
+from pericard_tools.flash import firmware_files, flash
+from pericard_tools.provision import provision
+
+from .conftest import DEVICE, Ward, mpremote, opened, read_frames
+
+
+def test_frames_hold_the_recording(ward: Ward) -> None:
+    frames = opened(ward, read_frames(ward.board.port, 5, reset=ward.board))
+    assert [header.device for header, _ in frames] == [DEVICE] * 5
+    assert [header.seq for header, _ in frames] == [0, 1, 2, 3, 4]
+    # 60000 / interval; the interval of 4 s is no heart's and gives no reading, but its time passes.
+    assert [vitals["heart_rate_bpm"] for _, vitals in frames] == [60, 100, 120, 80, 60]
+    times = [vitals["timestamp"] for _, vitals in frames]
+    assert [time - times[0] for time in times] == [0, 0, 1, 5, 6]
+    for frame in read_frames(ward.board.port, 3):
+        assert parse_vitals(open_frame(ward.cipher(), frame))[0] == 61
+        with pytest.raises(NotAuthentic):
+            open_frame(ChaCha20Poly1305(bytes(32)), frame)
+
+
+def test_every_start_has_its_own_boot_number(ward: Ward) -> None:
+    boots = [read_frames(ward.board.port, 1, reset=ward.board)[0].header.boot for _ in range(3)]
+    assert boots == [boots[0], boots[0] + 1, boots[0] + 2]
+
+
+def test_flashing_again_writes_only_what_changed(board: VirtualBoard) -> None:
+    files = firmware_files()
+    assert flash(board.port, files) == len(files)
+    assert flash(board.port, files) == 0
+    (board.flash / "main.py").write_text("broken")
+    assert flash(board.port, files) == 1
+    for path, content in files.items():
+        assert (board.flash / path.lstrip("/")).read_bytes() == content
+
+
+def test_progress_counts_every_byte(board: VirtualBoard) -> None:
+    done: list[int] = []
+    flash(board.port, {"/a/b.txt": b"x" * 1300, "/c.txt": b""}, done.append)
+    assert sum(done) == 1300
+
+
+def test_an_unprovisioned_board_says_so_and_sends_no_frame(board: VirtualBoard) -> None:
+    flash(board.port, firmware_files() | {"/recording.json": b'{"speed": 1, "rr_ms": [1000]}'})
+    assert "needs provisioning: keystore" in mpremote(
+        board.port, "exec", "from pericard_node import app; app.main()"
+    )
+
+
+def test_the_registry_is_private_and_keeps_other_devices(board: VirtualBoard, tmp_path: Path) -> None:
+    registry = tmp_path / "devices.json"
+    for device in (1, 2, 1):
+        provision(board.port, device, f"owner {device}", 40, registry, epoch=3)
+    assert stat.S_IMODE(registry.stat().st_mode) == 0o600
+    devices = json.loads(registry.read_bytes())["devices"]
+    assert [entry["device"] for entry in devices] == [2, 1]
+    assert len({entry["key"] for entry in devices}) == 2
+    for entry in devices:
+        assert set(entry) == {"device", "epoch", "key", "owner"}
+        assert entry["epoch"] == 3
+        assert len(bytes.fromhex(entry["key"])) == 32
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_bad_registry_is_refused_before_the_board_is_touched(board: VirtualBoard, tmp_path: Path) -> None:
+    registry = tmp_path / "devices.json"
+    registry.write_text("[]")
+    with pytest.raises(NoSuchBoard, match="registry"):
+        provision(board.port, 1, "owner", 40, registry)
+    assert list(board.flash.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "owner", "age"), [(0, "o", 1), (2**32, "o", 1), (1, "", 1), (1, "o", -1), (1, "o", 131)]
+)
+def test_impossible_arguments_are_refused(tmp_path: Path, device: int, owner: str, age: int) -> None:
+    with pytest.raises(NoSuchBoard):
+        provision("/dev/null", device, owner, age, tmp_path / "devices.json")
+
+
+def test_a_fault_on_the_board_never_shows_the_key(board: VirtualBoard, tmp_path: Path) -> None:
+    (board.flash / "keystore.bin.new").mkdir()
+    with pytest.raises(BoardError) as caught:
+        provision(board.port, 1, "owner", 40, tmp_path / "devices.json")
+    assert "OSError" in str(caught.value)
+    assert "key" not in str(caught.value).replace("keystore", "")
+
+
+def test_a_port_that_is_not_there_is_named() -> None:
+    with pytest.raises(NoSuchBoard, match="/dev/nothing"):
+        flash("/dev/nothing", {})

@@ -1,0 +1,86 @@
+"""The commands that reach boards: emulate, flash, provision."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from pericard_tools.emulate import boards
+from pericard_tools.flash import firmware_files
+from pericard_tools.flash import flash as flash_board
+from pericard_tools.provision import provision as provision_board
+from pericard_tools.recording import FLASH_PATH, recording_file, shipped_intervals
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SPEED = click.FloatRange(min=0, min_open=True)
+
+
+@click.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option(
+    "--directory", type=_FOLDER, default=Path("boards"), show_default=True, help="Holds the flashes."
+)
+@click.option("--recording", is_flag=True, help="Put the shipped ECG recording into each flash first.")
+@click.option(
+    "--speed", type=_SPEED, default=1.0, show_default=True, help="Replay the recording so much faster."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a board.")
+def emulate(names: tuple[str, ...], directory: Path, recording: bool, speed: float, as_json: bool) -> None:
+    """Run virtual boards until a signal ends them.
+
+    Each prints its name and the port to give to flash, provision, mpremote or the gateway.
+    """
+    ending = (signal.SIGTERM, signal.SIGINT)
+    # Blocked before any thread starts, so that the signal waits for sigwait and ends every board in order.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    with boards(directory, names, recording=recording, speed=speed) as running:
+        for name, board in running.items():
+            click.echo(json.dumps({"name": name, "port": board.port}) if as_json else f"{name}\t{board.port}")
+        signal.sigwait(ending)
+
+
+@click.command()
+@click.argument("ports", metavar="PORT...", nargs=-1, required=True)
+@click.option(
+    "--recording", is_flag=True, help="Also the shipped ECG recording, for a board without a sensor."
+)
+@click.option(
+    "--speed", type=_SPEED, default=1.0, show_default=True, help="Replay the recording so much faster."
+)
+@click.option("--config", type=_EXISTING, help="Also this file, as the board's config.py.")
+def flash(ports: tuple[str, ...], recording: bool, speed: float, config: Path | None) -> None:
+    """Put the firmware on the boards at PORT..., real or virtual, and reset them.
+
+    A file that a board already has is not written again.
+    """
+    files = firmware_files()
+    if recording:
+        files[FLASH_PATH] = recording_file(shipped_intervals(), speed)
+    if config is not None:
+        files["/config.py"] = config.read_bytes()
+    total = sum(map(len, files.values())) * len(ports)
+    written = {}
+    with click.progressbar(length=total, label="flashing", file=sys.stderr) as bar:
+        for port in ports:
+            written[port] = flash_board(port, files, bar.update)
+    for port, count in written.items():
+        click.echo(f"{port}\t{count} of {len(files)} files written")
+
+
+@click.command()
+@click.argument("port")
+@click.option("--device", type=int, required=True, help="The device id, public.")
+@click.option("--owner", required=True, help="Whose board it is, for people.")
+@click.option("--age", type=int, required=True, help="The patient's age in years; goes into every reading.")
+@click.option(
+    "--registry", type=_FILE, required=True, help="The gateway's file of devices; kept at mode 0600."
+)
+@click.option("--epoch", type=int, default=0, show_default=True, help="The key's first epoch.")
+def provision(port: str, device: int, owner: str, age: int, registry: Path, epoch: int) -> None:
+    """Give the board at PORT an identity and a new key, and the gateway's registry the same."""
+    provision_board(port, device, owner, age, registry, epoch)
+    click.echo(f"{port}\tdevice {device} provisioned, epoch {epoch}")

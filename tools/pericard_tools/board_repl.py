@@ -1,0 +1,70 @@
+"""A board's raw REPL through mpremote's own transport: the one way in, for real and virtual boards."""
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+import serial
+from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport_serial import SerialTransport
+
+from pericard_tools.errors import BoardError, NoSuchBoard
+
+# A board that says nothing for so long is not running MicroPython, or its UART is another.
+_SILENCE_SECONDS = 5.0
+# After a reset a chip's ROM takes about a second, in which it loses what is typed: so it is typed again.
+_ATTEMPTS = 3
+_ATTEMPT_SECONDS = 4
+_RESET_SECONDS = 0.1
+# sys.stdout is the process's: two threads that redirect it at once would put it back in the wrong order.
+_STDOUT = threading.Lock()
+
+
+@contextmanager
+def raw_repl(port: str) -> Iterator[SerialTransport]:
+    """The board on `port`, interrupted and freshly soft-reset, so that main.py does not run meanwhile.
+
+    Raises:
+        NoSuchBoard: the port cannot be opened, or another program has it.
+        BoardError: no MicroPython answered, or a command failed there.
+    """
+    try:
+        transport = SerialTransport(port, timeout=_SILENCE_SECONDS)
+    except (TransportError, OSError, serial.SerialException):
+        raise NoSuchBoard(
+            f"{port} cannot be opened: is the board there, and no other program on it?"
+        ) from None
+    try:
+        _interrupt(transport)
+        yield transport
+    except TransportExecError as error:
+        # The last line of the board's traceback names the fault; the code that was sent (it may hold a key)
+        # is not in it.
+        fault = error.error_output.strip().rpartition("\n")[2]
+        raise BoardError(f"{port}: the board reports {fault}") from None
+    except (TransportError, serial.SerialException):
+        raise BoardError(f"{port}: MicroPython does not answer; see hardware.md, 'Flashing'") from None
+    except OSError as error:  # mpremote's word for an error of the board's file system
+        raise BoardError(f"{port}: the board reports OSError: {error.strerror}") from None
+    finally:
+        transport.close()
+
+
+def _interrupt(transport: SerialTransport) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            # mpremote prints what it did not understand, frames as a rule; they are not results.
+            with _STDOUT, redirect_stdout(io.StringIO()):
+                transport.enter_raw_repl(timeout_overall=_ATTEMPT_SECONDS)
+            return
+        except TransportError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+
+
+def hard_reset(transport: SerialTransport) -> None:
+    """Starts the board again as after power-on; the connection is of no use afterwards."""
+    transport.exec_raw_no_follow("import machine\nmachine.reset()")
+    time.sleep(_RESET_SECONDS)  # a board that resets says nothing, so there is nothing to wait for

