@@ -6,7 +6,7 @@ DISTRIBUTIONS := protocol gateway server cloud tools
 BIN := .venv/bin
 UV := $(BIN)/uv --quiet
 
-.PHONY: help dev lint format test test-fast test-alone demo lock clean
+.PHONY: help dev lint format test test-fast test-alone test-arm32 demo lock clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +32,7 @@ lint: dev ## ruff, mypy --strict, import contracts
 format: dev ## let ruff rewrite the layout
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
-test: dev ## every test
+test: dev test-alone ## every test
 	@$(BIN)/pytest
 
 test-fast: dev ## what takes seconds
@@ -58,6 +58,9 @@ test-alone: $(DOMAINS:%=.envs/%/.stamp) ## each domain's tests where only that d
 	    echo "-- $$domain alone"; \
 	    PERICARD_ALONE=$$domain .envs/$$domain/bin/python -m pytest -q -m "not slow" tests/$$domain tests/test_alone.py || exit 1; \
 	done
+
+test-arm32: dev ## the firmware's pure parts on a 32-bit ARM MicroPython, set up in the user's cache
+	@$(BIN)/pytest -q tests/firmware -k arm32
 
 demo: dev ## the whole pipeline on this machine, about a minute
 	@$(BIN)/pericard demo

@@ -1,28 +1,16 @@
-"""The cloud's commands."""
+"""The cloud's commands. What serves is imported when it is to serve: `--help` need not wait for gRPC."""
 
-import contextlib
 import logging
-import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent import futures
 from pathlib import Path
 
 import click
-import grpc
 
-from pericard_cloud import config
-from pericard_cloud.keys import KeyStore
-from pericard_cloud.service import MAX_MESSAGE_BYTES, BlindStatistics, Refusals
-from pericard_protocol import channel
-from pericard_protocol.confined import ConfinedExecutor
-from pericard_protocol.errors import UsageError
-from pericard_protocol.jsonlog import fields, log_to_stderr
+from pericard_protocol.edge import files
+from pericard_protocol.edge.jsonlog import fields, log_to_stderr
 
 log = logging.getLogger("pericard_cloud")
-
-_GRACE_SECONDS = 5.0  # for calls in flight when we are told to stop
 
 
 @click.group()
@@ -42,6 +30,10 @@ def cloud() -> None:
 )
 def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
     """Serves blind statistics until SIGTERM or SIGINT."""
+    from pericard_cloud import config
+    from pericard_cloud.serve import serving
+    from pericard_cloud.service import Refusals
+
     log_to_stderr()
     settings, identity = config.read(config_file)
     if check:
@@ -53,52 +45,7 @@ def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
     refusals = Refusals()
     with serving(settings, identity, refusals) as port:
         address = f"{settings.listen.address.rpartition(':')[0]}:{port}"
-        with _announced(address, ready_file):
+        with files.announced(ready_file, address):
             log.info("serving", extra=fields(address=address))
             stop.wait()
     log.info("stopped", extra=fields(refused=refusals.snapshot()))
-
-
-@contextlib.contextmanager
-def serving(settings: config.Settings, identity: channel.Identity, refusals: Refusals) -> Iterator[int]:
-    """The cloud's server while the block runs; gives its port.
-
-    Raises:
-        UsageError: the address cannot be bound.
-    """
-    bounds = settings.limits
-    with ConfinedExecutor(bounds.workers, settings.worker_limits) as workers:
-        service = BlindStatistics(workers, KeyStore(bounds.keys_per_client), refusals, bounds.call_seconds)
-        server = grpc.server(
-            futures.ThreadPoolExecutor(bounds.calls_at_once, thread_name_prefix="call"),
-            handlers=[service.handler()],
-            interceptors=[
-                channel.Admission(settings.clients.allowed, lambda e: refusals.count(e.reason, str(e)))
-            ],
-            options=channel.server_options(MAX_MESSAGE_BYTES),
-            maximum_concurrent_rpcs=bounds.calls_at_once,
-        )
-        try:
-            port = server.add_secure_port(settings.listen.address, channel.server_credentials(identity))
-        except RuntimeError:
-            raise UsageError(f"cannot listen on {settings.listen.address}: is it free, and ours?") from None
-        server.start()
-        try:
-            yield port
-        finally:
-            server.stop(_GRACE_SECONDS).wait()
-
-
-@contextlib.contextmanager
-def _announced(address: str, ready_file: Path | None) -> Iterator[None]:
-    """The ready file, whole from its first moment, while the block runs."""
-    if ready_file is None:
-        yield
-        return
-    draft = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
-    draft.write_text(address)
-    draft.replace(ready_file)
-    try:
-        yield
-    finally:
-        ready_file.unlink(missing_ok=True)

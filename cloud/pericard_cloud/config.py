@@ -5,8 +5,9 @@ from pathlib import Path
 from pydantic import Field
 
 from pericard_protocol.channel import Identity
-from pericard_protocol.config import ConfigError, Section, parse
-from pericard_protocol.confined import Limits
+from pericard_protocol.config import Section, parse
+from pericard_protocol.edge import files
+from pericard_protocol.edge.confined import Limits
 
 
 class Listen(Section):
@@ -58,20 +59,14 @@ def read(path: Path) -> tuple[Settings, Identity]:
     """The settings in the file, and the identity that they name.
 
     Raises:
-        ConfigError: a file cannot be read, or the settings are wrong; with line and key.
+        FileError: a file cannot be read, or the key is open to others.
+        ConfigError: the settings are wrong; with line and key.
         CredentialError: a certificate or key is not one.
     """
-    settings = parse(_bytes(path, "configuration").decode(errors="replace"), Settings, path.name)
+    settings = parse(files.read(path, "configuration").decode(errors="replace"), Settings, path.name)
     tls = settings.tls
     return settings, Identity(
-        certificate=_bytes(path.parent / tls.certificate, "tls.certificate"),
-        private_key=_bytes(path.parent / tls.key, "tls.key"),
-        authorities=_bytes(path.parent / tls.ca, "tls.ca"),
+        certificate=files.read(path.parent / tls.certificate, "tls.certificate"),
+        private_key=files.read_secret(path.parent / tls.key, "tls.key"),
+        authorities=files.read(path.parent / tls.ca, "tls.ca"),
     )
-
-
-def _bytes(path: Path, what: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{what}: cannot read {path}: {error.strerror}") from None

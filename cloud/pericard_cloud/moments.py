@@ -4,7 +4,8 @@ They take and return serialised objects. A job is folded in shards by any number
 by one. Slots are never rotated: the hospital adds the slots of a result itself, which spares it the rotation
 keys (12 times the size of the one key needed here). Products are summed first, then relinearised once.
 
-Pyfhel is imported inside the functions, because only workers may import it: see `pericard_protocol.confined`.
+Pyfhel is imported inside the functions, because only workers may import it: see
+`pericard_protocol.edge.confined`.
 """
 
 import struct

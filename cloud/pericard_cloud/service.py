@@ -19,9 +19,9 @@ from pericard_cloud.jobs import Job
 from pericard_cloud.keys import KeyStore
 from pericard_protocol import fhe
 from pericard_protocol.channel import peer_name
-from pericard_protocol.confined import WorkerFailed
+from pericard_protocol.edge.confined import WorkerFailed
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.errors import PeerError
-from pericard_protocol.jsonlog import fields
 from pericard_protocol.proto import statistics_pb2 as messages
 
 M = TypeVar("M", bound=Message)

@@ -182,6 +182,29 @@ def _absorb(poly, data, start: int, blocks: int):
 
 
 @micropython.viper
+def _fill(pad, data, start: int, n: int):
+    """Lays n bytes of data from `start` out in a 16-byte block, the rest of it zero."""
+    p = ptr8(pad)
+    d = ptr8(data)
+    for i in range(16):
+        if i < n:
+            p[i] = d[start + i]
+        else:
+            p[i] = 0
+
+
+@micropython.viper
+def _lengths(pad, associated: int, n: int):
+    """The last block: both lengths as 64-bit little-endian numbers; a buffer here is under 2^32 bytes."""
+    p = ptr8(pad)
+    for i in range(4):
+        p[i] = associated >> (i << 3) & 255
+        p[i + 4] = 0
+        p[i + 8] = n >> (i << 3) & 255
+        p[i + 12] = 0
+
+
+@micropython.viper
 def _finish(poly, key, tag, at: int):
     """Reduces h fully and writes tag = (h + s) mod 2^128, s being key[16:32], to tag[at:at+16]."""
     p = ptr32(poly)
@@ -317,13 +340,8 @@ class ChaCha20Poly1305:
         _begin(self._poly, self._onetime)
         self._absorb_padded(aad, 0, aad_length)
         self._absorb_padded(data, start, n)
-        pad = self._pad
-        for i in range(16):
-            pad[i] = 0
-        for i in range(4):
-            pad[i] = aad_length >> 8 * i & 255
-            pad[8 + i] = n >> 8 * i & 255
-        _absorb(self._poly, pad, 0, 1)
+        _lengths(self._pad, aad_length, n)
+        _absorb(self._poly, self._pad, 0, 1)
         _finish(self._poly, self._onetime, tag, at)
 
     def _absorb_padded(self, data, start, n):
@@ -331,8 +349,5 @@ class ChaCha20Poly1305:
         _absorb(self._poly, data, start, whole)
         rest = n & 15
         if rest:
-            pad = self._pad
-            from_ = start + (whole << 4)
-            for i in range(16):
-                pad[i] = data[from_ + i] if i < rest else 0
-            _absorb(self._poly, pad, 0, 1)
+            _fill(self._pad, data, start + (whole << 4), rest)
+            _absorb(self._poly, self._pad, 0, 1)

@@ -10,9 +10,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pericard_gateway import files, settings, status
+from pericard_gateway import settings, status
+from pericard_gateway.enrol import enrol as redeem
 from pericard_gateway.service import Gateway
-from pericard_protocol.jsonlog import log_to_stderr
+from pericard_protocol.edge import files
+from pericard_protocol.edge.jsonlog import log_to_stderr
+from pericard_protocol.enrolment import parse_invitation
 
 _config = click.option(
     "--config",
@@ -50,6 +53,23 @@ def run(config: Path, check: bool, ready_file: Path | None) -> None:
         await service.run(stop, lambda: files.write(ready_file, b"ready\n") if ready_file else None)
 
     asyncio.run(serve())
+
+
+@gateway.command()
+@_config
+@click.option("--server", "address", required=True, help="The hospital's enrolment address, host:port.")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="The invitation, from `pericard server gateway invite`; remove it afterwards.",
+)
+def enrol(config: Path, address: str, token_file: Path) -> None:
+    """Makes this gateway's keys and has the hospital certify them, by a one-time invitation."""
+    os.umask(0o077)
+    invitation = parse_invitation(files.read_secret(token_file, "invitation"))
+    redeem(settings.load(config), address, invitation)
+    click.echo(f"{invitation.gateway} is enrolled; remove {token_file}")
 
 
 @gateway.command("status")

@@ -47,12 +47,18 @@ class UplinkError(PeerError):
     reason = "uplink"
 
 
+class BadRenewal(UplinkError):
+    """The hospital's server answered a renewal with a certificate that we cannot use."""
+
+    reason = "certificate"
+
+
+class EnrolmentFailed(UsageError):
+    """This gateway could not be enrolled."""
+
+
 class RegistryError(UsageError):
     """The device registry cannot be used."""
-
-
-class FileError(UsageError):
-    """A file of the configuration cannot be used; the message names it."""
 
 
 class SpoolError(UsageError):

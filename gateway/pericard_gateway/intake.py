@@ -11,7 +11,7 @@ import sqlite3
 from pericard_gateway.errors import NoKeyBundle
 from pericard_gateway.registry import Registry
 from pericard_gateway.store import Store
-from pericard_protocol.jsonlog import fields
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 
 # A record this large costs each frame little of the seal and the commit; at a low rate the time decides.
@@ -34,6 +34,7 @@ class Intake:
         self.room = asyncio.Event()
         self.room.set()
         self.stored = asyncio.Event()  # set after every commit; the uplink waits for it
+        self.spool_full = False
         self.trouble = ""
 
     def add(self, frame: OpenedFrame) -> None:
@@ -47,11 +48,14 @@ class Intake:
 
     def review(self) -> None:
         """Opens or closes the ports by what waits here and in the spool."""
-        if len(self._frames) < MAX_WAITING_FRAMES and self._store.depth.bytes < self._max_spool_bytes:
-            self.room.set()
-        elif self.room.is_set():
-            self.room.clear()
+        full = self._store.depth.bytes >= self._max_spool_bytes
+        if full and not self.spool_full:
             _log.warning("the spool is full: the devices are not read until the hospital takes some")
+        self.spool_full = full
+        if full or len(self._frames) >= MAX_WAITING_FRAMES:
+            self.room.clear()
+        else:
+            self.room.set()
 
     async def run(self) -> None:
         """Stores batches until `end` is called."""

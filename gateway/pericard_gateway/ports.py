@@ -9,7 +9,7 @@ import serial
 from pericard_gateway.backoff import Backoff
 from pericard_gateway.counters import Counters
 from pericard_gateway.settings import Port
-from pericard_protocol.jsonlog import fields
+from pericard_protocol.edge.jsonlog import fields
 
 READ_BYTES = 4096
 _DRAIN_READS = 64

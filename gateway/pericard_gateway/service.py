@@ -14,9 +14,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from pericard_gateway import files, metrics
+from pericard_gateway import metrics
 from pericard_gateway.counters import Counters
-from pericard_gateway.errors import FileError
+from pericard_gateway.credentials import Credentials
 from pericard_gateway.intake import Intake
 from pericard_gateway.link import Link
 from pericard_gateway.pages import Page, Pages
@@ -27,9 +27,10 @@ from pericard_gateway.settings import Settings
 from pericard_gateway.spool import Spool
 from pericard_gateway.store import Store
 from pericard_gateway.uplink import Target, Uplink
-from pericard_protocol.channel import Identity
+from pericard_protocol.edge import files
+from pericard_protocol.edge.files import FileError
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.errors import PeerError
-from pericard_protocol.jsonlog import fields
 
 ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
 FLUSH_SECONDS = 3.0
@@ -48,11 +49,8 @@ class Gateway:
         """
         self._settings = settings
         self._registry: Registry = parse_registry(files.read_secret(settings.devices, "device registry"))
-        self._identity = Identity(
-            files.read(settings.tls.certificate, "certificate"),
-            files.read_secret(settings.tls.key, "TLS key"),
-            files.read(settings.tls.ca, "authorities"),
-        )
+        self._credentials = Credentials(settings.tls, settings.gateway_id)
+        self._credentials.identity()
         self._sealing = Sealing(
             settings.gateway_id, _private_key(settings.identity), _public_key(settings.pinned)
         )
@@ -74,7 +72,7 @@ class Gateway:
             intake.review()
             uplink = Uplink(
                 Target(settings.server.address, settings.server.name),
-                self._identity,
+                self._credentials,
                 store,
                 intake.stored,
                 intake.review,
@@ -144,7 +142,7 @@ class Gateway:
             found |= {f"port {port.path}": port.trouble for port in ports if port.trouble}
             if intake.trouble:
                 found["store"] = intake.trouble
-            if not intake.room.is_set():
+            if intake.spool_full:
                 found["spool"] = "full: devices are not read"
             if not store.sealing.usable(time.time()):
                 found["key bundle"] = "none that is valid"

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 import pydantic
 
-from pericard_gateway import files
 from pericard_protocol.config import Section, parse
+from pericard_protocol.edge import files
 from pericard_protocol.session import MAX_NAME_BYTES
 
 

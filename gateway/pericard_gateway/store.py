@@ -13,13 +13,13 @@ from typing import ParamSpec, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from pericard_gateway import files
 from pericard_gateway.counters import Counters
 from pericard_gateway.sealing import Sealing
 from pericard_gateway.spool import Depth, RecordKey, Spool, Waiting
 from pericard_gateway.window import Mark
+from pericard_protocol.edge import files
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.errors import PeerError
-from pericard_protocol.jsonlog import fields
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SignedKeyBundle, SignedSessionHeader
 
 P = ParamSpec("P")

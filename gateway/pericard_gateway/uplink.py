@@ -6,6 +6,7 @@ a record once, however often it comes.
 """
 
 import asyncio
+import datetime
 import logging
 import time
 from collections.abc import Callable
@@ -16,14 +17,21 @@ import grpc.aio
 
 from pericard_gateway.backoff import Backoff
 from pericard_gateway.counters import Counters
+from pericard_gateway.credentials import Credentials
 from pericard_gateway.errors import UplinkError
 from pericard_gateway.spool import RecordKey
 from pericard_gateway.store import Store
 from pericard_protocol import channel
-from pericard_protocol.channel import Identity
+from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.errors import PeerError
-from pericard_protocol.jsonlog import fields
-from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundleRequest, Sealed, SignedKeyBundle
+from pericard_protocol.proto.uplink_pb2 import (
+    Ack,
+    IssuedCertificate,
+    KeyBundleRequest,
+    RenewRequest,
+    Sealed,
+    SignedKeyBundle,
+)
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.session import MAX_RECORD_BYTES
 from pericard_protocol.suites import SUITES
@@ -33,7 +41,7 @@ MAX_MESSAGE_BYTES = MAX_RECORD_BYTES + 1024
 CALL_SECONDS = 10.0
 # An Ack means a commit: one that takes longer than this is lost on a half-open link.
 ACK_SECONDS = 20.0
-BUNDLE_SECONDS = 600.0  # how often a new key bundle is asked for; bundles last a day
+RENEW_SECONDS = 600.0  # how often a new key bundle, and a new certificate when due, is asked for
 WINDOW_RECORDS = 64  # sent and not acknowledged: the memory of the uplink, and what a reconnect sends again
 FETCH_RECORDS = 16  # read from the disk at a time
 _TICK_SECONDS = 1.0
@@ -60,14 +68,14 @@ class Uplink:
     def __init__(
         self,
         target: Target,
-        identity: Identity,
+        credentials: Credentials,
         store: Store,
         stored: asyncio.Event,
         settled: Callable[[], None],
         counters: Counters,
     ) -> None:
         """`stored` is set when records were added; `settled` is called when some have left."""
-        self._target, self._identity, self._store = target, identity, store
+        self._target, self._credentials, self._store = target, credentials, store
         self._stored, self._settled, self._counters = stored, settled, counters
         self._sent: dict[RecordKey, _Sent] = {}
         self._acks: list[Ack] = []
@@ -100,10 +108,10 @@ class Uplink:
             # Our own back-off decides when to try: gRPC's, shared by all channels, reaches minutes.
             ("grpc.use_local_subchannel_pool", 1),
         ]
-        credentials = channel.channel_credentials(self._identity)
+        credentials = channel.channel_credentials(self._credentials.identity())
         async with grpc.aio.secure_channel(self._target.address, credentials, options=options) as connection:
             stub = UplinkStub(connection)
-            await self._renew_bundle(stub)
+            await self._renew(stub)
             stream = stub.Ingest()
             self._sent.clear()
             self._acks.clear()
@@ -112,7 +120,11 @@ class Uplink:
                 _log.info("uplink up", extra=fields(server=self._target.address))
             self.state = "up"
             await _first_to_fail(
-                self._send(stream), self._receive(stream), self._settle(), self._watch(), self._renew(stub)
+                self._send(stream),
+                self._receive(stream),
+                self._settle(),
+                self._watch(),
+                self._keep_renewing(stub),
             )
 
     async def _send(self, stream: Any) -> None:
@@ -189,23 +201,42 @@ class Uplink:
             if oldest is not None and time.monotonic() - oldest.at > ACK_SECONDS:
                 raise UplinkError(f"no acknowledgement in {ACK_SECONDS:.0f} s: the link is half open")
 
-    async def _renew(self, stub: UplinkStub) -> None:
+    async def _keep_renewing(self, stub: UplinkStub) -> None:
         while True:
-            await asyncio.sleep(BUNDLE_SECONDS)
+            await asyncio.sleep(RENEW_SECONDS)
+            await self._renew(stub)
+
+    async def _renew(self, stub: UplinkStub) -> None:
+        try:
             await self._renew_bundle(stub)
+            await self._renew_certificate(stub)
+        except PeerError as error:
+            # What waits was sealed under an earlier, good bundle and is delivered all the same.
+            self._counters.refused[error.reason] += 1
+            _log.error("what the server renews was refused", extra=fields(why=str(error)))
 
     async def _renew_bundle(self, stub: UplinkStub) -> None:
         request = KeyBundleRequest(suites=list(SUITES))
         signed = await stub.GetKeyBundle(request, timeout=CALL_SECONDS)
         if not isinstance(signed, SignedKeyBundle):
             raise UplinkError("the server sent what is not a key bundle")
+        if newer := await self._store.adopt(signed):
+            _log.info("new key bundle", extra=fields(key_id=newer.key_id))
+
+    async def _renew_certificate(self, stub: UplinkStub) -> None:
+        request = self._credentials.renewal(datetime.datetime.now(datetime.UTC))
+        if request is None:
+            return
         try:
-            if newer := await self._store.adopt(signed):
-                _log.info("new key bundle", extra=fields(key_id=newer.key_id))
-        except PeerError as error:
-            # What waits was sealed under an earlier, good bundle and is delivered all the same.
-            self._counters.refused[error.reason] += 1
-            _log.error("the server's key bundle was refused", extra=fields(why=str(error)))
+            issued = await stub.Renew(RenewRequest(certificate_request=request), timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            # A hospital that certifies nobody itself says so; days are left to renew by hand.
+            _log.error("the certificate was not renewed", extra=fields(why=error.details()))
+            return
+        if not isinstance(issued, IssuedCertificate):
+            raise UplinkError("the server sent what is not a certificate")
+        ends = self._credentials.adopt(issued.certificate)
+        _log.info("certificate renewed", extra=fields(ends=ends.isoformat()))
 
 
 async def _first_to_fail(*work: Any) -> None:

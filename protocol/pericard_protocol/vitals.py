@@ -8,7 +8,7 @@ from pericard_protocol.errors import PeerError
 
 # Outside these a value is a fault of the sensor, not of the patient: what a clinician would never believe.
 AGE_YEARS = (0, 130)
-HEART_RATE_BPM = (10, 400)
+HEART_RATE_BPM = (10, 300)
 MAX_SENSOR_ID_CHARACTERS = 64
 _EXACT_SECONDS = (0, 2**53)  # what a double holds without a gap
 _NUMBERS = (int, float)

@@ -55,7 +55,7 @@ def _analyse(site: Site, records: "Records", readings: dict[str, list[float]]) -
     # Here, not above: numpy and gRPC take half a second that no other command should pay.
     import numpy as np
 
-    from pericard_protocol.confined import ConfinedExecutor, Limits
+    from pericard_protocol.edge.confined import ConfinedExecutor, Limits
     from pericard_server.analysis import BlindAnalysis, keys
     from pericard_server.analysis.cloud_link import CloudLink
     from pericard_server.analysis.errors import WrongResult

@@ -12,9 +12,11 @@ from typing import Any
 
 import click
 
+from pericard_protocol.edge import files
+from pericard_protocol.edge.jsonlog import log_to_stderr
 from pericard_protocol.errors import UsageError
-from pericard_protocol.jsonlog import log_to_stderr
 from pericard_server.analyse import analyse
+from pericard_server.enrolment.commands import invite, serving_enrolment
 from pericard_server.site import config_option, open_site
 
 _STREAMS = 64  # one thread a connected gateway
@@ -54,7 +56,7 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     """Serve the gateways until SIGTERM."""
     log_to_stderr()
     site = open_site(path)
-    records, own_identity = site.records(), site.identity()
+    records, own_identity, authority = site.records(), site.identity(), site.authority()
     site.keys.identity()
     if check:
         click.echo(f"{path}: good", err=True)
@@ -71,7 +73,7 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
         options=server_options(MAX_RECORD_BYTES + 1024),
         maximum_concurrent_rpcs=_STREAMS,
     )
-    add_UplinkServicer_to_server(Uplink(records, site.keys), grpc_server)
+    add_UplinkServicer_to_server(Uplink(records, site.keys, authority), grpc_server)
     host = site.config.listen.address.rpartition(":")[0]
     try:
         port = grpc_server.add_secure_port(site.config.listen.address, server_credentials(own_identity))
@@ -82,24 +84,20 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    grpc_server.start()
-    announce(f"{host}:{port}", ready_file)
-    stop.wait()
-    grpc_server.stop(grace=5).wait()
-
-
-def announce(address: str, ready_file: Path | None) -> None:
-    """Says where we serve, on stderr and for whoever waits for the file."""
-    click.echo(f"serving on {address}", err=True)
-    if ready_file is not None:
-        draft = ready_file.with_name(f".{ready_file.name}.draft")
-        draft.write_text(address)
-        draft.rename(ready_file)
+    with serving_enrolment(site, authority, records):
+        grpc_server.start()
+        click.echo(f"serving on {host}:{port}", err=True)
+        with files.announced(ready_file, f"{host}:{port}"):
+            stop.wait()
+        grpc_server.stop(grace=5).wait()
 
 
 @server.group()
 def gateway() -> None:
     """The gateways that may deliver."""
+
+
+gateway.add_command(invite)
 
 
 @gateway.command("add")

@@ -42,6 +42,13 @@ class Cloud(Section):
     name: str | None = None
 
 
+class Enrolment(Section):
+    """Where gateways redeem invitations, and the key of `[tls] ca` that certifies them."""
+
+    address: str = "127.0.0.1:8445"
+    authority_key: str
+
+
 class ServerConfig(Section):
     """The whole file. Relative paths are relative to it."""
 
@@ -50,6 +57,7 @@ class ServerConfig(Section):
     records: Records = pydantic.Field(default_factory=Records)
     keys: Keys = pydantic.Field(default_factory=Keys)
     cloud: Cloud | None = None
+    enrolment: Enrolment | None = None
 
 
 def database_url(config: ServerConfig, base: Path) -> str:

@@ -27,6 +27,12 @@ class NoPrivateKey(PeerError):
     reason = "no private key"
 
 
+class BadToken(PeerError):
+    """An enrolment with a token that is unknown, over or used."""
+
+    reason = "token"
+
+
 class TamperedRow(PeerError):
     """A stored row that does not open: its payload, or a clear column bound to it, was changed."""
 
@@ -34,7 +40,11 @@ class TamperedRow(PeerError):
 
 
 class KeyFileError(UsageError):
-    """A key file is missing, malformed or readable by others."""
+    """A key file does not hold what it should."""
+
+
+class AuthorityError(UsageError):
+    """The certificate authority for gateways cannot be used."""
 
 
 class NoSuchPatient(UsageError):

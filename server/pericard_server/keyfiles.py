@@ -4,7 +4,6 @@ ML-DSA-65 identity, the wrapping key of the data keys, and one KEM private key a
 this folder's place; nothing else in the server knows where keys lie.
 """
 
-import os
 import secrets
 import threading
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pericard_protocol.bundle import sign_bundle
+from pericard_protocol.edge import files
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
 from pericard_protocol.suites import DEFAULT_SUITE, SUITES, suite_of
 from pericard_server.errors import KeyFileError, NoPrivateKey
@@ -92,22 +92,10 @@ class KeyFolder:
 
     def _read(self, name: str, size: int | None = None) -> bytes:
         path = self._folder / name
-        try:
-            with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_mode & 0o077:
-                    raise KeyFileError(f"{path} is readable by others: chmod 600 it, and replace the key")
-                found = file.read()
-        except OSError as error:
-            raise KeyFileError(f"{path}: {error.strerror}; `pericard server init` makes the keys") from None
+        found = files.read_secret(path, "key")
         if size is not None and len(found) != size:
             raise KeyFileError(f"{path} must hold {size} bytes, not {len(found)}: restore it from a backup")
         return found
 
     def _write(self, name: str, content: bytes) -> None:
-        draft = self._folder / f".{name}.{secrets.token_hex(4)}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(self._folder / name)
+        files.write(self._folder / name, content)

@@ -24,7 +24,7 @@ def _database(url: str) -> dict[str, object]:
 
 
 DATABASES = {"default": _database(os.environ.get("DATABASE_URL", "sqlite://:memory:"))}
-INSTALLED_APPS = ["pericard_server.records"]
+INSTALLED_APPS = ["pericard_server.records", "pericard_server.enrolment"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -14,12 +14,14 @@ from django.core.management import call_command
 from django.db import connections
 
 from pericard_protocol.config import parse
+from pericard_protocol.edge import files
 from pericard_protocol.errors import UsageError
 from pericard_server.config import ServerConfig, database_url
 from pericard_server.keyfiles import KeyFolder
 
 if TYPE_CHECKING:
     from pericard_protocol.channel import Identity
+    from pericard_server.enrolment.authority import Authority
     from pericard_server.records.store import Records
 
 config_option = click.option(
@@ -51,14 +53,22 @@ class Site:
         from pericard_protocol.channel import Identity
 
         tls = self.config.tls
-        return Identity(self._read(tls.certificate), self._read(tls.key), self._read(tls.ca))
+        key = files.read_secret(self.base / tls.key, "TLS key")
+        return Identity(self._read(tls.certificate), key, self._read(tls.ca))
+
+    def authority(self) -> "Authority | None":
+        """Who certifies gateways; None when the configuration has no [enrolment]."""
+        from pericard_server.enrolment.authority import Authority
+
+        if self.config.enrolment is None:
+            return None
+        key = self.base / self.config.enrolment.authority_key
+        if key.exists() and key.stat().st_mode & 0o077:
+            raise UsageError(f"{key} is readable by others: chmod 600 it, and replace the authority")
+        return Authority(self._read(self.config.tls.ca), self._read(self.config.enrolment.authority_key))
 
     def _read(self, name: str) -> bytes:
-        path = self.base / name
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}; check [tls] in the configuration") from None
+        return files.read(self.base / name, "certificate")
 
 
 def open_site(path: Path, *, migrate: bool = False) -> Site:
@@ -68,10 +78,7 @@ def open_site(path: Path, *, migrate: bool = False) -> Site:
         ConfigError: the file is wrong; every fault with its line.
         UsageError: it cannot be read, or the database is not of this release.
     """
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
+    text = files.read(path, "configuration").decode(errors="replace")
     config = parse(text, ServerConfig, str(path))
     base = path.parent.resolve()
     os.environ["DATABASE_URL"] = database_url(config, base)

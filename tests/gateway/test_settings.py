@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pericard_gateway.errors import FileError, RegistryError
+from pericard_gateway.errors import RegistryError
 from pericard_gateway.service import Gateway
 from pericard_gateway.settings import load
 from pericard_protocol.channel import CredentialError
 from pericard_protocol.config import ConfigError
+from pericard_protocol.edge.files import FileError
 
 from .ward import Ward, pericard_gateway
 

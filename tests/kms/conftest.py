@@ -106,8 +106,8 @@ def kms(reopen: Callable[..., Client]) -> Client:
 class Process:
     """`pericard kms run` on a free loopback port."""
 
-    def __init__(self, data: Path, *options: str) -> None:
-        self.data, self.options = data, options
+    def __init__(self, data: Path, *options: str, secure: bool = False) -> None:
+        self.data, self.options = data, options if secure else ("--insecure-http", *options)
         self.start()
 
     def start(self) -> None:
@@ -115,7 +115,7 @@ class Process:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "pericard_tools", "kms", "run", "--data", str(self.data)),
-                *("--listen", "127.0.0.1:0", "--insecure-http", *self.options),
+                *("--listen", "127.0.0.1:0", *self.options),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -145,7 +145,19 @@ class Process:
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[Process]:
-    running = Process(tmp_path / "served")
-    yield running
-    running.stop()
+def start() -> Iterator[Callable[..., Process]]:
+    """Starts processes that end with the test."""
+    running: list[Process] = []
+
+    def one(data: Path, *options: str, secure: bool = False) -> Process:
+        running.append(Process(data, *options, secure=secure))
+        return running[-1]
+
+    yield one
+    for process in running:
+        process.stop()
+
+
+@pytest.fixture
+def process(tmp_path: Path, start: Callable[..., Process]) -> Process:
+    return start(tmp_path / "served")

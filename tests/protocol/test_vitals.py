@@ -24,7 +24,7 @@ def _within(payload: bytes) -> None:
     except VitalsError:
         return
     assert 0 <= vitals.age <= 130
-    assert 10 <= vitals.heart_rate_bpm <= 400
+    assert 10 <= vitals.heart_rate_bpm <= 300
     assert 0 <= vitals.timestamp <= 2**53
     assert 0 < len(vitals.sensor_id) <= 64
     assert vitals.sensor_id.isprintable()

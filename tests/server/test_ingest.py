@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from grpc import StatusCode
+from tests.hospital import Hospital
 
 from pericard_protocol.bundle import verify_bundle
 from pericard_protocol.channel import Identity, channel_credentials, channel_options
@@ -20,8 +21,6 @@ from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, KeyBundleRequest,
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.session import MAX_RECORD_BYTES, SessionSealer
 from pericard_protocol.suites import SUITES
-
-from .conftest import Hospital
 
 pytestmark = pytest.mark.slow  # each starts the server as a process
 
@@ -187,7 +186,7 @@ def test_keys_that_others_can_read_stop_the_server(hospital: Hospital) -> None:
     (hospital.folder / "keys" / "wrapping.key").chmod(0o640)
     done = hospital.command("run", "--check", check=False)
     assert done.returncode == 1
-    assert "readable by others: chmod 600" in done.stderr
+    assert "can be read by others: chmod 600" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["identity.seed", "wrapping.key"])

@@ -46,7 +46,7 @@ def mpremote(port: str, *arguments: str) -> str:
 
 
 def read_frames(port: str, count: int, *, reset: VirtualBoard | None = None) -> list[Frame]:
-    """The first `count` frames that come after the port is open (and the board reset)."""
+    """The first `count` frames of a start: the one under way, or the one after the board is reset."""
     decoder = StreamDecoder()
     frames: list[Frame] = []
     with serial.Serial(port, timeout=0.5) as link:
@@ -56,6 +56,7 @@ def read_frames(port: str, count: int, *, reset: VirtualBoard | None = None) -> 
         while len(frames) < count:
             assert time.monotonic() < end, f"{len(frames)} of {count} frames came"
             frames += [found for found in decoder.feed(link.read(64)) if isinstance(found, Frame)]
+            frames = [frame for frame in frames if frame.header.boot == frames[-1].header.boot]
     return frames[:count]
 
 

@@ -11,7 +11,7 @@ from pericard_protocol.frame import NotAuthentic, open_frame
 from pericard_protocol.vitals import parse_vitals
 from pericard_tools.board import VirtualBoard
 from pericard_tools.errors import BoardError, NoSuchBoard
-from pericard_tools.flash import firmware_files, flash
+from pericard_tools.flash import firmware_files, flash, precompiled
 from pericard_tools.provision import provision
 
 from .conftest import DEVICE, Ward, mpremote, opened, read_frames
@@ -101,3 +101,28 @@ def test_a_fault_on_the_board_never_shows_the_key(board: VirtualBoard, tmp_path:
 def test_a_port_that_is_not_there_is_named() -> None:
     with pytest.raises(NoSuchBoard, match="/dev/nothing"):
         flash("/dev/nothing", {})
+
+
+@pytest.mark.parametrize("architecture", ["xtensawin", "rv32imc"])
+def test_every_module_compiles_for_the_chips(architecture: str) -> None:
+    """ESP32 and S3, and C3 and C6: native code for viper functions, in MicroPython's format 6."""
+    compiled = precompiled(firmware_files(), architecture)
+    modules = {path: content for path, content in compiled.items() if path.endswith(".mpy")}
+    assert len(modules) == len(compiled) - 2  # boot.py and main.py
+    assert all(content[:2] == b"M\x06" for content in modules.values())
+
+
+def test_a_module_that_is_no_python_is_named() -> None:
+    with pytest.raises(NoSuchBoard, match=r"/a/b\.py does not compile for xtensawin: SyntaxError"):
+        precompiled({"/a/b.py": b"def ("}, "xtensawin")
+
+
+def test_precompiled_modules_run(ward: Ward) -> None:
+    """After them nothing of the modules' source is left, which the board would prefer."""
+    flash(ward.board.port, firmware_files(), compiled=True)
+    suffixes = {path.suffix for path in (ward.board.flash / "pericard_node").iterdir()}
+    assert suffixes == {".mpy"}
+    assert len(opened(ward, read_frames(ward.board.port, 2, reset=ward.board))) == 2
+    flash(ward.board.port, firmware_files())
+    suffixes = {path.suffix for path in (ward.board.flash / "pericard_node").iterdir()}
+    assert suffixes == {".py"}

@@ -44,20 +44,24 @@ _SECOND_LOOK_MS = 50
 # How long what was typed after a Ctrl-C waits for a program that may not end by it.
 _HELD_SECONDS = 0.5
 # What board_vm/chip.py says on its own line.
-_READY, _RESET = b"!", b"r"
+_READY, _RESET, _POWER_CUT = b"!", b"r", b"x"
 
 
 class VirtualBoard:
     """A board with `flash` as its file system. Use it as a context manager, or `start` and `stop` it.
 
-    `port` is the path to open with pyserial; it stays the same through resets. `tap`, when set, is told of
-    all that goes out on it.
+    `port` is the path to open with pyserial; it stays the same through resets.
     """
 
     def __init__(self, flash: Path) -> None:
         if not flash.is_dir():
             raise NoSuchBoard(f"{flash} is not a directory: make one to be the board's flash")
         self.flash = flash.resolve()
+        #: Set while the board has no power.
+        self.off = threading.Event()
+        self._cut_at = 0
+        #: Told of every byte that leaves the board, when it does.
+        self.tap: Callable[[bytes], None] | None = None
         self._outer, self._port = os.openpty()
         tty.setraw(self._port)
         self.port = os.ttyname(self._port)
@@ -73,7 +77,6 @@ class VirtualBoard:
         self._held_until = 0.0
         self._to_port = self._to_vm = b""
         self._fault: Exception | None = None
-        self.tap: Callable[[bytes], None] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -97,8 +100,10 @@ class VirtualBoard:
         """Cuts the power: nothing of the VM runs on. The flash keeps what was written; `power_on` follows."""
         self._say(b"k")
 
-    def power_on(self) -> None:
-        """Gives power again after `kill`."""
+    def power_on(self, cut_at: int = 0) -> None:
+        """Gives power again after `kill`; where `cut_at` is not 0, only until that change of the flash."""
+        self._cut_at = cut_at
+        self.off.clear()
         self._say(b"p")
 
     def stop(self) -> None:
@@ -141,7 +146,9 @@ class VirtualBoard:
             str(self.flash),
             mode,
             str(control),
+            str(self._cut_at),
         ]
+        self._cut_at = 0
         modules = str(Path(micropython_run.__file__).parent)
         try:
             self._vm = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
@@ -184,24 +191,22 @@ class VirtualBoard:
         if self._orders in ready:
             return self._obey(os.read(self._orders, 1))
         if self._vm is None:
+            self._to_port = _write(self._outer, self._to_port)
             return True
         if self._control in ready:
             said = os.read(self._control, _CHUNK)
-            if _RESET in said:
-                self._to_port += _rest(self._inner)  # said before the reset was asked for
-                return self._obey(b"r")
+            if _RESET in said or _POWER_CUT in said:
+                self._hear(_rest(self._inner))  # what was said before
+                return self._obey(b"r" if _RESET in said else b"k")
             self._started = self._started or _READY in said
         if ready.get(self._outer, 0) & select.POLLIN and not self._to_vm:
             self._to_vm = os.read(self._outer, _CHUNK)
         if self._inner in ready and not self._to_port:
             try:
-                self._to_port = os.read(self._inner, _CHUNK)
+                self._hear(os.read(self._inner, _CHUNK))
             except OSError:  # EIO: the VM has closed its terminal, it has ended
                 self._soft_reset()
                 return True
-            self._watch(self._to_port)
-            if self.tap is not None:
-                self.tap(self._to_port)
         self._to_port = _write(self._outer, self._to_port)
         self._to_vm = self._type(self._to_vm)
         return True
@@ -225,7 +230,9 @@ class VirtualBoard:
             return False
         self._power_off()
         self._raw = False
-        if order != b"k":
+        if order == b"k":
+            self.off.set()
+        else:
             self._power_on("main")
         return True
 
@@ -235,6 +242,13 @@ class VirtualBoard:
         self._to_port += b"MPY: soft reboot\r\n"
         self._enter_raw = self._raw
         self._power_on("raw" if self._raw else "main")
+
+    def _hear(self, data: bytes) -> None:
+        """Takes what the VM said on its way to the port."""
+        self._to_port += data
+        self._watch(data)
+        if self.tap is not None:
+            self.tap(data)
 
     def _watch(self, data: bytes) -> None:
         """Notes from the VM's words which REPL it is in, and brings it back to the raw one if need be."""

@@ -52,7 +52,10 @@ def emulate(names: tuple[str, ...], directory: Path, recording: bool, speed: flo
     "--speed", type=_SPEED, default=1.0, show_default=True, help="Replay the recording so much faster."
 )
 @click.option("--config", type=_EXISTING, help="Also this file, as the board's config.py.")
-def flash(ports: tuple[str, ...], recording: bool, speed: float, config: Path | None) -> None:
+@click.option("--precompiled", is_flag=True, help="Compile the modules here, for the board's processor.")
+def flash(
+    ports: tuple[str, ...], recording: bool, speed: float, config: Path | None, precompiled: bool
+) -> None:
     """Put the firmware on the boards at PORT..., real or virtual, and reset them.
 
     A file that a board already has is not written again.
@@ -66,7 +69,7 @@ def flash(ports: tuple[str, ...], recording: bool, speed: float, config: Path | 
     written = {}
     with click.progressbar(length=total, label="flashing", file=sys.stderr) as bar:
         for port in ports:
-            written[port] = flash_board(port, files, bar.update)
+            written[port] = flash_board(port, files, bar.update, compiled=precompiled)
     for port, count in written.items():
         click.echo(f"{port}\t{count} of {len(files)} files written")
 

@@ -1,10 +1,8 @@
 """A board's raw REPL through mpremote's own transport: the one way in, for real and virtual boards."""
 
-import io
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 
 import serial
 from mpremote.transport import TransportError, TransportExecError
@@ -18,8 +16,9 @@ _SILENCE_SECONDS = 5.0
 _ATTEMPTS = 3
 _ATTEMPT_SECONDS = 4
 _RESET_SECONDS = 0.1
-# sys.stdout is the process's: two threads that redirect it at once would put it back in the wrong order.
-_STDOUT = threading.Lock()
+_STOP = b"\r\x03"
+_TO_RAW_REPL = b"\r\x01"
+_RAW_REPL = b"raw REPL; CTRL-B to exit\r\n>"
 
 
 @contextmanager
@@ -53,15 +52,14 @@ def raw_repl(port: str) -> Iterator[SerialTransport]:
 
 
 def _interrupt(transport: SerialTransport) -> None:
-    for attempt in range(_ATTEMPTS):
-        try:
-            # mpremote prints what it did not understand, frames as a rule; they are not results.
-            with _STDOUT, redirect_stdout(io.StringIO()):
-                transport.enter_raw_repl(timeout_overall=_ATTEMPT_SECONDS)
+    """Stops what runs, so that mpremote's own first try succeeds: it prints what it did not understand."""
+    for _ in range(_ATTEMPTS):
+        transport.serial.write(_STOP + _TO_RAW_REPL)
+        heard = transport.read_until(1, _RAW_REPL, timeout_overall=_ATTEMPT_SECONDS)
+        if heard.endswith(_RAW_REPL):
+            transport.enter_raw_repl(timeout_overall=_ATTEMPT_SECONDS)
             return
-        except TransportError:
-            if attempt == _ATTEMPTS - 1:
-                raise
+    raise TransportError("no REPL")
 
 
 def hard_reset(transport: SerialTransport) -> None:

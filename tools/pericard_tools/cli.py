@@ -5,22 +5,29 @@ A domain adds its group through the entry-point group `pericard.commands`.
 
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import click
 
 from pericard_protocol.errors import PericardError
 
 
-class _Commands(click.Group):
-    """Finds commands among the installed entry points, and turns Pericard's errors into exit code 1."""
+class InstalledCommands(click.Group):
+    """Finds its commands among the installed entry points of one group, `points`."""
+
+    def __init__(self, *given: Any, points: str, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._points = points
 
     def _installed(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group="pericard.commands")}
+        return {point.name: point for point in entry_points(group=self._points)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in order."""
         return sorted(self._installed())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, loaded now; None where no installed domain has it."""
         point = self._installed().get(cmd_name)
         if point is None:
             return None
@@ -29,6 +36,10 @@ class _Commands(click.Group):
             raise click.ClickException(f"{cmd_name!r} is not a command of Pericard's: reinstall it")
         return command
 
+
+class _Pericard(InstalledCommands):
+    """Turns Pericard's errors into exit code 1."""
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
@@ -36,7 +47,7 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_Pericard, points="pericard.commands")
 @click.version_option(package_name="pericard-tools", prog_name="pericard")
 def pericard() -> None:
     """Vital signs sealed from the sensor to the cloud that computes on them.

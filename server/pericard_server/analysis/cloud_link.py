@@ -51,6 +51,7 @@ class CloudLink:
         )
         self._stub = stubs.BlindStatisticsStub(self._channel)
         self._timeout = timeout
+        self.address = address
 
     def __enter__(self) -> Self:
         return self

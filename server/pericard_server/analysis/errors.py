@@ -8,7 +8,7 @@ from pericard_protocol.errors import PeerError, PericardError, UsageError
 class WrongResult(PeerError):
     """What the cloud returned does not decrypt to the result; no value of it is used or shown."""
 
-    reason: ClassVar[str] = "wrong-result"
+    reason: ClassVar[str] = "wrong result"
 
 
 class CloudMisbehaved(PeerError):

@@ -3,12 +3,12 @@
 Only the evaluation key is ever sent anywhere; the secret key goes from here to our own workers.
 """
 
-import os
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pericard_protocol import fhe
+from pericard_protocol.edge import files
 from pericard_server.analysis import seal
 from pericard_server.analysis.errors import UnusableKeys
 
@@ -51,28 +51,17 @@ def save(keys: FheKeys, folder: Path) -> None:
     except FileExistsError:
         raise UnusableKeys(f"{folder} exists already: name another folder, or use the keys in it") from None
     for part, name in _FILES.items():
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(getattr(keys, part))
-            file.flush()
-            os.fsync(file.fileno())
+        files.write(folder / name, getattr(keys, part))
 
 
 def load(folder: Path, parameters: fhe.ParameterSet = fhe.MOMENTS) -> FheKeys:
     """The keys that `save` wrote.
 
     Raises:
-        UnusableKeys: one is missing, of the wrong shape, or its file is open to others.
+        FileError: one is missing, or its file is open to others.
+        UnusableKeys: one is of the wrong shape.
     """
-    parts = {}
-    for part, name in _FILES.items():
-        try:
-            with (folder / name).open("rb") as file:
-                if part == "secret" and os.fstat(file.fileno()).st_mode & 0o077:
-                    raise UnusableKeys(f"{folder / name} is open to others: chmod 600, and think of new keys")
-                parts[part] = file.read()
-        except OSError as error:
-            raise UnusableKeys(f"cannot read {folder / name}: {error.strerror}") from None
+    parts = {part: files.read_secret(folder / name, "FHE key") for part, name in _FILES.items()}
     keys = FheKeys(parameters, **parts)
     try:
         parameters.check_relinearisation_key(keys.relinearisation)

@@ -1,7 +1,7 @@
 """Keys, encryption and decryption under CKKS: the functions that run in the hospital's worker processes.
 
 They take and return bytes, and run confined, because what `decrypt` parses comes from the cloud. Pyfhel is
-imported inside, because only workers may import it: see `pericard_protocol.confined`.
+imported inside, because only workers may import it: see `pericard_protocol.edge.confined`.
 """
 
 from collections.abc import Sequence

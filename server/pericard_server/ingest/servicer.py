@@ -14,16 +14,20 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from django.db import DatabaseError, close_old_connections
 
 from pericard_protocol.channel import ChannelRefused, peer_name
+from pericard_protocol.edge.jsonlog import fields
+from pericard_protocol.enrolment import requested_key
 from pericard_protocol.errors import PeerError
-from pericard_protocol.jsonlog import fields
 from pericard_protocol.proto.uplink_pb2 import (
     Ack,
+    IssuedCertificate,
     KeyBundleRequest,
+    RenewRequest,
     Sealed,
     SealedRecord,
     SignedKeyBundle,
 )
 from pericard_protocol.session import SessionOpener
+from pericard_server.enrolment.authority import Authority
 from pericard_server.errors import EmptyMessage, UnknownGateway, UnknownSession
 from pericard_server.keyfiles import KeyFolder
 from pericard_server.records.models import Gateway
@@ -59,14 +63,31 @@ class Tally:
 class Uplink:
     """The servicer of `pericard.protocol.uplink.v1.Uplink`."""
 
-    def __init__(self, records: Records, keys: KeyFolder) -> None:
+    def __init__(self, records: Records, keys: KeyFolder, authority: Authority | None = None) -> None:
+        """`authority` renews certificates; without one, gateways get theirs elsewhere."""
         self._records = records
+        self._authority = authority
         self._keys = keys
 
     def GetKeyBundle(self, request: KeyBundleRequest, context: grpc.ServicerContext) -> SignedKeyBundle:
         """Today's bundle of the first suite that both offer."""
         self._admit(context)
         return self._keys.bundle(list(request.suites), time.time())
+
+    def Renew(self, request: RenewRequest, context: grpc.ServicerContext) -> IssuedCertificate:
+        """A new certificate for the caller's name, for a key that it holds."""
+        gateway = self._admit(context)
+        if self._authority is None:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "this hospital does not certify gateways")
+            raise AssertionError  # abort has raised already; this tells the type checker
+        try:
+            key = requested_key(request.certificate_request)
+        except PeerError as error:
+            self._count(error, gateway.name)
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise
+        log.info("certificate renewed", extra=fields(gateway=gateway.name))
+        return IssuedCertificate(certificate=self._authority.issue(gateway.name, key))
 
     def Ingest(self, parts: Iterator[Sealed], context: grpc.ServicerContext) -> Iterator[Ack]:
         """One gateway's stream: session headers and records in, an Ack for each record out."""
@@ -76,9 +97,16 @@ class Uplink:
         tally = Tally()
         log.info("stream began", extra=fields(gateway=gateway.name))
         try:
-            yield from self._acks(parts, gateway.name, verifier, sessions, tally)
+            yield from self._acks(
+                self._while_admitted(parts, context), gateway.name, verifier, sessions, tally
+            )
         finally:
             log.info("stream ended", extra=fields(gateway=gateway.name, **vars(tally)))
+
+    def _while_admitted(self, parts: Iterator[Sealed], context: grpc.ServicerContext) -> Iterator[Sealed]:
+        for part in parts:
+            self._admit(context)  # for every message: a gateway that was revoked is cut off at once
+            yield part
 
     def _acks(
         self,

@@ -100,7 +100,7 @@ def _leaf(line: str, position: int) -> bytes:
     text = line.removesuffix("\n")
     if _json(text, f"entry {position}").get("position") != position:
         raise Tampered(f"entry {position} does not say that it is: entries were dropped, added or reordered")
-    return leaf_hash(text.encode())
+    return leaf_hash(text.encode("utf-8", "surrogateescape"))
 
 
 def _compare(wanted: dict[int, bytes], frontier: Frontier) -> None:

@@ -1,14 +1,22 @@
 """The command `pericard kms`: runs the KMS, and speaks to one over HTTP like any other client."""
 
+import json
 import os
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
+from pericard_server.kms.cli_answers import as_json_option, call, show
+from pericard_server.kms.cli_audit import audit
+from pericard_server.kms.cli_keys import device, key, lease
+from pericard_server.kms.client import KmsClient
 from pericard_server.kms.errors import Misused
+from pericard_server.kms.roles import ROLES
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -17,62 +25,40 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer a
     envvar="PERICARD_KMS_ADDR",
     default="https://127.0.0.1:8200",
     show_default=True,
-    help="The KMS's address.",
+    help="The KMS to speak to.",
 )
 @click.option(
     "--token-file",
     envvar="PERICARD_KMS_TOKEN_FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File with the token; or the environment variable PERICARD_KMS_TOKEN.",
+    type=_FILE,
+    help="The file with your token; or set PERICARD_KMS_TOKEN.",
 )
-@click.option(
-    "--ca",
-    envvar="PERICARD_KMS_CA",
-    type=click.Path(exists=True, path_type=Path),
-    help="The CA of the KMS's certificate.",
-)
+@click.option("--ca", envvar="PERICARD_KMS_CA", type=_FILE, help="The CA of the KMS's certificate.")
 @click.pass_context
 def kms(context: click.Context, address: str, token_file: Path | None, ca: Path | None) -> None:
-    """The key management system: run one, open it, and manage keys, devices, leases and the audit log."""
-    context.obj = {"address": address, "token_file": token_file, "ca": ca}
+    """The key management system: run one, open it, manage keys, devices, leases and the audit log."""
+    token = token_file.read_text().strip() if token_file else os.environ.get("PERICARD_KMS_TOKEN", "")
+    context.obj = lambda: KmsClient(address, token, ca)
 
 
 @kms.command()
-@click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="The KMS's folder."
-)
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Its folder.")
 @click.option("--listen", default="127.0.0.1:8200", show_default=True, metavar="HOST:PORT")
-@click.option(
-    "--database", envvar="PERICARD_KMS_DATABASE", help="PostgreSQL URL, instead of SQLite in the folder."
-)
-@click.option("--tls-cert", type=click.Path(exists=True, path_type=Path), help="Certificate chain, PEM.")
-@click.option("--tls-key", type=click.Path(exists=True, path_type=Path), help="Its private key, PEM.")
-@click.option(
-    "--tls-client-ca",
-    type=click.Path(exists=True, path_type=Path),
-    help="Demand client certificates of this CA.",
-)
+@click.option("--database", envvar="PERICARD_KMS_DATABASE", help="A PostgreSQL URL, instead of SQLite.")
+@click.option("--tls-cert", type=_FILE, help="Certificate chain, PEM.")
+@click.option("--tls-key", type=_FILE, help="Its private key, PEM.")
+@click.option("--tls-client-ca", type=_FILE, help="Demand client certificates of this CA.")
 @click.option("--insecure-http", is_flag=True, help="No TLS; on a loopback address only, for tests.")
-@click.option(
-    "--passphrase-file",
-    type=click.Path(exists=True, path_type=Path),
-    help="Seal by the passphrase in this file.",
-)
-@click.option(
-    "--pkcs11-module",
-    type=click.Path(exists=True, path_type=Path),
-    help="Seal by a PKCS#11 token: its library.",
-)
+@click.option("--passphrase-file", type=_FILE, help="Seal by the passphrase in this file.")
+@click.option("--pkcs11-module", type=_FILE, help="Seal by a PKCS#11 token: its library.")
 @click.option("--pkcs11-token", help="The token's label.")
-@click.option(
-    "--pkcs11-pin-file", type=click.Path(exists=True, path_type=Path), help="The file with its PIN."
-)
+@click.option("--pkcs11-pin-file", type=_FILE, help="The file with its PIN.")
 @click.option(
     "--durability",
     type=click.Choice(["disk", "process"]),
     default="disk",
     show_default=True,
-    help="What an answer survives: a power cut, or only the end of the process (as OpenBao's audit file).",
+    help="What an answer survives: a power cut, or the end of the process only.",
 )
 def run(
     data: Path,
@@ -122,3 +108,87 @@ def _address(listen: str) -> tuple[str, int]:
     if not colon or not port.isdigit() or int(port) > 65535:
         raise click.UsageError(f"--listen {listen}: give HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+@kms.command()
+@click.option("--shares", default=5, show_default=True, help="How many key shares to make.")
+@click.option("--threshold", default=3, show_default=True, help="How many of them unseal.")
+@as_json_option
+@click.pass_context
+def init(context: click.Context, shares: int, threshold: int, as_json: bool) -> None:
+    """Initialise a fresh KMS; prints the key shares and the root token, this once."""
+    body = {"secret_shares": shares, "secret_threshold": threshold}
+    answer = call(context, "PUT", "sys/init", body)
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    for number, share in enumerate(answer["keys_base64"], start=1):
+        click.echo(f"key share {number}: {share}")
+    click.echo(f"root token: {answer['root_token']}")
+    click.echo(
+        "Give each share to another person. Make roles and tokens, then revoke the root token.", err=True
+    )
+
+
+@kms.command()
+@click.option("--reset", is_flag=True, help="Forget the shares given so far.")
+@as_json_option
+@click.pass_context
+def unseal(context: click.Context, reset: bool, as_json: bool) -> None:
+    """Give one key share: typed unseen, or on standard input."""
+    body: dict[str, Any] = {"reset": True}
+    if not reset:
+        typed = (
+            click.prompt("key share", hide_input=True, err=True)
+            if sys.stdin.isatty()
+            else sys.stdin.readline()
+        )
+        body = {"key": typed.strip()}
+    show(call(context, "PUT", "sys/unseal", body), as_json)
+
+
+@kms.command()
+@click.pass_context
+def seal(context: click.Context) -> None:
+    """Forget every key at once, until it is unsealed again."""
+    call(context, "PUT", "sys/seal", {})
+
+
+@kms.command()
+@as_json_option
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Whether it is initialised and unsealed; exit code 1 when it is sealed."""
+    answer = call(context, "GET", "sys/seal-status")
+    show(answer, as_json)
+    if answer["sealed"]:
+        context.exit(1)
+
+
+@kms.command()
+@click.pass_context
+def roles(context: click.Context) -> None:
+    """Write the policies of gateway, server, cloud, key officer and auditor."""
+    with context.obj() as client:
+        for name, text in ROLES.items():
+            client.call("PUT", f"sys/policies/acl/{name}", {"policy": text})
+            click.echo(name)
+
+
+@kms.command()
+@click.option(
+    "--role", "chosen", multiple=True, required=True, help="A policy of the token; repeat for more."
+)
+@click.option("--ttl", default="768h", show_default=True)
+@click.option("--name", default="", help="Shown in the audit log.")
+@as_json_option
+@click.pass_context
+def token(context: click.Context, chosen: tuple[str, ...], ttl: str, name: str, as_json: bool) -> None:
+    """Make a token; prints it, this once."""
+    body = {"policies": list(chosen), "ttl": ttl, "display_name": name, "no_parent": True}
+    answer = call(context, "POST", "auth/token/create", body)["auth"]
+    click.echo(json.dumps(answer) if as_json else answer["client_token"])
+
+
+for _group in (key, device, lease, audit):
+    kms.add_command(_group)

@@ -2,13 +2,18 @@
 
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import orjson
 
+from pericard_server.kms.bundles import BundleEngine
+from pericard_server.kms.custody import CustodyEngine
+from pericard_server.kms.devices import DeviceEngine
 from pericard_server.kms.errors import Invalid, NotFound
 from pericard_server.kms.keys import Key, KeyBox
+from pericard_server.kms.patients import PatientEngine
 from pericard_server.kms.routing import Routes
 from pericard_server.kms.system import PolicyBook, System
 from pericard_server.kms.tokens import Tokens
@@ -107,7 +112,15 @@ class TransitEngine:
         self._internal.close()
 
 
-_TYPES = {"transit": TransitEngine}
+_TYPES: dict[str, Callable[[Vault, str], Engine]] = {
+    "transit": TransitEngine,
+    "devices": DeviceEngine,
+    "patients": PatientEngine,
+    "fhe": CustodyEngine,
+    "bundles": BundleEngine,
+}
+# What a hospital always has; transit is mounted by whoever uses it, as with Vault.
+_FIXED = ("bundles", "devices", "fhe", "patients")
 
 
 class Engines:
@@ -122,6 +135,10 @@ class Engines:
         self.mounts: dict[str, Mount] = {}
         self._engines: dict[str, Engine] = {}
         self._read_mounts()
+        if not self.mounts:
+            for kind in _FIXED:
+                self.enable(f"{kind}/", kind, "part of every Pericard KMS")
+            vault.keep()
         vault.forget.append(self._read_mounts)
 
     def _read_mounts(self) -> None:

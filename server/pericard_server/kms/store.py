@@ -204,6 +204,7 @@ class PostgresStore(_Sql):
             cursor.execute("SET synchronous_commit = on")
             locked = cursor.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
             if locked is None or not locked[0]:
+                self._connection.close()
                 raise Misused("another KMS serves this PostgreSQL database: stop it first")
             for table in self.tables:
                 cursor.execute(table)

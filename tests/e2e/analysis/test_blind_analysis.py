@@ -196,7 +196,7 @@ def test_a_lie_is_no_value(lie: str, liar: Any, fhe_keys: Any, executor: Any) ->
     lying.lie = LIES[lie]
     with pytest.raises(WrongResult) as caught:
         analysis.analyse(readings)
-    assert caught.value.reason == "wrong-result"
+    assert caught.value.reason == "wrong result"
     assert lying.calls == [
         f"/pericard.protocol.statistics.v1.BlindStatistics/{m}" for m in ("PutKey", "Compute")
     ]

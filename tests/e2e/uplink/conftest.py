@@ -24,6 +24,7 @@ def server_command(*words: str) -> list[str]:
 class HospitalProcess:
     folder: Path
     port: int
+    enrolment: int
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
 
@@ -82,15 +83,17 @@ def hospital(tmp_path: Path, authority: Any) -> Iterator[HospitalProcess]:
         "server.pem": identity.certificate,
         "server.key": identity.private_key,
         "ca.pem": identity.authorities,
+        "ca.key": authority.private_key,
     }.items():
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o600)
-    port = free_port()
+    port, enrolment = free_port(), free_port()
     (folder / "server.toml").write_text(
         '[tls]\ncertificate = "server.pem"\nkey = "server.key"\nca = "ca.pem"\n'
         f'[listen]\naddress = "127.0.0.1:{port}"\n'
+        f'[enrolment]\naddress = "127.0.0.1:{enrolment}"\nauthority_key = "ca.key"\n'
     )
-    one = HospitalProcess(folder, port)
+    one = HospitalProcess(folder, port, enrolment)
     one.command("init")
     yield one
     if one.process is not None and one.process.poll() is None:

@@ -2,7 +2,7 @@
 
 Arguments: the directory that is the flash; "main" or "raw" (after a soft reset from the raw REPL,
 MicroPython does not run main.py); the file descriptor on which the board is told of a start and asked
-for a reset.
+for a reset; the change of the flash at which the power is to fail, or 0.
 """
 
 import os
@@ -12,7 +12,7 @@ import vfs
 
 
 def _start():
-    flash, mode, control = sys.argv[1:]
+    flash, mode, control, instants = sys.argv[1:]
     sys.path.insert(0, sys.argv[0].rsplit("/", 1)[0])
     import chip  # these two are found beside this file
     import disk
@@ -22,7 +22,7 @@ def _start():
     chip.control.write(chip.READY)
 
     vfs.umount("/")
-    vfs.mount(disk.Flash(flash), "/")
+    vfs.mount(disk.Flash(flash, chip.cut_power, int(instants)), "/")
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv[:] = []

@@ -16,12 +16,22 @@ SOFT_RESET = 5
 # What goes over `control`, one byte each.
 READY = b"!"
 RESET = b"r"
+POWER_CUT = b"x"
 
 control = None
 
 
 def reset():
     """Ends the processor and starts it again."""
-    control.write(RESET)
+    _end(RESET)
+
+
+def cut_power():
+    """Ends the processor, which stays off."""
+    _end(POWER_CUT)
+
+
+def _end(how):
+    control.write(how)
     while True:
         time.sleep(1)

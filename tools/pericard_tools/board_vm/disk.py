@@ -1,4 +1,11 @@
-"""The virtual board's flash: a directory of the host as a MicroPython file system, and nothing outside it."""
+"""The virtual board's flash: a directory of the host as a MicroPython file system, and nothing outside it.
+
+It keeps what LittleFS, a chip's file system, promises when the power fails, and no more: a rename happened
+or did not; what was written and neither flushed nor closed is gone; and, worse than LittleFS, what was being
+made durable at that instant may be there by half.
+"""
+
+import io
 
 from vfs import VfsPosix
 
@@ -9,7 +16,10 @@ _SIZE = 6  # where st_size stands in what stat returns
 class Flash:
     """The file system protocol of MicroPython's vfs.mount, over `directory`."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, cut, instants):
+        """Calls `cut`, which does not return, at the `instants`th change; never where that is 0."""
+        self._cut = cut
+        self._instants = instants
         self._directory = directory
         self._host = VfsPosix()
         self._current = "/"
@@ -25,6 +35,14 @@ class Flash:
                 parts.append(part)
         return "/".join([self._directory] + parts)
 
+    def change(self, file=None, data=b""):
+        """Counts a change that is to be made; where the power fails at it, half of `data` is."""
+        self._instants -= 1
+        if self._instants == 0:
+            if data:
+                file.write(data[: len(data) // 2])
+            self._cut()
+
     def mount(self, readonly, mkfs):
         """Nothing to do: the directory is there."""
 
@@ -33,7 +51,10 @@ class Flash:
 
     def open(self, path, mode):
         """A file."""
-        return self._host.open(self._at(path), mode)
+        if "r" in mode and "+" not in mode:
+            return self._host.open(self._at(path), mode)
+        self.change()
+        return _Written(self, self._host.open(self._at(path), mode if "b" in mode else mode + "b"))
 
     def stat(self, path):
         """As os.stat."""
@@ -61,16 +82,67 @@ class Flash:
 
     def mkdir(self, path):
         """As os.mkdir."""
+        self.change()
         self._host.mkdir(self._at(path))
 
     def rmdir(self, path):
         """As os.rmdir."""
+        self.change()
         self._host.rmdir(self._at(path))
 
     def remove(self, path):
         """As os.remove."""
+        self.change()
         self._host.remove(self._at(path))
 
     def rename(self, old, new):
         """As os.rename."""
+        self.change()
         self._host.rename(self._at(old), self._at(new))
+
+
+class _Written(io.IOBase):
+    """A file open for writing: a change of the flash each time that it is made durable."""
+
+    def __init__(self, flash, file):
+        self._flash = flash
+        self._file = file
+        self._pending = bytearray()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def write(self, data):
+        """Takes bytes, or text as UTF-8."""
+        self._pending += data.encode() if isinstance(data, str) else data
+        return len(data)
+
+    def flush(self):
+        """Makes what was written durable."""
+        if self._pending:
+            self._flash.change(self._file, self._pending)
+            self._file.write(self._pending)
+            self._pending = bytearray()
+
+    def seek(self, *where):
+        """As a file's."""
+        self.flush()
+        return self._file.seek(*where)
+
+    def tell(self):
+        """As a file's."""
+        self.flush()
+        return self._file.tell()
+
+    def read(self, *n):
+        """As a file's, where it is open for both."""
+        self.flush()
+        return self._file.read(*n)
+
+    def close(self):
+        """Makes what was written durable; nothing more can be."""
+        self.flush()
+        self._file.close()

@@ -1,6 +1,5 @@
 """The demo's story, stage by stage: boards → gateway → hospital → cloud → validated result."""
 
-import math
 import tempfile
 import time
 from base64 import b64encode
@@ -227,10 +226,10 @@ def _outcome(
                 "lost": tap.frames - stored,
                 "mean_blind": row["fhe"]["mean"],
                 "mean_clear": row["clear"]["mean"],
-                "mean_difference": row["fhe"]["mean"] - row["clear"]["mean"],
-                "sd_blind": math.sqrt(row["fhe"]["variance"]),
-                "sd_clear": math.sqrt(row["clear"]["variance"]),
-                "sd_difference": math.sqrt(row["fhe"]["variance"]) - math.sqrt(row["clear"]["variance"]),
+                "mean_difference": row["mean_difference"],
+                "sd_blind": row["fhe"]["standard_deviation"],
+                "sd_clear": row["clear"]["standard_deviation"],
+                "sd_difference": row["standard_deviation_difference"],
             }
         )
     # `analyse` fails when a result is wrong: a report that lists every patient is a validated one.

@@ -1,12 +1,18 @@
-"""Reads and writes the gateway's files: secrets only where nobody else reads them, whole or not at all."""
+"""Reads and writes a process's files: secrets only where nobody else reads them, whole or not at all."""
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pericard_gateway.errors import FileError
+from pericard_protocol.errors import UsageError
 
 MAX_FILE_BYTES = 16 << 20  # a registry of 65,536 devices has 8 MB; anything larger is a mistake
+
+
+class FileError(UsageError):
+    """A file cannot be read, is not what it should be, or is open to others."""
 
 
 def read(path: Path, what: str) -> bytes:
@@ -54,3 +60,15 @@ def write(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def announced(path: Path | None, text: str) -> Iterator[None]:
+    """`text` in a file that others wait for, whole from its first moment, while the block runs."""
+    if path is not None:
+        write(path, text.encode())
+    try:
+        yield
+    finally:
+        if path is not None:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The enrolment app: invitations for gateways, and their certificates."""
