@@ -1,0 +1,96 @@
+"""A small client of the KMS's API for the command line and the benchmark, on the standard library alone."""
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from pericard_protocol.errors import PeerError
+from pericard_server.kms.errors import Misused
+
+_ENTRIES = 1000
+
+
+class Refused(PeerError):
+    """The KMS answered with an error."""
+
+    reason = "kms"
+
+    def __init__(self, status: int, errors: list[str]) -> None:
+        super().__init__(f"the KMS refused ({status}): {'; '.join(errors) or 'not found'}")
+        self.status = status
+
+
+class KmsClient:
+    """One connection to a KMS."""
+
+    def __init__(self, address: str, token: str = "", ca: Path | None = None) -> None:
+        """Does not connect yet.
+
+        Raises:
+            Misused: the address is no http(s) URL, or the CA cannot be read.
+        """
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or parts.hostname is None:
+            raise Misused(f"the KMS's address is an http or https URL, not {address!r}")
+        self._address, self._token = address, token
+        if parts.scheme == "http":
+            self._connection = http.client.HTTPConnection(parts.hostname, parts.port or 8200, timeout=60)
+        else:
+            try:
+                context = ssl.create_default_context(cafile=ca)
+            except OSError as error:
+                raise Misused(f"cannot read the CA {ca}: {error}") from None
+            self._connection = http.client.HTTPSConnection(
+                parts.hostname, parts.port or 8200, timeout=60, context=context
+            )
+
+    def __enter__(self) -> "KmsClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def raw(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """(status, answer) of one request.
+
+        Raises:
+            Misused: the KMS cannot be reached.
+        """
+        data = None if body is None else json.dumps(body)
+        try:
+            self._connection.request(
+                method, "/v1/" + quote(path, "/?&=%"), data, {"X-Vault-Token": self._token}
+            )
+            response = self._connection.getresponse()
+            return response.status, json.loads(response.read() or b"{}")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._connection.close()
+            raise Misused(f"no answer from the KMS at {self._address}: {error}") from None
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The data of an answer, or the whole answer when it has no envelope.
+
+        Raises:
+            Refused: the KMS answered with an error.
+            Misused: it cannot be reached.
+        """
+        status, answer = self.raw(method, path, body)
+        if status >= 400:
+            raise Refused(status, [str(text) for text in answer.get("errors", [])])
+        data = answer.get("data")
+        return data if isinstance(data, dict) else answer
+
+    def audit_entries(self, size: int) -> Iterator[str]:
+        """The first `size` audit leaves, as they were hashed."""
+        start = 0
+        while start < size:
+            query = urlencode({"start": start, "stop": min(start + _ENTRIES, size)})
+            entries = self.call("GET", f"sys/audit-log/entries?{query}")["entries"]
+            if not entries:
+                raise Refused(500, [f"the log gave no entry {start}"])
+            yield from entries
+            start += len(entries)
