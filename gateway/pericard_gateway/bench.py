@@ -1,9 +1,9 @@
 """`pericard bench gateway`: what a frame costs here, against the bare primitives, in one run.
 
-The floor is ChaCha20-Poly1305 open, `json.loads` and AES-256-GCM seal of the same frames in batches of 256: no
-framing, no registry, no window, no session, no disk. The gateway's cost is all processor time of the process
-while frames go through link, intake, session and spool as in `pericard gateway run`; the disk's own time is in
-`frames_per_s`, which is by the wall clock.
+The floor is ChaCha20-Poly1305 open, `json.loads` and AES-256-GCM seal of the same frames in batches of 256:
+no framing, no registry, no window, no session, no disk. The gateway's cost is all processor time of the
+process while frames go through link, intake, session and spool as in `pericard gateway run`; the disk's own
+time is in `frames_per_s`, which is by the wall clock.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ from pericard_gateway.settings import Port
 from pericard_gateway.spool import Spool
 from pericard_gateway.store import Store
 from pericard_gateway.window import Mark
-from pericard_protocol.edge.machine import machine
 from pericard_protocol.bundle import sign_bundle
+from pericard_protocol.edge.machine import machine
 from pericard_protocol.errors import PeerError
 from pericard_protocol.frame import KEY_BYTES, FrameType, Header, seal_frame
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, Sealed
@@ -183,7 +183,10 @@ async def _latencies(load: _Load, folder: Path) -> list[float]:
 def measure(frames: int, runs: int, seconds: float) -> dict[str, object]:
     """All figures; medians over `runs`."""
     load = _Load(frames)
-    floors, walls, costs, wire = [], [], [], 0.0
+    floors: list[float] = []
+    walls: list[float] = []
+    costs: list[float] = []
+    wire = 0.0
     with click.progressbar(range(runs), label="gateway", file=click.get_text_stream("stderr")) as bar:
         for _ in bar:
             # By turns, so that a change of the processor's speed meets both.
