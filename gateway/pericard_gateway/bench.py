@@ -12,6 +12,7 @@ import os
 import pty
 import resource
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -35,7 +36,6 @@ from pericard_gateway.store import Store
 from pericard_gateway.window import Mark
 from pericard_protocol.bundle import sign_bundle
 from pericard_protocol.edge.machine import machine
-from pericard_protocol.errors import PeerError
 from pericard_protocol.frame import KEY_BYTES, FrameType, Header, seal_frame
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, Sealed
 from pericard_protocol.stream import encode
@@ -120,10 +120,10 @@ async def _through(load: _Load, folder: Path) -> tuple[float, float, float]:
         wall, processor = time.perf_counter(), time.process_time()
         for start in range(0, len(load.stream), READ_BYTES):
             await intake.room.wait()
-            for item in link.feed(load.stream[start : start + READ_BYTES], 1_700_000_000_000_000):
-                if isinstance(item, PeerError):
-                    raise item
-                intake.add(item)
+            opened, rejected = link.feed(load.stream[start : start + READ_BYTES], 1_700_000_000_000_000)
+            for error in rejected:
+                raise error
+            intake.add(opened)
             await asyncio.sleep(0)  # a port gives the loop a turn after every read
         intake.end()
         await running
@@ -149,9 +149,8 @@ async def _latencies(load: _Load, folder: Path) -> list[float]:
         link = Link(registry, counters)
 
         def take(data: bytes) -> None:
-            for item in link.feed(data, time.time_ns() // 1000):
-                if isinstance(item, OpenedFrame):
-                    intake.add(item)
+            if opened := link.feed(data, time.time_ns() // 1000)[0]:
+                intake.add(opened)
 
         port = SerialPort(Port(path=Path(os.ttyname(slave))), lambda: take, intake.room, counters)
         reading, storing = asyncio.create_task(port.run()), asyncio.create_task(intake.run())
@@ -187,7 +186,7 @@ def measure(frames: int, runs: int, seconds: float) -> dict[str, object]:
     walls: list[float] = []
     costs: list[float] = []
     wire = 0.0
-    with click.progressbar(range(runs), label="gateway", file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(range(runs), label="gateway", file=sys.stderr) as bar:
         for _ in bar:
             # By turns, so that a change of the processor's speed meets both.
             floors.append(load.floor())

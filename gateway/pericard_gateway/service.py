@@ -124,11 +124,11 @@ class Gateway:
 
         def take(data: bytes) -> None:
             with self._counters.stage("open"):
-                for item in link.feed(data, time.time_ns() // 1000):
-                    if isinstance(item, PeerError):
-                        self._tell(port, item)
-                    else:
-                        intake.add(item)
+                opened, rejected = link.feed(data, time.time_ns() // 1000)
+                if opened:
+                    intake.add(opened)
+                for error in rejected:
+                    self._tell(port, error)
 
         return take
 
