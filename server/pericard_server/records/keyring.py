@@ -1,6 +1,7 @@
 """Data keys: one an owner and quarter, wrapped by the hospital's wrapping key, opened only in memory."""
 
 import secrets
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from cryptography.exceptions import InvalidTag
@@ -21,16 +22,23 @@ class Keyring:
         # By the wrapped bytes, never by row number: a rolled-back transaction gives a number out again.
         self._unwrapped: dict[bytes, bytes] = {}
 
-    def key_for(self, owner: str, quarter: str) -> tuple[DataKey, bytes]:
-        """The data key that seals the rows of `owner` in that quarter; made at first use."""
-        row = DataKey.objects.filter(owner=owner, quarter=quarter).first()
-        if row is None:
-            row = DataKey(owner=owner, quarter=quarter)
-            nonce = secrets.token_bytes(_NONCE_BYTES)
-            data_key = secrets.token_bytes(DATA_KEY_BYTES)
-            row.wrapped = nonce + self._wrapping.encrypt(nonce, data_key, _identity(row))
-            row.save()
-        return row, self.unwrap(row)
+    def keys_for(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[DataKey, bytes]]:
+        """The data key that seals the rows of each (owner, quarter); made at first use."""
+        owners, quarters = {owner for owner, _ in wanted}, {quarter for _, quarter in wanted}
+        rows = DataKey.objects.filter(owner__in=owners, quarter__in=quarters)
+        found = {(row.owner, row.quarter): row for row in rows}
+        for pair in wanted:
+            if pair not in found:
+                found[pair] = self._make(*pair)
+        return {pair: (found[pair], self.unwrap(found[pair])) for pair in wanted}
+
+    def _make(self, owner: str, quarter: str) -> DataKey:
+        row = DataKey(owner=owner, quarter=quarter)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        data_key = secrets.token_bytes(DATA_KEY_BYTES)
+        row.wrapped = nonce + self._wrapping.encrypt(nonce, data_key, _identity(row))
+        row.save()
+        return row
 
     def unwrap(self, row: DataKey) -> bytes:
         """The 32 bytes of a data key.
