@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from pericard_protocol.edge.kms import KmsClient
 from pericard_server.kms.cli_answers import as_json_option, call, show
 from pericard_server.kms.cli_audit import audit
 from pericard_server.kms.cli_keys import device, key, lease
-from pericard_server.kms.client import KmsClient
 from pericard_server.kms.errors import Misused
 from pericard_server.kms.roles import ROLES
 

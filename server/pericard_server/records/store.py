@@ -93,7 +93,7 @@ class Records:
     def _sealed(
         self, frame: OpenedFrame, patient: str | None, keys: dict[tuple[str, str], tuple[DataKey, bytes]]
     ) -> Reading:
-        owner = f"device {frame.device}" if patient is None else f"patient {patient}"
+        owner = f"device-{frame.device}" if patient is None else f"patient-{patient}"
         wanted = (owner, quarter(frame.received_at_us))
         if wanted not in keys:
             keys[wanted] = self._keyring.key_for(*wanted)
