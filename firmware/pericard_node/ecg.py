@@ -1,9 +1,9 @@
 """Finds heartbeats in a sampled ECG, one sample at a time, in integers and bounded memory.
 
-The steps are those of Pan and Tompkins (IEEE Trans. Biomed. Eng. 32(3), 1985): band-pass, slope, square, moving
-sum; then a peak is a beat where both the moving sum and the band-passed wave pass a threshold between the
-running levels of beats and of noise, and after a gap of one and two thirds of the usual interval the best peak
-left out is taken back. The band-pass is the difference of two moving averages, which needs additions only.
+The steps are those of Pan and Tompkins (IEEE Trans. Biomed. Eng. 32(3), 1985): band-pass, slope, square,
+moving sum; then a peak is a beat where both the moving sum and the band-passed wave pass a threshold between
+the running levels of beats and of noise, and after a gap of one and two thirds of the usual interval the best
+peak left out is taken back. The band-pass is the difference of two moving averages: additions only.
 
 Like that method it follows upright R waves: a wide beat that points down in the lead is left out.
 """
