@@ -31,21 +31,20 @@ class Credentials:
             files.read(self._tls.ca, "authorities"),
         )
 
-    def ends(self) -> datetime.datetime:
-        """When the certificate ends."""
-        return _certificate(self.identity().certificate).not_valid_after_utc
+    def validity(self) -> tuple[datetime.datetime, datetime.datetime]:
+        """When the certificate begins and ends."""
+        certificate = _certificate(self.identity().certificate)
+        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
     def renewal(self, now: datetime.datetime) -> bytes | None:
         """A request for a new certificate when less than a third of the present one's time is left.
 
         It is for the same key: certificate and key stay a pair whenever the power fails.
         """
-        identity = self.identity()
-        certificate = _certificate(identity.certificate)
-        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        if end - now > (end - begin) / 3:
+        begins, ends = self.validity()
+        if ends - now > (ends - begins) / 3:
             return None
-        key = load_pem_private_key(identity.private_key, password=None)
+        key = load_pem_private_key(self.identity().private_key, password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             return None  # not one that enrolment made: its owner renews it
         return certificate_request(self._gateway_id, key)

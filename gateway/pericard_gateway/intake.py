@@ -37,9 +37,9 @@ class Intake:
         self.spool_full = False
         self.trouble = ""
 
-    def add(self, frame: OpenedFrame) -> None:
-        """Takes a frame that is authentic and fresh."""
-        self._frames.append(frame)
+    def add(self, frames: list[OpenedFrame]) -> None:
+        """Takes frames that are authentic and fresh; at least one."""
+        self._frames += frames
         self._some.set()
         if len(self._frames) >= BATCH_FRAMES:
             self._enough.set()

@@ -26,6 +26,7 @@ from pericard_gateway.sealing import Sealing
 from pericard_gateway.settings import Settings
 from pericard_gateway.spool import Spool
 from pericard_gateway.store import Store
+from pericard_gateway.systemd import notify, watchdog_seconds
 from pericard_gateway.uplink import Target, Uplink
 from pericard_protocol.edge import files
 from pericard_protocol.edge.files import FileError
@@ -33,6 +34,7 @@ from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.errors import PeerError
 
 ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
+BUNDLE_FILE = "bundle.pb"
 FLUSH_SECONDS = 3.0
 
 _log = logging.getLogger("pericard.gateway")
@@ -52,7 +54,7 @@ class Gateway:
         self._credentials = Credentials(settings.tls, settings.gateway_id)
         self._credentials.identity()
         self._sealing = Sealing(
-            settings.gateway_id, _private_key(settings.identity), _public_key(settings.pinned)
+            settings.gateway_id, _private_key(settings.identity), pinned_key(settings.pinned)
         )
         self._counters = Counters()
 
@@ -67,7 +69,7 @@ class Gateway:
         settings, counters = self._settings, self._counters
         with Spool(settings.state) as spool:
             self._registry.resume(spool.marks())
-            store = Store(spool, self._sealing, counters, settings.state / "bundle.pb")
+            store = Store(spool, self._sealing, counters, settings.state / BUNDLE_FILE)
             intake = Intake(self._registry, store, settings.spool.max_mb << 20)
             intake.review()
             uplink = Uplink(
@@ -90,14 +92,17 @@ class Gateway:
             storing = asyncio.create_task(intake.run())
             delivering = asyncio.create_task(uplink.run())
             waiting = asyncio.create_task(stop.wait())
+            watched = asyncio.create_task(_report(store))
             _log.info("gateway started", extra=fields(gateway=settings.gateway_id, pages=address))
             try:
                 # Opening a port discards what it had buffered: only now may a device rely on being heard.
                 await asyncio.gather(*(port.tried.wait() for port in ports))
                 ready()
+                notify("READY=1")
                 await asyncio.wait(
-                    [*reading, storing, delivering, waiting], return_when=asyncio.FIRST_COMPLETED
+                    [*reading, storing, delivering, watched, waiting], return_when=asyncio.FIRST_COMPLETED
                 )
+                notify("STOPPING=1")
                 await _end(*reading)
                 for port in ports:
                     port.drain()
@@ -105,7 +110,7 @@ class Gateway:
                 await storing
                 await _delivered(store, uplink)
             finally:
-                await _end(waiting, delivering, *reading, storing)
+                await _end(waiting, watched, delivering, *reading, storing)
                 pages.close()
                 (settings.state / ADDRESS_FILE).unlink(missing_ok=True)
                 store.close()
@@ -119,11 +124,11 @@ class Gateway:
 
         def take(data: bytes) -> None:
             with self._counters.stage("open"):
-                for item in link.feed(data, time.time_ns() // 1000):
-                    if isinstance(item, PeerError):
-                        self._tell(port, item)
-                    else:
-                        intake.add(item)
+                opened, rejected = link.feed(data, time.time_ns() // 1000)
+                if opened:
+                    intake.add(opened)
+                for error in rejected:
+                    self._tell(port, error)
 
         return take
 
@@ -185,6 +190,14 @@ class Gateway:
         }
 
 
+async def _report(store: Store) -> None:
+    seconds = watchdog_seconds()
+    while True:
+        await asyncio.sleep(seconds or 3600)
+        await store.turn()  # an event loop that turns while the disk hangs is not alive
+        notify("WATCHDOG=1")
+
+
 async def _delivered(store: Store, uplink: Uplink) -> None:
     uplink.empty.clear()
     if store.depth.records == 0:
@@ -217,7 +230,12 @@ def _private_key(path: Path) -> MLDSA65PrivateKey:
     return key
 
 
-def _public_key(path: Path) -> MLDSA65PublicKey:
+def pinned_key(path: Path) -> MLDSA65PublicKey:
+    """The hospital's identity key in a PEM file.
+
+    Raises:
+        FileError: it is none.
+    """
     try:
         key = load_pem_public_key(files.read(path, "pinned key"))
     except (ValueError, UnsupportedAlgorithm):

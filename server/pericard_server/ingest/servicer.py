@@ -72,7 +72,9 @@ class Uplink:
     def GetKeyBundle(self, request: KeyBundleRequest, context: grpc.ServicerContext) -> SignedKeyBundle:
         """Today's bundle of the first suite that both offer."""
         self._admit(context)
-        return self._keys.bundle(list(request.suites), time.time())
+        signed = self._keys.bundle(list(request.suites), time.time())
+        signed.server_time_us = int(time.time() * 1e6)
+        return signed
 
     def Renew(self, request: RenewRequest, context: grpc.ServicerContext) -> IssuedCertificate:
         """A new certificate for the caller's name, for a key that it holds."""
