@@ -84,7 +84,7 @@ class JournaledStore:
             Misused: another process has them, or they cannot be made.
         """
         self._sync = sync
-        self._base = SqliteStore(data / "kms.sqlite3")
+        self._base = SqliteStore(data / "kms.sqlite3", sync=sync)
         self._values: Values = {}
         self._leaves: Leaves = []
         applied = self._base.get(_APPLIED)
