@@ -29,7 +29,7 @@ from typing import Any
 
 import click
 
-from pericard_server.kms.client import KmsClient
+from pericard_protocol.edge.kms import KmsClient
 from pericard_server.kms.errors import Misused
 
 _ROOT = "bench-root"
