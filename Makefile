@@ -33,6 +33,7 @@ format: dev ## let ruff rewrite the layout
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
 test: dev test-alone ## every test
+	@tools/system-packages
 	@$(BIN)/pytest
 
 test-fast: dev ## what takes seconds

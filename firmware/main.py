@@ -1,15 +1,29 @@
-"""Runs the node; a crash is written to /crash.log and the node starts again with a new boot number."""
+"""Runs the node; a crash is added to /crash.log and the node starts again with a new boot number."""
 
+import os
 import sys
 import time
 
 from pericard_node import app
+
+_LOG = "/crash.log"
+_LOG_BYTES = 4096
+
+
+def _log(error):
+    try:
+        # The newest crashes are the ones to read; the file must not fill the flash.
+        full = os.stat(_LOG)[6] > _LOG_BYTES
+    except OSError:
+        full = False
+    with open(_LOG, "w" if full else "a") as log:
+        sys.print_exception(error, log)
+
 
 while True:
     try:
         app.main()
         break  # not provisioned: leave the port to the operator
     except Exception as error:
-        with open("/crash.log", "w") as log:
-            sys.print_exception(error, log)
+        _log(error)
         time.sleep(1)

@@ -1,12 +1,14 @@
-"""The loop: read, seal, send. Everything that it needs is made once, before the first frame."""
+"""The loop: read, seal, send, sleep. Everything that it needs is made once, before the first frame."""
 
 import gc
 import json
 import time
+from struct import pack_into
 
-from pericard_node import frame, sensor, settings, uart
+from pericard_node import frame, power, sensor, settings
 from pericard_node.counter import NeedsProvisioning, take_boot
 from pericard_node.keystore import Keystore
+from pericard_node.ring import Ring
 
 # A board whose clock was never set starts in its epoch's year; firmware of this year cannot run before it.
 _CLOCK_IS_SET_FROM = 2025
@@ -15,43 +17,107 @@ _CLOCK_IS_SET_FROM = 2025
 class Node:
     """A provisioned node between its sensor and its link."""
 
-    def __init__(self, keystore, boot, sensor, link, sensor_id=None):
+    def __init__(self, keystore, boot, source, link, chosen):
         """`boot` is durable already (counter.take_boot)."""
         self._keystore = keystore
         self._boot = boot
-        self._sensor = sensor
+        self._sensor = source
         self._link = link
-        self._sensor_id = sensor_id or f"ecg-{keystore.device:08x}"
+        self._chosen = chosen
+        self._sensor_id = chosen.SENSOR_ID or f"ecg-{keystore.device:08x}"
         self._sealer = frame.FrameSealer(keystore.key, keystore.device, keystore.epoch, boot)
+        self._ring = Ring(chosen.RING_BYTES)
         self._offset = clock(keystore.clock)
         self._epoch_began_at_seq = 0
+        self._rejected_commands = 0
+        self._now = time.ticks_ms()
+        self._status_due = time.ticks_add(self._now, chosen.STATUS_SECONDS * 1000)
+        self._uptime_ms = 0
+        self.readings = 0
 
     def step(self):
-        """One reading, sealed and sent."""
-        elapsed, heart_rate = self._sensor.read()
+        """One reading or block, sealed and sent or kept; a status where one is due."""
+        found = self._sensor.read()
         self._keep_epoch()
-        payload = json.dumps(
-            {
-                "age": self._keystore.age,
-                "heart_rate_bpm": heart_rate,
-                "sensor_id": self._sensor_id,
-                # Seconds of the sensor's own time, and the clock at the start: see `clock`.
-                "timestamp": self._offset + elapsed,
-            }
-        ).encode()
-        self.send(frame.VITALS, payload)
+        if isinstance(found, sensor.Reading):
+            self.readings += 1
+            self._send_json(frame.VITALS, self._vitals(found))
+        else:
+            self._send(frame.WAVEFORM, self._lay_block(found))
+        now = time.ticks_ms()
+        # Summed up step by step: the millisecond clock itself starts over every few days.
+        self._uptime_ms += time.ticks_diff(now, self._now)
+        self._now = now
+        if time.ticks_diff(now, self._status_due) >= 0:
+            self.report()
+        # The node takes no commands: what somebody sends it is counted, and reported.
+        if self._link.receive():
+            self._rejected_commands += 1
 
-    def send(self, kind, payload):
-        """Seals and sends `payload`; a boot number that is used up is replaced by the next."""
+    def report(self):
+        """Sends a status frame; the next is due when STATUS_SECONDS have passed."""
+        self._status_due = time.ticks_add(self._now, self._chosen.STATUS_SECONDS * 1000)
+        self._send_json(frame.STATUS, self._status())
+
+    def flush(self):
+        """Sends what waits, while the link takes it; whether nothing is left."""
+        self._ring.drain(self._link.send)
+        return not len(self._ring)
+
+    def _vitals(self, reading):
+        return {
+            "age": self._keystore.age,
+            "heart_rate_bpm": reading.heart_rate_bpm,
+            "sensor_id": self._sensor_id,
+            # Seconds of the sensor's own time, and the clock at the start: see `clock`.
+            "timestamp": self._offset + reading.seconds,
+        }
+
+    def _status(self):
+        gc.collect()
+        return {
+            "battery_volts": power.battery_volts(self._chosen.BATTERY_PIN, self._chosen.BATTERY_DIVIDER),
+            "uptime_seconds": self._uptime_ms // 1000,
+            "free_bytes": gc.mem_free(),
+            "rejected_commands": self._rejected_commands,
+            "rejected_beats": self._sensor.rejected,
+            "dropped_frames": self._ring.dropped,
+            "reset_cause": power.reset_cause(),
+        }
+
+    def _lay_block(self, block):
+        """A block's payload: u32 number of its first sample, u16 samples a second, u16 how many, i16 each."""
+        payload = self._sealer.payload
+        count = len(block.samples)
+        pack_into(">IHH", payload, 0, block.first & 0xFFFFFFFF, block.rate, count)
+        for i in range(count):
+            payload[8 + 2 * i] = block.samples[i] >> 8 & 255
+            payload[9 + 2 * i] = block.samples[i] & 255
+        return 8 + 2 * count
+
+    def _send_json(self, kind, table):
+        payload = json.dumps(table).encode()
         self._sealer.payload[: len(payload)] = payload
+        self._send(kind, len(payload))
+
+    def _send(self, kind, n):
+        """Seals the payload's first n bytes and sends the packet, or keeps it behind those that wait."""
         try:
-            n = self._sealer.seal(kind, len(payload))
+            length = self._sealer.seal(kind, n)
         except frame.SequenceEnd:
-            self._boot = take_boot()
-            store = self._keystore
-            self._sealer = frame.FrameSealer(store.key, store.device, store.epoch, self._boot)
-            return self.send(kind, payload)
-        self._link.send(self._sealer.packet, n)
+            self._start_boot_number()
+            return self._send(kind, n)
+        self._ring.push(memoryview(self._sealer.packet)[:length])
+        self.flush()
+
+    def _start_boot_number(self):
+        # Taken and durable before the first frame under it, as at a start.
+        self._boot = take_boot()
+        payload = bytes(self._sealer.payload)
+        self._sealer = frame.FrameSealer(
+            self._keystore.key, self._keystore.device, self._keystore.epoch, self._boot
+        )
+        self._sealer.payload[:] = payload
 
     def _keep_epoch(self):
         now = clock(self._keystore.clock)
@@ -73,16 +139,38 @@ def clock(provisioned):
     return int(time.time()) + (946684800 if time.gmtime(0)[0] == 2000 else 0)
 
 
+def open_link(chosen):
+    """The link that the settings name."""
+    if chosen.LINK == "ble":
+        from pericard_node.ble import BleLink
+
+        return BleLink()
+    from pericard_node.uart import SerialLink
+
+    return SerialLink(None if chosen.LINK == "usb" else chosen.LINK, chosen.BAUDRATE)
+
+
 def main():
     """Runs for as long as the board does; without its key or counter it says so and sends nothing."""
     chosen = settings.load()
-    link = uart.SerialLink(chosen["UART"], chosen["BAUDRATE"])
+    watchdog = power.Watchdog(chosen.WATCHDOG_SECONDS)
     try:
-        keystore = Keystore()
-        source = sensor.open_sensor(chosen["SENSOR"])
-        node = Node(keystore, take_boot(), source, link, chosen["SENSOR_ID"])
-        gc.collect()
-        while True:
-            node.step()
-    except NeedsProvisioning as error:
-        link.say(f"needs provisioning: {error}")
+        link = open_link(chosen)
+        try:
+            keystore = Keystore()
+            source = sensor.open_sensor(chosen)
+            node = Node(keystore, take_boot(), source, link, chosen)
+            gc.collect()
+            while True:
+                node.step()
+                watchdog.feed()
+                if chosen.SLEEP_SECONDS and node.readings >= chosen.READINGS_A_WAKE:
+                    node.report()
+                    if node.flush():
+                        power.sleep_deeply(chosen.SLEEP_SECONDS)
+        except NeedsProvisioning as error:
+            link.say(f"needs provisioning: {error}")
+            watchdog.leave_to_operator()
+    except KeyboardInterrupt:
+        watchdog.leave_to_operator()
+        raise

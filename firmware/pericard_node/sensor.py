@@ -1,16 +1,28 @@
-"""One reading after another, as (whole seconds since the sensor started, heart rate in beats per minute).
+"""What a heart sensor gives: readings, and where it samples an ECG, blocks of it.
 
-Drivers share one method: `read()` waits until there is a reading and returns it.
+A driver has `read()`, which waits for the next and returns it: a `Reading` or a `Block`. `rejected` counts
+the beats that it did not believe.
 """
 
 import json
 import time
+from collections import namedtuple
 
 # A beat-to-beat interval outside these (250 to 20 beats a minute) is a missed or invented beat, not a heart.
 SHORTEST_RR_MS = 240
 LONGEST_RR_MS = 3000
 
 RECORDING_PATH = "/recording.json"
+
+# `seconds`: whole ones since the sensor started; a chip's floats have 24 bits, too few for a clock.
+Reading = namedtuple("Reading", ("seconds", "heart_rate_bpm"))
+# `samples`: an array of signed 16-bit values from sample number `first` on, `rate` a second.
+Block = namedtuple("Block", ("first", "rate", "samples"))
+
+
+def believable(interval_ms):
+    """Whether a beat-to-beat interval is a heart's."""
+    return SHORTEST_RR_MS <= interval_ms <= LONGEST_RR_MS
 
 
 class RecordingSensor:
@@ -26,7 +38,7 @@ class RecordingSensor:
             recording = json.load(file)
         self._intervals = recording["rr_ms"]
         self._speed = recording["speed"]
-        if not any(SHORTEST_RR_MS <= rr <= LONGEST_RR_MS for rr in self._intervals) or self._speed <= 0:
+        if not any(believable(interval) for interval in self._intervals) or self._speed <= 0:
             raise ValueError(path + " holds no usable beat")
         self._next = 0
         self._elapsed_ms = 0
@@ -40,18 +52,21 @@ class RecordingSensor:
             self._next = (self._next + 1) % len(self._intervals)
             self._elapsed_ms += interval
             self._due = time.ticks_add(self._due, max(1, round(interval / self._speed)))
-            if SHORTEST_RR_MS <= interval <= LONGEST_RR_MS:
+            if believable(interval):
                 break
             self.rejected += 1
         wait = time.ticks_diff(self._due, time.ticks_ms())
         if wait > 0:
             time.sleep_ms(wait)
-        # Whole seconds: a chip's floats have 24 bits, too few for a clock.
-        return self._elapsed_ms // 1000, round(60000 / interval, 1)
+        return Reading(self._elapsed_ms // 1000, round(60000 / interval, 1))
 
 
-def open_sensor(name):
-    """The driver that config.py names."""
-    if name == "recording":
+def open_sensor(chosen):
+    """The driver that the settings name, each loaded only where it is used."""
+    if chosen.SENSOR == "recording":
         return RecordingSensor()
-    raise ValueError("SENSOR in config.py is not one of: recording")
+    if chosen.SENSOR in ("waveform", "max30102", "ad8232"):
+        from pericard_node import sampled
+
+        return sampled.open_sensor(chosen)
+    raise ValueError("config.py: SENSOR is none of recording, waveform, max30102, ad8232")

@@ -1,36 +1,49 @@
-"""The serial link: packets out over the USB port or a UART of the chip.
+"""The serial link: packets out over the USB port or a UART of the chip; what comes in is handed on.
 
 On the USB port MicroPython's own words (a banner, a traceback) come before the first packet; the 0x00 that
 opens a session ends them, so that they spoil no frame.
 """
 
+import select
 import sys
+
+# What one call takes in, so that a flooded line holds the sensor up only so long.
+_INPUT_BYTES = 256
 
 
 class SerialLink:
-    """Writes whole packets."""
+    """Writes whole packets. A cable says nothing of who listens, so it always counts as up."""
 
     def __init__(self, uart=None, baudrate=115200):
         """`uart` None is the USB port that the REPL is on, else the number of a UART."""
         if uart is None:
-            self._stream = sys.stdout.buffer
+            self._out = sys.stdout.buffer
+            self._in = sys.stdin.buffer
         else:
             from machine import UART
 
-            self._stream = UART(uart, baudrate)
-        self._stream.write(b"\0")
-        self._view = None
-        self._viewed = None
+            self._out = self._in = UART(uart, baudrate)
+        self._poll = select.poll()
+        self._poll.register(self._in, select.POLLIN)
+        self._out.write(b"\0")
 
-    def send(self, packet, n):
-        """Writes packet[:n]. A UART takes what its buffer has room for, so what is left is offered again."""
-        if self._viewed is not packet:
-            self._viewed = packet
-            self._view = memoryview(packet)
-        sent = 0
-        while sent < n:
-            sent += self._stream.write(self._view[sent:n]) or 0
+    def send(self, packet):
+        """Writes a packet whole; a UART takes what its buffer has room for, the rest is offered again."""
+        view = memoryview(packet)
+        while view:
+            view = view[self._out.write(view) or 0 :]
+        return True
+
+    def receive(self):
+        """What has come in, at most 256 bytes; b"" where nothing has."""
+        found = bytearray()
+        while len(found) < _INPUT_BYTES and self._poll.poll(0):
+            octet = self._in.read(1)
+            if not octet:
+                break
+            found += octet
+        return bytes(found)
 
     def say(self, text):
         """A line for a person; the gateway counts it as no frame."""
-        self._stream.write(b"\r\npericard: " + text.encode() + b"\r\n\0")
+        self._out.write(b"\r\npericard: " + text.encode() + b"\r\n\0")

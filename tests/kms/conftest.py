@@ -31,6 +31,7 @@ class Client:
     def __init__(self, kms: Kms, token: str = "") -> None:
         self.kms = kms
         self.token = token
+        self.shares: list[str] = []
 
     def __call__(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, token: str | None = None
@@ -84,7 +85,7 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
             status, made = client("PUT", "sys/init", {"secret_shares": 3, "secret_threshold": 2})
             assert status == 200
             state["keys"], state["token"] = made["keys"], made["root_token"]
-        client.token = state["token"]
+        client.token, client.shares = state["token"], state["keys"]
         for key in state["keys"][:2]:
             status, answer = client("PUT", "sys/unseal", {"key": key})
             assert status == 200, answer

@@ -1,6 +1,7 @@
 """Invariant: a true export verifies; any flip, drop, reorder, truncation or splice in it does not."""
 
 import base64
+import hmac
 import json
 import re
 import sqlite3
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pericard_server.kms import audit_export
-from pericard_server.kms.audit import open_checkpoint, sign_checkpoint
+from pericard_server.kms.audit import Recorder, open_checkpoint, sign_checkpoint
 from pericard_server.kms.errors import Tampered
 from pericard_server.kms.merkle import Frontier, check_consistency, check_inclusion, leaf_hash
 
@@ -213,3 +214,11 @@ def test_a_leaf_changed_in_the_store_keeps_it_sealed(kms, reopen, tmp_path, stat
     change(tmp_path, statement)
     with pytest.raises(AssertionError, match="audit"):
         reopen(closed=True)
+
+
+@given(st.binary(min_size=32, max_size=32), st.text(min_size=1, max_size=300))
+def test_the_log_shows_hmac_sha256(key, value):
+    expected = hmac.digest(key, value.encode(), "sha256").hex()
+    assert Recorder(key).hidden({"a": [value, "", 7, None]}) == {
+        "a": [f"hmac-sha256:{expected}", "", 7, None]
+    }

@@ -35,9 +35,9 @@ def test_old_terms_open_and_the_new_one_seals():
     assert (term_of(old), term_of(new)) == (1, 2)
     again = Keyring.load(ring.dump())
     assert (again.open("a", old), again.open("a", new)) == (b"1", b"2")
-    again.drop_before(2)
+    alone = Keyring({2: again.terms[2]})
     with pytest.raises(Tampered, match="unknown barrier key"):
-        again.open("a", old)
+        alone.open("a", old)
 
 
 def test_equal_values_do_not_look_equal():

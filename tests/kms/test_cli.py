@@ -77,7 +77,7 @@ def test_keys_devices_and_leases(command, process):
 
 MOUNT = """
 import sys
-from pericard_server.kms.client import KmsClient
+from pericard_protocol.edge.kms import KmsClient
 with KmsClient(sys.argv[1], sys.argv[2]) as client:
     client.call("POST", "sys/mounts/transit", {"type": "transit"})
 """

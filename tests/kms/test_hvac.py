@@ -129,6 +129,10 @@ def test_seal_and_the_rest(client):
         client.secrets.transit.read_key("k")
     client.sys.submit_unseal_keys(client.unseal_keys[1:4])
     assert client.secrets.transit.read_key("k")["data"]["latest_version"] == 1
+    nonce = client.sys.start_rekey(secret_shares=3, secret_threshold=2)["nonce"]
+    rekeyed = client.sys.rekey_multi(client.unseal_keys[:3], nonce=nonce)
+    client.sys.seal()
+    client.sys.submit_unseal_keys(rekeyed["keys"][:2])
     client.sys.disable_secrets_engine("transit")
     wrong = hvac.Client(url=client.url, token=client.token, namespace="other")
     with pytest.raises(exceptions.InvalidRequest, match="namespaces"):

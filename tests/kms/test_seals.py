@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pericard_server.kms.client import KmsClient
+from pericard_protocol.edge.kms import KmsClient
 from pericard_server.kms.errors import Misused, Tampered
 from pericard_server.kms.seals import PassphraseSeal
 

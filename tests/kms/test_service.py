@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pericard_server.kms.client import KmsClient
+from pericard_protocol.edge.kms import KmsClient, KmsUnreachable
 from pericard_server.kms.errors import Misused
 from pericard_server.kms.http import MAX_BODY
 from pericard_server.kms.journal import open_store
@@ -75,7 +75,7 @@ def test_tls_1_3_only(tmp_path, start):
         assert client.call("GET", "sys/seal-status")["sealed"] is True
     with (
         KmsClient(f"https://127.0.0.1:{process.port}") as client,
-        pytest.raises(Misused, match="CERTIFICATE"),
+        pytest.raises(KmsUnreachable, match="CERTIFICATE"),
     ):
         client.call("GET", "sys/seal-status")
     old = ssl.create_default_context(cafile=tmp_path / "cert.pem")

@@ -207,4 +207,4 @@ def test_a_configuration_error_names_the_line(hospital: Hospital) -> None:
     hospital.config.write_text(hospital.config.read_text() + 'sweet = "rot13"\n')
     done = hospital.command("run", "--check", check=False)
     assert done.returncode == 1
-    assert "server.toml, line 12: records.sweet" in done.stderr
+    assert "server.toml, line 14: records.sweet" in done.stderr

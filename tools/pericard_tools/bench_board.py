@@ -8,15 +8,17 @@ ON_BOARD = """
 import gc, json, time
 gc.collect()
 before = gc.mem_alloc()
-from pericard_node import aead, app, frame, sensor, uart
+from pericard_node import aead, app, frame, sensor, settings, uart
 class Silent:
-    def send(self, packet, n): pass
+    def send(self, packet): return True
+    def receive(self): return b""
 class Steady:
-    def read(self): return 0, 60.0
+    rejected = 0
+    def read(self): return sensor.Reading(0, 60.0)
 class Store:
     key = bytes(32); device = 1; epoch = 0; age = 61; clock = 0; boot = since = 0
     def epoch_is_over(self, *_): return False
-node = app.Node(Store(), 1, Steady(), Silent())
+node = app.Node(Store(), 1, Steady(), Silent(), settings.load())
 node.step()
 gc.collect()
 print(json.dumps({{"ram_bytes": gc.mem_alloc() - before}}))

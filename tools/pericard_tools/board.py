@@ -43,8 +43,9 @@ _CTRL_C = b"\x03"
 _SECOND_LOOK_MS = 50
 # How long what was typed after a Ctrl-C waits for a program that may not end by it.
 _HELD_SECONDS = 0.5
-# What board_vm/chip.py says on its own line.
-_READY, _RESET, _POWER_CUT = b"!", b"r", b"x"
+
+# What machine.reset_cause says, as board_vm/chip.py names it.
+_POWER_ON, _HARD_RESET, _WATCHDOG, _DEEP_SLEEP, _SOFT_RESET = 1, 2, 3, 4, 5
 
 
 class VirtualBoard:
@@ -60,6 +61,10 @@ class VirtualBoard:
         #: Set while the board has no power.
         self.off = threading.Event()
         self._cut_at = 0
+        self._cause = _POWER_ON
+        self._watch_ms: int | None = None
+        self._bites_at: float | None = None  # when the watchdog resets the board, by time.monotonic()
+        self._wakes_at: float | None = None  # when deep sleep ends
         #: Told of every byte that leaves the board, when it does.
         self.tap: Callable[[bytes], None] | None = None
         self._outer, self._port = os.openpty()
@@ -147,8 +152,10 @@ class VirtualBoard:
             mode,
             str(control),
             str(self._cut_at),
+            str(self._cause),
         ]
         self._cut_at = 0
+        self._watch_ms = self._bites_at = None
         modules = str(Path(micropython_run.__file__).parent)
         try:
             self._vm = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
@@ -176,6 +183,7 @@ class VirtualBoard:
             os.close(self._control)
             self._inner = self._control = -1
             self._to_vm = b""
+        self._bites_at = self._wakes_at = None
 
     def _serve(self) -> bool:
         """Carries bytes until the VM ends or an order comes. False: the board is to stop."""
@@ -187,18 +195,18 @@ class VirtualBoard:
             poll.register(self._outer, select.POLLIN if self._started and not self._to_vm else 0)
             poll.register(self._inner, 0 if self._to_port else select.POLLIN)
         # A flush at the port's far end makes room without a word: hence the second look.
-        ready = dict(poll.poll(_SECOND_LOOK_MS if self._to_port or self._to_vm else None))
+        ready = dict(poll.poll(self._patience_ms()))
         if self._orders in ready:
             return self._obey(os.read(self._orders, 1))
+        if self._wakes_at is not None and time.monotonic() >= self._wakes_at:
+            self._restart(_DEEP_SLEEP)
+        elif self._bites_at is not None and time.monotonic() >= self._bites_at:
+            self._restart(_WATCHDOG)
         if self._vm is None:
             self._to_port = _write(self._outer, self._to_port)
             return True
-        if self._control in ready:
-            said = os.read(self._control, _CHUNK)
-            if _RESET in said or _POWER_CUT in said:
-                self._hear(_rest(self._inner))  # what was said before
-                return self._obey(b"r" if _RESET in said else b"k")
-            self._started = self._started or _READY in said
+        if self._control in ready and self._told(os.read(self._control, _CHUNK)):
+            return True
         if ready.get(self._outer, 0) & select.POLLIN and not self._to_vm:
             self._to_vm = os.read(self._outer, _CHUNK)
         if self._inner in ready and not self._to_port:
@@ -225,15 +233,47 @@ class VirtualBoard:
             return _write(self._inner, data[:cut]) + data[cut:]
         return data if now < self._held_until else _write(self._inner, data)
 
+    def _patience_ms(self) -> float | None:
+        times = [at for at in (self._wakes_at, self._bites_at) if at is not None]
+        left = [max(0.0, (at - time.monotonic()) * 1000) for at in times]
+        return min([*left, _SECOND_LOOK_MS] if self._to_port or self._to_vm else left, default=None)
+
+    def _told(self, lines: bytes) -> bool:
+        """Does what the processor asks for (board_vm/chip.py); whether it ended by that."""
+        for line in lines.decode().splitlines():
+            word, *numbers = line.split()
+            if word in ("reset", "cut", "sleep"):
+                self._hear(_rest(self._inner))  # what was said before
+                if word == "reset":
+                    self._restart(_HARD_RESET)
+                else:
+                    self._power_off()
+                    self._wakes_at = time.monotonic() + int(numbers[0]) / 1000 if numbers else None
+                    if word == "cut":
+                        self.off.set()
+                return True
+            if word == "ready":
+                self._started = True
+            elif word == "watch":
+                self._watch_ms = int(numbers[0])
+            if self._watch_ms is not None:
+                self._bites_at = time.monotonic() + self._watch_ms / 1000
+        return False
+
+    def _restart(self, cause: int) -> None:
+        self._power_off()
+        self._raw = False
+        self._cause = cause
+        self._power_on("main")
+
     def _obey(self, order: bytes) -> bool:
         if order == b"q":
             return False
-        self._power_off()
-        self._raw = False
         if order == b"k":
+            self._power_off()
             self.off.set()
         else:
-            self._power_on("main")
+            self._restart(_HARD_RESET if order == b"r" else _POWER_ON)
         return True
 
     def _soft_reset(self) -> None:
@@ -241,6 +281,7 @@ class VirtualBoard:
         self._power_off()
         self._to_port += b"MPY: soft reboot\r\n"
         self._enter_raw = self._raw
+        self._cause = _SOFT_RESET
         self._power_on("raw" if self._raw else "main")
 
     def _hear(self, data: bytes) -> None:

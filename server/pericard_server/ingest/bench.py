@@ -26,6 +26,7 @@ from pericard_protocol.edge.machine import machine
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SealedRecord
 from pericard_protocol.session import SessionOpener, SessionSealer
 from pericard_protocol.suites import DEFAULT_SUITE, suite_of
+from pericard_server.keyfiles import KeyFolder
 
 if TYPE_CHECKING:
     from pericard_server.records.seal import SuiteName
@@ -131,7 +132,7 @@ def _bare_seal(suite: "SuiteName") -> Callable[[bytes], bytes]:
     return seal
 
 
-def _ingest(suite: "SuiteName", session: _Session) -> tuple[float, list[float]]:
+def _ingest(suite: "SuiteName", session: _Session, keys: KeyFolder) -> tuple[float, list[float]]:
     """Seconds for all records, and milliseconds of each, into the emptied database of this process."""
     from pericard_server.records.keyring import Keyring
     from pericard_server.records.models import DataKey, Reading
@@ -139,7 +140,7 @@ def _ingest(suite: "SuiteName", session: _Session) -> tuple[float, list[float]]:
 
     Reading.objects.all().delete()
     DataKey.objects.all().delete()
-    records, opener = Records(Keyring(os.urandom(32)), suite), session.opener()
+    records, opener = Records(Keyring(keys), suite), session.opener()
 
     def commit(record: SealedRecord) -> float:
         began = time.perf_counter()
@@ -162,6 +163,8 @@ def measure(records: int, runs: int) -> dict[str, object]:
     suites: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        keys = KeyFolder(folder / "keys")
+        keys.create()
         os.environ["DATABASE_URL"] = f"sqlite://{folder / 'records.db'}"
         os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"
         django.setup()
@@ -174,7 +177,7 @@ def measure(records: int, runs: int) -> dict[str, object]:
                 for _ in range(runs):
                     floors.append(_floor(suite, frames, folder))
                     (folder / "floor.db").unlink()
-                    seconds, parts = _ingest(suite, session)
+                    seconds, parts = _ingest(suite, session, keys)
                     times.append(seconds)
                     each += parts
                     bar.update(1)

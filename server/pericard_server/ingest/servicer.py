@@ -29,7 +29,7 @@ from pericard_protocol.proto.uplink_pb2 import (
 from pericard_protocol.session import SessionOpener
 from pericard_server.enrolment.authority import Authority
 from pericard_server.errors import EmptyMessage, UnknownGateway, UnknownSession
-from pericard_server.keyfiles import KeyFolder
+from pericard_server.keys import HospitalKeys
 from pericard_server.records.models import Gateway
 from pericard_server.records.store import Records, Stored
 
@@ -63,7 +63,7 @@ class Tally:
 class Uplink:
     """The servicer of `pericard.protocol.uplink.v1.Uplink`."""
 
-    def __init__(self, records: Records, keys: KeyFolder, authority: Authority | None = None) -> None:
+    def __init__(self, records: Records, keys: HospitalKeys, authority: Authority | None = None) -> None:
         """`authority` renews certificates; without one, gateways get theirs elsewhere."""
         self._records = records
         self._authority = authority

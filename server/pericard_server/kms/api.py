@@ -4,7 +4,6 @@
 """
 
 import base64
-import binascii
 import hmac
 import json
 import logging
@@ -35,6 +34,7 @@ from pericard_server.kms.policies import ROOT
 from pericard_server.kms.routing import Answer, Operation, Request, act_of
 from pericard_server.kms.seals import Seal
 from pericard_server.kms.store import Store
+from pericard_server.kms.tokens import Token
 from pericard_server.kms.transit_keys import rfc3339
 from pericard_server.kms.vault import SEAL, Vault
 
@@ -133,7 +133,7 @@ class Kms:
     ) -> Reply:
         request = Request(str(uuid.uuid4()), operation, path, fields, token, remote)
         vault = engines.vault
-        asked: dict[str, Any] = {"id": request.id, "operation": operation, "path": path, "remote": remote}
+        asked = _asked(request)
         entry: dict[str, Any] = {"time": rfc3339(vault.clock()), "request": asked}
         answer: Answer | None = None
         try:
@@ -159,12 +159,7 @@ class Kms:
             reply = _refusal_text(500, text)
             entry["response"] = {"status": 500, "error": type(error).__name__}
         if request.token is not None:
-            caller = request.token
-            entry["auth"] = {
-                "accessor": caller.accessor,
-                "display_name": caller.display_name,
-                "policies": caller.policies,
-            }
+            entry["auth"] = _who(request.token)
         if self.engines is engines:  # sys/seal has closed the log already, and recorded itself
             vault.record(entry)
         return reply
@@ -205,10 +200,18 @@ class Kms:
         Raises:
             StorageFailed: nothing of it was: every reply that waits must be replaced by the error.
         """
-        if self.engines is not None:
-            vault = self.engines.vault
-            if vault.waits:
+        if self.engines is None:
+            return
+        vault = self.engines.vault
+        lost, vault.lost = vault.lost, None
+        if vault.waits:
+            try:
                 vault.flush()
+            finally:
+                vault.lost = None
+        if lost is not None:
+            # A flush in the middle of the group failed: what was handled before it is gone.
+            raise lost
 
     def tick(self) -> None:
         """Does what time brings: expiry, rotation, destruction, resealing, a checkpoint."""
@@ -314,10 +317,7 @@ class Kms:
         if fields.flag("reset"):
             self._shares, self._nonce = [], ""
             return Answer(bare=self._status())
-        share = _share(fields.text("key"))
-        # Bounds what an unauthenticated peer can make us keep, and tells a keeper of a wrong paste at once.
-        if len(share) != 33:
-            raise Invalid("'key' must be a valid hex or base64 key share of 33 bytes")
+        share = seals.read_share(fields.text("key"))
         if not any(hmac.compare_digest(share, known) for known in self._shares):
             self._shares.append(share)
         self._nonce = self._nonce or str(uuid.uuid4())
@@ -340,12 +340,19 @@ class Kms:
         self.engines = engines
         return engines
 
-    def _seal_now(self) -> None:
-        """Records the sealing, makes it durable, and forgets every key."""
+    def _seal_now(self, request: Request) -> None:
+        """Records the sealing and who asked for it, makes it durable, and forgets every key."""
         if self.engines is not None:
             vault = self.engines.vault
             vault.keep()
-            vault.record({"time": rfc3339(self._clock()), "system": ["sealed"]})
+            vault.record(
+                {
+                    "time": rfc3339(self._clock()),
+                    "system": ["sealed"],
+                    "request": _asked(request),
+                    "auth": _who(request.caller),
+                }
+            )
             vault.checkpoint()
             self._close()
 
@@ -353,11 +360,12 @@ class Kms:
         self.engines = None
 
 
-def _share(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text) if len(text) == 66 else base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
-        raise Invalid("'key' must be a valid hex or base64 key share") from None
+def _asked(request: Request) -> dict[str, Any]:
+    return {"id": request.id, "operation": request.operation, "path": request.path, "remote": request.remote}
+
+
+def _who(token: Token) -> dict[str, Any]:
+    return {"accessor": token.accessor, "display_name": token.display_name, "policies": token.policies}
 
 
 def _fields(body: bytes, query: str) -> Fields:

@@ -85,10 +85,6 @@ class Keyring:
         self.terms[self.active] = Term(os.urandom(KEY_BYTES), now)
         return self.active
 
-    def drop_before(self, term: int) -> None:
-        """Forgets older keys: only after every value was sealed again under `term` or later."""
-        self.terms = {number: key for number, key in self.terms.items() if number >= min(term, self.active)}
-
     def seal(self, name: str, plaintext: bytes) -> bytes:
         """`plaintext` under the active key, bound to `name`."""
         term = self.terms[self.active]

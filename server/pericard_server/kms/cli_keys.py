@@ -1,14 +1,17 @@
 """`pericard kms key`, `device` and `lease`: what a key officer does."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
+from pericard_protocol.edge.kms import seal_file
 from pericard_server.kms.cli_answers import as_json_option, call, show
 from pericard_server.kms.primitives import TYPES
 from pericard_server.kms.states import State
 
 _REASON = click.option("--reason", required=True, help="Why; it is kept with the key.")
+_EXISTING = click.Path(path_type=Path, exists=True, dir_okay=False)
 _MOUNT = click.option("--mount", default="transit", show_default=True, help="The transit mount.")
 
 
@@ -94,6 +97,23 @@ def key_destroy(
     """Schedule a key's destruction, or cancel it. When the delay is over it is final."""
     path = f"{mount}/keys/{name}/" + ("cancel-destruction" if cancel else "destroy")
     show(call(context, "POST", path, {} if cancel else {"delay": delay, "reason": reason}), as_json)
+
+
+@key.command("seal-file")
+@click.argument("name")
+@click.argument(
+    "paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True)
+)
+@click.pass_context
+def key_seal_file(context: click.Context, name: str, paths: tuple[Path, ...]) -> None:
+    """Replace private FILEs by their sealed form, which only the KMS opens, under the transit key NAME.
+
+    For the private files of a server or gateway whose configuration has a [kms] table.
+    """
+    with context.obj() as client:
+        for path in paths:
+            seal_file(client, name, path)
+            click.echo(f"{path}: sealed under {name}")
 
 
 @click.group()

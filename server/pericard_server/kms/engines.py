@@ -62,7 +62,6 @@ class TransitEngine:
         self._internal = KeyBox(vault, mount + "/internal")
         data, keys = Transit(self._keys), TransitKeys(self._keys, self._internal, vault)
         self.tick = keys.tick
-        self.upsert = keys.upsert
         self.routes = Routes()
         add = self.routes.add
         add("encrypt/{name}", update=self._encrypting(data, keys), exists=keys.exists)

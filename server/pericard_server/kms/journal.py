@@ -13,6 +13,7 @@ older records behind it, are of no interest by construction. (A flipped bit in a
 to find; the checksum is against torn writes.)
 """
 
+import contextlib
 import hashlib
 import os
 import struct
@@ -84,7 +85,7 @@ class JournaledStore:
             Misused: another process has them, or they cannot be made.
         """
         self._sync = sync
-        self._base = SqliteStore(data / "kms.sqlite3")
+        self._base = SqliteStore(data / "kms.sqlite3", sync=sync)
         self._values: Values = {}
         self._leaves: Leaves = []
         applied = self._base.get(_APPLIED)
@@ -136,7 +137,8 @@ class JournaledStore:
                 os.fdatasync(self._file)
         except OSError as error:
             # What reached the disk of it is made invalid, so no replay brings back what we call failed.
-            os.pwrite(self._file, bytes(_RECORD.size), self._at)
+            with contextlib.suppress(OSError):
+                os.pwrite(self._file, bytes(_RECORD.size), self._at)
             raise StorageFailed(
                 f"the journal could not be written ({error.strerror}): nothing was changed"
             ) from None

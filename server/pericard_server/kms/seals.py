@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from pericard_server.kms import shamir
 from pericard_server.kms.barrier import KEY_BYTES, open_under, seal_under
-from pericard_server.kms.errors import Misused, Tampered
+from pericard_server.kms.errors import Invalid, Misused, Tampered
 
 _NAME = "core/root"
 # RFC 9106, section 4: the first recommended option (t=1, p=4, m=2 GiB) is too much for a ward's small
@@ -57,6 +57,21 @@ def shamir_record(root: bytes, shares: int, threshold: int) -> tuple[dict[str, A
     split = shamir.split(key, shares, threshold)
     record = {"type": "shamir", "n": shares, "t": threshold, "root": wrap_under(key, root, "shamir")}
     return record, split
+
+
+def read_share(text: str) -> bytes:
+    """A key share as keepers type it, hex or base64.
+
+    Raises:
+        Invalid: it is neither, or not 33 bytes: a wrong paste is told at once, nothing longer is kept.
+    """
+    try:
+        share = bytes.fromhex(text) if len(text) == 66 else base64.b64decode(text, validate=True)
+    except ValueError:
+        share = b""
+    if len(share) != KEY_BYTES + 1:
+        raise Invalid("'key' must be a valid hex or base64 key share of 33 bytes")
+    return share
 
 
 def shamir_unwrap(record: dict[str, Any], shares: list[bytes]) -> bytes:

@@ -133,8 +133,8 @@ class SqliteStore(_Sql):
 
     errors = (sqlite3.Error,)
 
-    def __init__(self, path: Path) -> None:
-        """Opens or makes the file, mode 0600.
+    def __init__(self, path: Path, *, sync: bool = True) -> None:
+        """Opens or makes the file, mode 0600; without `sync` a power cut may lose the last commits.
 
         Raises:
             Misused: another process has it open, or it cannot be made.
@@ -146,7 +146,7 @@ class SqliteStore(_Sql):
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
             self._connection.execute("PRAGMA secure_delete = ON")  # a destroyed key leaves no page behind
             for table in self.tables:
                 self._connection.execute(table)

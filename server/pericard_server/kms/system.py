@@ -8,6 +8,7 @@ from pericard_server.kms import policies
 from pericard_server.kms.errors import Invalid, NotFound
 from pericard_server.kms.fields import Fields, decode
 from pericard_server.kms.policies import ROOT, Acl
+from pericard_server.kms.rekey import Rekey
 from pericard_server.kms.routing import Answer, Request, Routes
 from pericard_server.kms.tokens import Token
 from pericard_server.kms.transit import hashed, random_bytes
@@ -87,10 +88,13 @@ class PolicyBook:
 class System:
     """The routes under sys/."""
 
-    def __init__(self, vault: Vault, book: PolicyBook, engines: "Engines", seal: Callable[[], None]) -> None:
+    def __init__(
+        self, vault: Vault, book: PolicyBook, engines: "Engines", seal: Callable[[Request], None]
+    ) -> None:
         self._vault, self._book, self._engines, self._seal = vault, book, engines, seal
         self.routes = Routes()
         add = self.routes.add
+        Rekey(vault, self.routes)
         add("seal", update=self._do_seal, sudo=True)
         add("rotate", update=self._rotate, sudo=True)
         add("rotate/keyring", update=self._rotate, sudo=True)
@@ -125,7 +129,7 @@ class System:
     # -- seal and keyring -------------------------------------------------------------------------------
 
     def _do_seal(self, request: Request) -> None:
-        self._seal()
+        self._seal(request)
 
     def _rotate(self, request: Request) -> None:
         self._vault.rotate_keyring()

@@ -69,7 +69,6 @@ class Tokens:
         self._acl = acl
         self._exists = exists
         self._opened: dict[str, Token] = {}
-        self._ids: dict[str, str] = {}  # token -> its HMAC: spares nothing secret, only time
         vault.forget.append(self._forget)
         salt = vault.get(_SALT)
         if salt is None:

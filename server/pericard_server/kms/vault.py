@@ -55,6 +55,8 @@ class Vault:
         self._request: dict[str, bytes | None] = {}  # the running request's
         self.forget: list[Callable[[], None]] = []  # caches to empty when memory may be ahead of the store
         self.before_flush: list[Callable[[], None]] = []  # those who count in memory write here
+        self.lost: StorageFailed | None = None  # a failed flush that waiting replies must not hide
+        self._resealed = self.keyring.active if len(self.keyring.terms) == 1 else 0
         audit = orjson.loads(self.require(_AUDIT))
         self.recorder = Recorder(bytes.fromhex(audit["hmac"]))
         self._signer = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(audit["signer"]))
@@ -127,6 +129,10 @@ class Vault:
         """The running request failed: its changes never were, and caches forget them."""
         if self._request:
             self._request = {}
+            # Counts of earlier requests of this group live in the caches: they are written before those go.
+            for write in self.before_flush:
+                write()
+            self.keep()
             for forget in self.forget:
                 forget()
 
@@ -160,11 +166,12 @@ class Vault:
             values[KEYRING] = seal_under(self._root, KEYRING, ring.dump())
         try:
             self._store.commit(values, leaves)
-        except StorageFailed:
+        except StorageFailed as error:
             self._group.clear()
             self.edge.roll_back()
             for forget in self.forget:
                 forget()
+            self.lost = error
             raise
         if KEYRING in values:
             self._counted = counted
@@ -188,6 +195,8 @@ class Vault:
             How many were done; 0 means that none is left. Leaves keep their term: they are never secret
             alone, and old terms stay in the ring for them.
         """
+        if self._resealed == self.keyring.active:
+            return 0
         self.flush()
         changed: dict[str, bytes | None] = {}
         for name in self._store.names(""):
@@ -200,16 +209,20 @@ class Vault:
                     break
         if changed:
             self._store.commit(changed, [])
+        else:
+            self._resealed = self.keyring.active
         return len(changed)
 
     def replace_seal(self, root_record: dict[str, Any]) -> None:
         """Stores another wrapping of the same root key, after a rekey."""
         self._store.commit({SEAL: json.dumps(root_record).encode()}, [])
 
-    @property
-    def root(self) -> bytes:
-        """The root key: for a rekey, which wraps it anew."""
-        return self._root
+    def unsealed_value(self, name: str) -> bytes:
+        """One of the two values that lie outside the barrier: the seal's record."""
+        value = self._store.get(name)
+        if value is None:
+            raise Tampered(f"the store lacks {name!r}")
+        return value
 
     # -- the audit log --------------------------------------------------------------------------------
 

@@ -163,7 +163,7 @@ def _insert(rows: list[tuple[Value, ...]]) -> int:
 
 def _owner(frame: OpenedFrame, patient: str | None) -> tuple[str, str]:
     """Whose data key, of which quarter, seals the frame."""
-    owner = f"device {frame.device}" if patient is None else f"patient {patient}"
+    owner = f"device-{frame.device}" if patient is None else f"patient-{patient}"
     return owner, _quarter_of_day(frame.received_at_us // _DAY_US)
 
 

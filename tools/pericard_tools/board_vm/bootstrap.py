@@ -2,7 +2,8 @@
 
 Arguments: the directory that is the flash; "main" or "raw" (after a soft reset from the raw REPL,
 MicroPython does not run main.py); the file descriptor on which the board is told of a start and asked
-for a reset; the change of the flash at which the power is to fail, or 0.
+for a reset; the change of the flash at which the power is to fail, or 0;
+what machine.reset_cause says.
 """
 
 import os
@@ -12,14 +13,15 @@ import vfs
 
 
 def _start():
-    flash, mode, control, instants = sys.argv[1:]
+    flash, mode, control, instants, cause = sys.argv[1:]
     sys.path.insert(0, sys.argv[0].rsplit("/", 1)[0])
     import chip  # these two are found beside this file
     import disk
 
     sys.modules["machine"] = chip
-    chip.control = open(int(control), "wb")  # noqa: SIM115 - open for as long as the processor runs
-    chip.control.write(chip.READY)
+    chip.control = open(int(control), "w")  # noqa: SIM115 - open for as long as the processor runs
+    chip.cause = int(cause)
+    chip.tell("ready")
 
     vfs.umount("/")
     vfs.mount(disk.Flash(flash, chip.cut_power, int(instants)), "/")

@@ -1,0 +1,147 @@
+"""The node as a whole on the virtual board: status, waveform, crash log, watchdog, deep sleep, its ring."""
+
+import json
+import struct
+import time
+from collections.abc import Callable
+
+import pytest
+import serial
+
+from pericard_protocol.frame import Frame, FrameType, open_frame
+from pericard_protocol.stream import StreamDecoder
+from pericard_tools.recording import WAVEFORM_FLASH_PATH, shipped_waveform, waveform_file
+
+from .conftest import Ward, mpremote
+
+
+def configure(ward: Ward, **settings: object) -> None:
+    lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
+    (ward.board.flash / "config.py").write_text("".join(lines))
+
+
+def frames_until(
+    ward: Ward, enough: Callable[[list[tuple[Frame, bytes]]], bool], typed: bytes = b""
+) -> list[tuple[Frame, bytes]]:
+    """The frames of a fresh start, each with its payload, until there are enough."""
+    cipher, decoder = ward.cipher(), StreamDecoder()
+    found: list[tuple[Frame, bytes]] = []
+    with serial.Serial(ward.board.port, timeout=0.2) as link:
+        ward.board.kill()
+        assert ward.board.off.wait(5)
+        link.reset_input_buffer()
+        ward.board.power_on()
+        end = time.monotonic() + 20
+        while not enough(found):
+            assert time.monotonic() < end, f"not among {len(found)} frames"
+            new = [one for one in decoder.feed(link.read(512)) if isinstance(one, Frame)]
+            found += [(one, open_frame(cipher, one)) for one in new]
+            if new and typed:
+                link.write(typed)
+                typed = b""
+    return found
+
+
+def statuses(found: list[tuple[Frame, bytes]]) -> list[dict[str, object]]:
+    return [json.loads(payload) for frame, payload in found if frame.header.type is FrameType.STATUS]
+
+
+def test_a_status_tells_how_the_node_is(ward: Ward) -> None:
+    configure(ward, STATUS_SECONDS=1)
+    found = frames_until(ward, lambda found: len(statuses(found)) == 2, typed=b"open sesame\r\n")
+    first, second = statuses(found)
+    assert set(first) == {
+        "battery_volts", "uptime_seconds", "free_bytes", "rejected_commands", "rejected_beats",
+        "dropped_frames", "reset_cause",
+    }  # fmt: skip
+    assert (first["uptime_seconds"], second["uptime_seconds"]) == (1, 2)
+    assert first["battery_volts"] is None
+    assert isinstance(first["free_bytes"], int)
+    assert second["rejected_commands"] == 1
+    # Every fifth interval of the recording is no heart's.
+    assert first["rejected_beats"] > 0  # type: ignore[operator]
+    assert second["dropped_frames"] == 0
+    assert first["reset_cause"] == 1
+
+
+def test_a_waveform_comes_with_its_beats(ward: Ward) -> None:
+    samples, rate = shipped_waveform()
+    (ward.board.flash / WAVEFORM_FLASH_PATH.lstrip("/")).write_bytes(waveform_file(samples, rate, speed=20))
+    configure(ward, SENSOR="waveform", WAVEFORM=True)
+    found = frames_until(ward, lambda found: len(found) > 30)
+    blocks = [payload for frame, payload in found if frame.header.type is FrameType.WAVEFORM]
+    received: list[int] = []
+    for block in blocks:
+        first, block_rate, count = struct.unpack_from(">IHH", block)
+        assert (first, block_rate) == (len(received), rate)
+        received += struct.unpack_from(f">{count}h", block, 8)
+        assert len(block) == 8 + 2 * count
+    assert received == samples[: len(received)]
+    beats = [json.loads(payload) for frame, payload in found if frame.header.type is FrameType.VITALS]
+    assert len(beats) > 5
+    assert all(80 < beat["heart_rate_bpm"] < 150 for beat in beats[2:])
+
+
+def test_a_crash_is_logged_and_the_node_starts_again(ward: Ward) -> None:
+    recording = ward.board.flash / "recording.json"
+    recording.rename(recording.with_suffix(".away"))
+    with serial.Serial(ward.board.port, timeout=10) as link:
+        ward.board.reset()
+        log = ward.board.flash / "crash.log"
+        end = time.monotonic() + 10
+        while not log.exists() or not log.stat().st_size:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert "ENOENT" in log.read_text()
+        recording.with_suffix(".away").rename(recording)
+        decoder = StreamDecoder()
+        while not [one for one in decoder.feed(link.read(64)) if isinstance(one, Frame)]:
+            assert time.monotonic() < end
+
+
+def test_a_misspelt_setting_is_not_ignored(ward: Ward) -> None:
+    configure(ward, SENSORS="recording")
+    load = (
+        "from pericard_node import settings\ntry:\n settings.load()\nexcept ValueError as error: print(error)"
+    )
+    said = mpremote(ward.board.port, "exec", load)
+    assert "config.py: unknown setting SENSORS" in said
+
+
+def test_the_watchdog_resets_a_node_that_hangs(ward: Ward) -> None:
+    configure(ward, WATCHDOG_SECONDS=1, STATUS_SECONDS=0)
+    (ward.board.flash / "recording.json").write_text('{"speed": 1, "rr_ms": [1, 700, 2900]}')
+    found = frames_until(ward, lambda found: any(status["reset_cause"] == 3 for status in statuses(found)))
+    assert len({frame.header.boot for frame, _ in found}) > 1
+
+
+def test_deep_sleep_between_sends(ward: Ward) -> None:
+    configure(ward, SLEEP_SECONDS=1, READINGS_A_WAKE=2)
+    found = frames_until(ward, lambda found: len(statuses(found)) == 3)
+    kinds = [frame.header.type for frame, _ in found]
+    assert kinds == [FrameType.VITALS, FrameType.VITALS, FrameType.STATUS] * 3
+    boots = [frame.header.boot for frame, _ in found]
+    assert boots == [boots[0] + wake for wake in (0, 0, 0, 1, 1, 1, 2, 2, 2)]
+    assert [status["reset_cause"] for status in statuses(found)] == [1, 4, 4]
+
+
+@pytest.mark.parametrize(("room", "kept"), [(10_000, range(20)), (200, range(18, 20))])
+def test_what_waits_for_the_link_goes_out_in_order(ward: Ward, room: int, kept: range) -> None:
+    said = mpremote(
+        ward.board.port,
+        "exec",
+        f"""
+from pericard_node.ring import Ring
+ring, out, up = Ring({room}), [], False
+def send(packet):
+    if up: out.append(packet[0])
+    return up
+for n in range(20):
+    ring.push(bytes([n]) * 90)
+    ring.drain(send)
+up = True
+ring.drain(send)
+print(out, ring.dropped, len(ring))
+""",
+    )
+    assert said == f"{list(kept)} {20 - len(kept)} 0\n"
