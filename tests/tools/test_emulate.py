@@ -51,7 +51,7 @@ def test_the_end_of_emulate_leaves_no_processor(tmp_path: Path) -> None:
     command = [BIN / "pericard", "emulate", "amy", "--directory", tmp_path, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulation:
         assert emulation.stdout is not None
-        json.loads(emulation.stdout.readline())
+        mpremote(json.loads(emulation.stdout.readline())["port"], "exec", "pass")
         children = Path(f"/proc/{emulation.pid}/task").glob("*/children")
         processors = [int(pid) for listed in children for pid in listed.read_text().split()]
         emulation.kill()
