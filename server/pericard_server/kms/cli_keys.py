@@ -1,9 +1,11 @@
 """`pericard kms key`, `device` and `lease`: what a key officer does."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
+from pericard_protocol.edge.kms import seal_file
 from pericard_server.kms.cli_answers import as_json_option, call, show
 from pericard_server.kms.primitives import TYPES
 from pericard_server.kms.states import State
@@ -94,6 +96,20 @@ def key_destroy(
     """Schedule a key's destruction, or cancel it. When the delay is over it is final."""
     path = f"{mount}/keys/{name}/" + ("cancel-destruction" if cancel else "destroy")
     show(call(context, "POST", path, {} if cancel else {"delay": delay, "reason": reason}), as_json)
+
+
+@key.command("seal-file")
+@click.argument("name")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.pass_context
+def key_seal_file(context: click.Context, name: str, paths: tuple[Path, ...]) -> None:
+    """Replace private files by their form sealed under key NAME; a process opens them with its token."""
+    with context.obj() as client:
+        for path in paths:
+            seal_file(client, name, path)
+            click.echo(str(path))
 
 
 @click.group()

@@ -23,6 +23,7 @@ path "patients/patients/+/datakey" { capabilities = ["update"] }
 path "patients/patients/+/wrap"    { capabilities = ["update"] }
 path "patients/patients/+/unwrap"  { capabilities = ["update"] }
 path "fhe/keys/+"                  { capabilities = ["read", "update"] }
+path "fhe/keys/+/evaluation"       { capabilities = ["read"] }
 path "fhe/keys/+/release"          { capabilities = ["update"] }
 path "fhe/keys/+/bind"             { capabilities = ["update"] }
 path "fhe/keys/+/check"            { capabilities = ["update"] }
