@@ -29,13 +29,12 @@ from pericard_server.kms.errors import (
     Tampered,
     Unsupported,
 )
-from pericard_server.kms.fields import Fields
+from pericard_server.kms.fields import Fields, rfc3339
 from pericard_server.kms.policies import ROOT
 from pericard_server.kms.routing import Answer, Operation, Request, act_of
 from pericard_server.kms.seals import Seal
 from pericard_server.kms.store import Store
 from pericard_server.kms.tokens import Token
-from pericard_server.kms.transit_keys import rfc3339
 from pericard_server.kms.vault import SEAL, Vault
 
 log = logging.getLogger(__name__)
