@@ -41,6 +41,7 @@ def provision(
     age: int,
     registry: Path,
     epoch: int = 0,
+    update_key: bytes | None = None,
     now: Callable[[], float] = time.time,
 ) -> None:
     """Makes a key, writes it to the board on `port`, adds the device to `registry`, resets the board.
@@ -55,6 +56,7 @@ def provision(
         age: the patient's, in years; goes into every vitals payload.
         registry: the gateway's file of devices; made if it is not there.
         epoch: the key's first epoch.
+        update_key: the Ed25519 public key, 32 bytes, whose updates the board is to take; None: none.
         now: Unix seconds.
 
     Raises:
@@ -78,6 +80,8 @@ def provision(
     with raw_repl(port) as board:
         write_file(board, "/keystore.bin", _record(json.dumps(record).encode()))
         write_file(board, "/boot.bin", _record(bytes(4)))
+        if update_key is not None:
+            write_file(board, "/update.pub", update_key)
         board.exec(_SET_CLOCK.format(tuple(time.gmtime(clock))))
         _add(registry, {"device": device, "epoch": epoch, "key": key.hex(), "owner": owner})
         hard_reset(board)
