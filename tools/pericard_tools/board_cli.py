@@ -90,7 +90,7 @@ def provision(
     port: str, device: int, owner: str, age: int, registry: Path, epoch: int, update_key: Path | None
 ) -> None:
     """Give the board at PORT an identity and a new key, and the gateway's registry the same."""
-    public = update_key and load_key(update_key).public_key().public_bytes_raw()
+    public = load_key(update_key).public_key().public_bytes_raw() if update_key else None
     provision_board(port, device, owner, age, registry, epoch, public)
     click.echo(f"{port}\tdevice {device} provisioned, epoch {epoch}")
 
