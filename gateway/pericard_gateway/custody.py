@@ -76,7 +76,7 @@ class KmsCustody:
             RegistryError: no token in the environment.
         """
         if not (token := os.environ.get(TOKEN)):
-            raise RegistryError(f"set {TOKEN} to a token: `pericard kms token --role gateway`")
+            raise RegistryError(f"set {TOKEN} to a token: `pericard kms token --policy gateway`")
         self._client = KmsClient(kms.address, token, kms.ca)
         self._gateway_id, self._kms, self._counters = gateway_id, kms, counters
         self._lease: dict[str, Any] = {}

@@ -34,7 +34,7 @@ class KmsKeys:
         """
         if not (token := os.environ.get(TOKEN)):
             raise UsageError(
-                f"set {TOKEN} to a token of the policy `server`: `pericard kms token --role server`"
+                f"set {TOKEN} to a token of the policy `server`: `pericard kms token --policy server`"
             )
         self._client = KmsClient(address, token, ca)
         self._files_key = files_key

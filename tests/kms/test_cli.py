@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from pericard_protocol.edge.kms import KmsClient, read_sealed
 from pericard_server.kms.roles import ROLES
 
 
@@ -48,15 +49,22 @@ def command(process):
 
 
 @pytest.mark.slow
-def test_keys_devices_and_leases(command, process):
+def test_keys_devices_and_leases(command, process, tmp_path):
     assert json.loads(command("status", "--json"))["sealed"] is False
     assert command("roles").split() == list(ROLES)
-    officer = command("token", "--role", "key-officer", "--ttl", "8h").strip()
+    officer = command("token", "--policy", "key-officer", "--ttl", "8h").strip()
     status = [sys.executable, "-c", MOUNT, process.url, command.token]
     subprocess.run(status, check=True)
     assert "latest_version: 1" in command("key", "create", "k", "--type", "ml-kem-768", token=officer)
     assert command("key", "list", token=officer) == "k\n"
     command("key", "rotate", "k", token=officer)
+    private = tmp_path / "server.key"
+    private.write_text("a private key")
+    command("key", "create", "files", token=officer)
+    command("key", "seal-file", "files", str(private))
+    assert b"private" not in private.read_bytes()
+    with KmsClient(process.url, command("token", "--policy", "server").strip()) as client:
+        assert read_sealed(client, "files", private, "the key") == b"a private key"
     assert json.loads(command("key", "show", "k", "--json", token=officer))["latest_version"] == 2
     command("key", "state", "k", "suspended", "--reason", "a test", token=officer)
     assert "destroy_at" in command("key", "destroy", "k", "--reason", "the end", token=officer)
@@ -66,7 +74,7 @@ def test_keys_devices_and_leases(command, process):
     command("device", "state", "7", "lost", "--reason", "gone", token=officer)
     assert "quarantined_since" in command("device", "show", "7", token=officer)
     assert command("device", "list", token=officer) == "7\n"
-    refused = command("token", "--role", "root", token=officer, code=1)
+    refused = command("token", "--policy", "root", token=officer, code=1)
     assert "permission denied" in refused
     command("seal", token=officer)
     assert "sealed" in command("key", "list", code=1)
@@ -86,7 +94,7 @@ with KmsClient(sys.argv[1], sys.argv[2]) as client:
 @pytest.mark.slow
 def test_the_audit_ceremony(command, tmp_path):
     command("roles")
-    auditor = command("token", "--role", "auditor").strip()
+    auditor = command("token", "--policy", "auditor").strip()
     key = command("audit", "key", token=auditor).strip()
     older = tmp_path / "older.checkpoint"
     older.write_text(command("audit", "checkpoint", token=auditor))
@@ -112,7 +120,7 @@ def test_every_role_is_least_privilege(kms):
         ("read", "transit/backup/k"): set(),
         ("update", "patients/patients/p/unwrap"): {"server"},
         ("update", "patients/patients/p/erase"): {"key-officer"},
-        ("read", "fhe/keys/q/evaluation"): {"cloud"},
+        ("read", "fhe/keys/q/evaluation"): {"cloud", "server"},
         ("update", "fhe/keys/q/release"): {"server"},
         ("update", "bundles/keys/d/decapsulate"): {"server"},
         ("read", "bundles/today"): {"gateway", "server"},

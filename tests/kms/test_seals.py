@@ -15,6 +15,11 @@ MODULES = [Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/lib/x86_64-linux-
 MODULE = next((path for path in MODULES if path.exists()), None)
 
 
+def private(path, text):
+    path.touch(0o600)
+    path.write_text(text)
+
+
 def test_shares_of_another_kms_do_not_unseal(kms, reopen):
     kms.ok("PUT", "sys/seal")
     for share in ("ab" * 33, "cd" * 33):
@@ -78,7 +83,7 @@ def token(tmp_path, monkeypatch):
 def test_an_hsm_unseals_by_itself_after_a_restart(token, tmp_path, start):
     """In processes of their own: a PKCS#11 library is loaded once per process."""
     pin = tmp_path / "pin"
-    pin.write_text("5678\n")
+    private(pin, "5678\n")
     options = ("--pkcs11-module", str(MODULE), "--pkcs11-token", "kms", "--pkcs11-pin-file", str(pin))
     process = start(tmp_path / "served", *options)
     with KmsClient(process.url) as client:
@@ -96,10 +101,10 @@ def test_an_hsm_unseals_by_itself_after_a_restart(token, tmp_path, start):
     process.stop()
     with pytest.raises(AssertionError, match="not by passphrase"):
         start(tmp_path / "served", "--passphrase-file", str(pin))
-    pin.write_text("0000\n")
+    private(pin, "0000\n")
     with pytest.raises(AssertionError, match="cannot be used"):
         start(tmp_path / "served", *options)
-    pin.write_text("5678\n")
+    private(pin, "5678\n")
     # Another token, same label and PIN: it holds another key.
     for path in sorted((tmp_path / "tokens").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
@@ -145,7 +150,7 @@ print("kept")
 
 def test_a_passphrase_kms_opens_itself(tmp_path, start):
     words = tmp_path / "words"
-    words.write_text("five quite random words here\n")
+    private(words, "five quite random words here\n")
     process = start(tmp_path / "served", "--passphrase-file", str(words))
     with KmsClient(process.url) as client:
         client.call("PUT", "sys/init", {})
@@ -154,6 +159,9 @@ def test_a_passphrase_kms_opens_itself(tmp_path, start):
     with KmsClient(process.url) as client:
         assert client.call("GET", "sys/seal-status")["sealed"] is False
     process.stop()
-    words.write_text("five quite wrong words here\n")
-    with pytest.raises(AssertionError, match="Error: "):
+    private(words, "five quite wrong words here\n")
+    with pytest.raises(AssertionError, match="does not open"):
+        start(tmp_path / "served", "--passphrase-file", str(words))
+    words.chmod(0o644)
+    with pytest.raises(AssertionError, match="chmod 600"):
         start(tmp_path / "served", "--passphrase-file", str(words))

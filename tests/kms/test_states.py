@@ -114,7 +114,12 @@ def test_a_period_rotates(kms, clock):
     assert kms.ok("GET", "transit/keys/kem")["latest_version"] == 2
     kms.ok("POST", "transit/keys/lazy", {"auto_rotate_period": "24h"})
     clock.now += DAY
+    kms.refused(400, "POST", "transit/encrypt/lazy", {"plaintext": "", "associated_data": "!"})
+    assert kms.ok("GET", "transit/keys/lazy")["latest_version"] == 1  # refused: nothing was rotated
     assert kms.ok("POST", "transit/encrypt/lazy", {"plaintext": ""})["key_version"] == 2
+    log = " ".join(kms.ok("GET", "sys/audit-log/entries")["entries"])
+    assert log.count("rotated lazy to version 2: the rotation period ended") == 1
+    assert log.count("rotated kem to version 2") == 1
 
 
 def test_deletion_needs_its_permission(kms):

@@ -250,7 +250,11 @@ def test_a_wrapped_export_opens_at_its_destination(kms):
     public = there.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    kms.ok("POST", "transit/keys/there/import", {"type": "rsa-3072", "public_key": public.decode()})
+    for name in ("there", "again"):
+        kms.ok("POST", f"transit/keys/{name}/import", {"type": "rsa-3072", "public_key": public.decode()})
+    # No HMAC key can be worked out from a public key.
+    tags = [kms.ok("POST", f"transit/hmac/{name}", {"input": ""})["hmac"] for name in ("there", "again")]
+    assert tags[0] != tags[1]
     blob = base64.b64decode(kms.ok("GET", "transit/byok-export/there/source")["keys"]["1"])
     oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
     from cryptography.hazmat.primitives.keywrap import aes_key_unwrap_with_padding

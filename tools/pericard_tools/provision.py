@@ -100,6 +100,7 @@ def provision(
     owner: str,
     age: int,
     source: KeySource,
+    update_key: bytes | None = None,
     now: Callable[[], float] = time.time,
 ) -> None:
     """Writes a key from `source` to the board on `port`, and resets the board.
@@ -110,6 +111,7 @@ def provision(
         owner: whose board it is, for people; stays on the board and with the key's source.
         age: the patient's, in years; goes into every vitals payload.
         source: the KMS, or a gateway's registry.
+        update_key: the Ed25519 public key, 32 bytes, whose updates the board is to take; None: none.
         now: Unix seconds.
 
     Raises:
@@ -133,6 +135,8 @@ def provision(
     with raw_repl(port) as board:
         write_file(board, "/keystore.bin", _record(json.dumps(record).encode()))
         write_file(board, "/boot.bin", _record(issued.boot.to_bytes(4, "big")))
+        if update_key is not None:
+            write_file(board, "/update.pub", update_key)
         board.exec(_SET_CLOCK.format(tuple(time.gmtime(clock))))
         source.written(device, owner, issued)
         hard_reset(board)

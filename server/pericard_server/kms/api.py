@@ -25,17 +25,15 @@ from pericard_server.kms.errors import (
     NotFound,
     RequestError,
     Sealed,
-    StorageFailed,
     Tampered,
     Unsupported,
 )
-from pericard_server.kms.fields import Fields
+from pericard_server.kms.fields import Fields, rfc3339
 from pericard_server.kms.policies import ROOT
 from pericard_server.kms.routing import Answer, Operation, Request, act_of
 from pericard_server.kms.seals import Seal
 from pericard_server.kms.store import Store
 from pericard_server.kms.tokens import Token
-from pericard_server.kms.transit_keys import rfc3339
 from pericard_server.kms.vault import SEAL, Vault
 
 log = logging.getLogger(__name__)
@@ -123,7 +121,7 @@ class Kms:
                 raise Sealed
         except RequestError as error:
             return _refusal(error)
-        except Tampered as error:
+        except (Tampered, Misused) as error:
             log.error("%s", error)
             return _refusal_text(500, str(error))
         return self._served(engines, operation, path, fields, token, remote)
@@ -137,9 +135,12 @@ class Kms:
         entry: dict[str, Any] = {"time": rfc3339(vault.clock()), "request": asked}
         answer: Answer | None = None
         try:
-            # First of all, so that what cannot be logged (nested too deep) is not done.
+            request.token = engines.tokens.authenticate(token)
+            if request.token is None:
+                raise Denied  # and its fields are not logged: a stranger could fill the disk with them
+            # Before the act, so that what cannot be logged (nested too deep) is not done.
             asked["data"] = vault.recorder.hidden(fields.raw)
-            answer = self._act(engines, request)
+            answer = self._act(engines, request, request.token)
             vault.keep()
             reply = _reply(answer, request.id)
             shown = None if path.startswith(_NOT_ECHOED) else answer.data or answer.auth
@@ -164,10 +165,7 @@ class Kms:
             vault.record(entry)
         return reply
 
-    def _act(self, engines: Engines, request: Request) -> Answer:
-        request.token = token = engines.tokens.authenticate(request.token_id)
-        if token is None:
-            raise Denied
+    def _act(self, engines: Engines, request: Request, token: Token) -> Answer:
         if token.num_uses:
             engines.tokens.use(token)
             engines.vault.keep()
@@ -226,8 +224,9 @@ class Kms:
             vault.flush()
             vault.reseal()
             vault.checkpoint_when_due()
-        except StorageFailed as error:
-            log.error("the KMS could not do its periodic work: %s", error)
+        except Exception:  # the clock goes on: the next tick tries again
+            vault.discard()
+            log.exception("the KMS could not do its periodic work")
 
     # -- while sealed -----------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from typing import Any
 
 import click
 
-from pericard_protocol.edge.kms import KmsClient
+from pericard_protocol.edge.kms import KmsClient, KmsUnreachable
 from pericard_server.kms.errors import Misused
 
 _ROOT = "bench-root"
@@ -175,7 +175,7 @@ def _openbao(folder: Path, command: str) -> Iterator[Target]:
                 with KmsClient(f"http://127.0.0.1:{port}", _ROOT) as client:
                     client.call("GET", "sys/health")
                 break
-            except Misused:
+            except KmsUnreachable:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)  # it tells nobody when it is ready

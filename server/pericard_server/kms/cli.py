@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from pericard_protocol.edge import files
+from pericard_protocol.edge.jsonlog import log_to_stderr
 from pericard_protocol.edge.kms import KmsClient
 from pericard_server.kms.cli_answers import as_json_option, call, show
 from pericard_server.kms.cli_audit import audit
@@ -37,7 +39,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.pass_context
 def kms(context: click.Context, address: str, token_file: Path | None, ca: Path | None) -> None:
     """The key management system: run one, open it, manage keys, devices, leases and the audit log."""
-    token = token_file.read_text().strip() if token_file else os.environ.get("PERICARD_KMS_TOKEN", "")
+    token = _secret(token_file, "the token file") if token_file else os.environ.get("PERICARD_KMS_TOKEN", "")
     context.obj = lambda: KmsClient(address, token, ca)
 
 
@@ -92,17 +94,22 @@ def run(
         tls = service.tls_context(tls_cert, tls_key, tls_client_ca)
     auto: seals.Seal | None = None
     if passphrase_file is not None:
-        auto = seals.PassphraseSeal(passphrase_file.read_bytes().strip())
+        auto = seals.PassphraseSeal(_secret(passphrase_file, "the passphrase file").encode())
     elif pkcs11_module is not None:
         if pkcs11_token is None or pkcs11_pin_file is None:
             raise click.UsageError("--pkcs11-module needs --pkcs11-token and --pkcs11-pin-file")
-        auto = seals.Pkcs11Seal(pkcs11_module, pkcs11_token, pkcs11_pin_file.read_text().strip())
+        auto = seals.Pkcs11Seal(pkcs11_module, pkcs11_token, _secret(pkcs11_pin_file, "the PIN file"))
+    log_to_stderr()
     os.umask(0o077)
     store = open_store(data, database, sync=durability == "disk")
     try:
         service.run(Kms(store, time.time, auto), host, port, tls, ready_file)
     finally:
         store.close()
+
+
+def _secret(path: Path, what: str) -> str:
+    return files.read_secret(path, what).decode("utf-8", "surrogateescape").strip()
 
 
 def _address(listen: str) -> tuple[str, int]:
@@ -179,7 +186,7 @@ def roles(context: click.Context) -> None:
 
 @kms.command()
 @click.option(
-    "--role", "chosen", multiple=True, required=True, help="A policy of the token; repeat for more."
+    "--policy", "chosen", multiple=True, required=True, help="A policy of the token; repeat for more."
 )
 @click.option("--ttl", default="768h", show_default=True)
 @click.option("--name", default="", help="Shown in the audit log.")

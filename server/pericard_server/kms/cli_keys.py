@@ -11,7 +11,6 @@ from pericard_server.kms.primitives import TYPES
 from pericard_server.kms.states import State
 
 _REASON = click.option("--reason", required=True, help="Why; it is kept with the key.")
-_EXISTING = click.Path(path_type=Path, exists=True, dir_okay=False)
 _MOUNT = click.option("--mount", default="transit", show_default=True, help="The transit mount.")
 
 
@@ -102,18 +101,15 @@ def key_destroy(
 @key.command("seal-file")
 @click.argument("name")
 @click.argument(
-    "paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True)
+    "paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.pass_context
 def key_seal_file(context: click.Context, name: str, paths: tuple[Path, ...]) -> None:
-    """Replace private FILEs by their sealed form, which only the KMS opens, under the transit key NAME.
-
-    For the private files of a server or gateway whose configuration has a [kms] table.
-    """
+    """Replace private files by their form sealed under key NAME; a process opens them with its token."""
     with context.obj() as client:
         for path in paths:
             seal_file(client, name, path)
-            click.echo(f"{path}: sealed under {name}")
+            click.echo(str(path))
 
 
 @click.group()

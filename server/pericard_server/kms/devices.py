@@ -19,10 +19,9 @@ import orjson
 from pericard_protocol.frame import KEY_BYTES
 from pericard_protocol.ratchet import MAX_AHEAD, MAX_EPOCH, advance
 from pericard_server.kms.errors import Invalid, NotFound
-from pericard_server.kms.fields import Fields, decode, encode
+from pericard_server.kms.fields import Fields, decode, encode, rfc3339
 from pericard_server.kms.leases import LONGEST_LEASE_S, MAX_FRAMES, Lease
 from pericard_server.kms.routing import Request, Routes
-from pericard_server.kms.transit_keys import rfc3339
 from pericard_server.kms.vault import Vault
 
 # The device link's fields: device_id and boot are u32, epoch is u16.

@@ -18,7 +18,7 @@ from pericard_server.kms.routing import Routes
 from pericard_server.kms.system import PolicyBook, System
 from pericard_server.kms.tokens import Tokens
 from pericard_server.kms.transit import Transit, hashed, random_bytes
-from pericard_server.kms.transit_keys import TransitKeys, rfc3339
+from pericard_server.kms.transit_keys import TransitKeys
 from pericard_server.kms.vault import Vault
 
 _MOUNTS = "core/mounts"
@@ -56,7 +56,7 @@ class TransitEngine:
 
     def __init__(self, vault: Vault, mount: str) -> None:
         def told(key: Key, reason: str) -> None:
-            vault.record({"time": rfc3339(vault.clock()), "system": [f"rotated {key.name}: {reason}"]})
+            vault.note(f"rotated {key.name} to version {key.latest}: {reason}")
 
         self._keys = KeyBox(vault, mount, told)
         self._internal = KeyBox(vault, mount + "/internal")

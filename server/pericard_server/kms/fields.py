@@ -1,8 +1,9 @@
-"""Reads a request's JSON fields as Vault does: lenient about "5" for 5, strict about everything else."""
+"""Reads a request's JSON fields as Vault does, lenient about "5" for 5 alone; writes base64 and times."""
 
 import base64
 import binascii
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from pericard_server.kms.errors import Invalid
@@ -51,6 +52,11 @@ def duration(value: Any, name: str) -> float:
     if not 0 <= seconds <= _LONGEST_S:
         raise Invalid(f"{name} must be between 0 and 100 years")
     return seconds
+
+
+def rfc3339(time: float) -> str:
+    """A Unix time as Vault shows times."""
+    return datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")
 
 
 class Fields:

@@ -3,6 +3,7 @@
 What a version may be used for (`check_*`) and how often (`count`) is decided here, in one place.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -109,7 +110,10 @@ class Key:
                 raise Invalid(f"imported key {self.name} does not allow rotation within the KMS")
             material = generate(self.kind, self.key_size)
         self.latest += 1
-        mac_key = material if self.kind.kind == "mac" else derive(material, b"", b"hmac of a transit key")
+        if public_only:
+            mac_key = os.urandom(32)  # derived from a public key it would be everybody's
+        else:
+            mac_key = material if self.kind.kind == "mac" else derive(material, b"", b"hmac of a transit key")
         version = Version(self.latest, now, material, mac_key, public_only=public_only)
         self.versions[self.latest] = version
         return version
@@ -181,6 +185,8 @@ class Key:
         """
         try:
             record = orjson.loads(data)
+            if not isinstance(record["name"], str):
+                raise TypeError
             key = cls(kind=TYPES[record["type"]], **{name: record[name] for name in _PLAIN})
             for entry in record["versions"]:
                 version = Version(
@@ -322,15 +328,13 @@ class KeyBox:
         version.uses += 1
         self._counted[key.name] = key
 
-    def rotate_when_due(self, key: Key) -> bool:
-        """Rotates a key whose period ended; returns whether it did."""
+    def rotate_when_due(self, key: Key) -> None:
+        """Rotates a key whose period ended."""
         newest = key.versions.get(key.latest)
         if newest is None or not key.auto_rotate_period or newest.state is not State.ACTIVE:
-            return False
-        if not self._due(key, newest):
-            return False
-        self._rotate(key, "the rotation period ended")
-        return True
+            return
+        if self._due(key, newest):
+            self._rotate(key, "the rotation period ended")
 
     def _due(self, key: Key, version: Version) -> bool:
         return self._vault.clock() >= version.created + key.auto_rotate_period

@@ -14,11 +14,10 @@ import orjson
 from pericard_server.kms import primitives as crypto
 from pericard_server.kms import states
 from pericard_server.kms.errors import Invalid, NotFound
-from pericard_server.kms.fields import decode, encode
+from pericard_server.kms.fields import decode, encode, rfc3339
 from pericard_server.kms.keys import Key, KeyBox
 from pericard_server.kms.routing import Request, Routes
 from pericard_server.kms.states import State
-from pericard_server.kms.transit_keys import rfc3339
 from pericard_server.kms.vault import Vault
 
 _KIND = crypto.TYPES["aes256-gcm-siv"]

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import signal
 import ssl
-import time
 from pathlib import Path
 from typing import cast
 
@@ -37,6 +36,10 @@ class Service:
         self.connections: set[Connection] = set()
         self._waiting: list[tuple[Connection, HttpRequest, int, bytes]] = []
         self._loop = asyncio.get_running_loop()
+
+    def now(self) -> float:
+        """The loop's time, seconds."""
+        return self._loop.time()
 
     def serve(self, connection: "Connection", request: HttpRequest) -> None:
         """Handles a request; its reply goes out with the next group."""
@@ -82,7 +85,7 @@ class Service:
         while True:
             await asyncio.sleep(_TICK_S)
             self.kms.tick()
-            now = self._loop.time()
+            now = self.now()
             for connection in list(self.connections):
                 connection.check(now)
 
@@ -106,7 +109,7 @@ class Connection(asyncio.Protocol):
             return
         peer = stream.get_extra_info("peername")
         self.remote = str(peer[0]) if peer else "local"
-        self._heard = time.monotonic()
+        self._heard = self._service.now()
         self._service.connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -119,7 +122,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if self._reader.idle:
-            self._heard = self._service._loop.time()
+            self._heard = self._service.now()
         self._reader.feed(data)
         try:
             while request := self._reader.next():

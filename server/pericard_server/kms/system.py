@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from pericard_server.kms import policies
 from pericard_server.kms.errors import Invalid, NotFound
-from pericard_server.kms.fields import Fields, decode
+from pericard_server.kms.fields import Fields, decode, rfc3339
 from pericard_server.kms.policies import ROOT, Acl
 from pericard_server.kms.rekey import Rekey
 from pericard_server.kms.routing import Answer, Request, Routes
 from pericard_server.kms.tokens import Token
 from pericard_server.kms.transit import hashed, random_bytes
-from pericard_server.kms.transit_keys import rfc3339
 from pericard_server.kms.vault import Vault
 
 if TYPE_CHECKING:
@@ -183,10 +182,10 @@ class System:
         return Answer({"keys": self._book.names(), "policies": self._book.names()}, spread=True)
 
     def _policy(self, request: Request, name: str) -> dict[str, Any]:
-        return {"name": name, "policy": self._text(name)}
+        return {"name": name.lower(), "policy": self._text(name.lower())}
 
     def _policy_old(self, request: Request, name: str) -> Answer:
-        return Answer({"name": name, "rules": self._text(name)}, spread=True)
+        return Answer({"name": name.lower(), "rules": self._text(name.lower())}, spread=True)
 
     def _text(self, name: str) -> str:
         if name == ROOT:
@@ -206,7 +205,7 @@ class System:
         self._book.write(name.lower(), text)
 
     def _delete_policy(self, request: Request, name: str) -> None:
-        self._book.delete(name)
+        self._book.delete(name.lower())
 
     # -- capabilities -----------------------------------------------------------------------------------
 

@@ -14,10 +14,9 @@ from typing import Any
 import orjson
 
 from pericard_server.kms.errors import Denied, Invalid
-from pericard_server.kms.fields import Fields
+from pericard_server.kms.fields import Fields, rfc3339
 from pericard_server.kms.policies import ROOT, Acl
 from pericard_server.kms.routing import Answer, Request, Routes
-from pericard_server.kms.transit_keys import rfc3339
 from pericard_server.kms.vault import Vault
 
 _SALT = "core/token-key"
@@ -205,7 +204,7 @@ class Tokens:
             raise Invalid("only service tokens are issued")
         if "id" in fields:
             raise Invalid("the KMS chooses token ids: leave id out")
-        policies = sorted(set(fields.names("policies"))) or list(parent.policies)
+        policies = sorted({name.lower() for name in fields.names("policies")}) or list(parent.policies)
         if ROOT in policies and not parent.root:
             raise Invalid("root tokens may not be created without parent token being root")
         if not may_all and (extra := set(policies) - set(parent.policies) - {"default"}):

@@ -5,7 +5,6 @@ Beside Vault's operations: SP 800-57 states, and destruction that waits a delay 
 
 import base64
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -16,7 +15,7 @@ from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 from pericard_server.kms import primitives as crypto
 from pericard_server.kms import states
 from pericard_server.kms.errors import Invalid, NotFound
-from pericard_server.kms.fields import Fields, decode, encode
+from pericard_server.kms.fields import Fields, decode, encode, rfc3339
 from pericard_server.kms.keys import Key, KeyBox, Version
 from pericard_server.kms.routing import Answer, Request
 from pericard_server.kms.states import State
@@ -27,11 +26,6 @@ _SHORTEST_ROTATION_S = 3600.0
 DESTRUCTION_DELAY_S = 7 * 86400.0
 _DELAYS_S = (3600.0, 366 * 86400.0)
 WRAPPING = "import-wrapping-key"
-
-
-def rfc3339(time: float) -> str:
-    """A Unix time as Vault shows times."""
-    return datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")
 
 
 class TransitKeys:
@@ -339,8 +333,7 @@ class TransitKeys:
             if due:
                 key.erased = all(version.state is State.DESTROYED for version in key.versions.values())
                 self._keys.save(key)
-            if self._keys.rotate_when_due(key):
-                done.append(f"rotated {name} to version {key.latest}")
+            self._keys.rotate_when_due(key)
         return done
 
     # -- import, export, backup -------------------------------------------------------------------------

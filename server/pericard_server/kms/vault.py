@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pericard_server.kms.audit import LogEdge, Recorder, sign_checkpoint
 from pericard_server.kms.barrier import KEY_BYTES, Keyring, open_under, seal_under, term_of
 from pericard_server.kms.errors import StorageFailed, Tampered
+from pericard_server.kms.fields import rfc3339
 from pericard_server.kms.merkle import TILE, TILE_LEVEL, Frontier, Tree, leaf_hash
 from pericard_server.kms.store import Store
 
@@ -53,6 +54,7 @@ class Vault:
         self._counted = -_COUNT_EVERY  # so the first flush writes the raised count
         self._group: dict[str, bytes | None] = {}  # kept requests' changes, waiting for the flush
         self._request: dict[str, bytes | None] = {}  # the running request's
+        self._noted: list[str] = []  # what the running request caused, for the log
         self.forget: list[Callable[[], None]] = []  # caches to empty when memory may be ahead of the store
         self.before_flush: list[Callable[[], None]] = []  # those who count in memory write here
         self.lost: StorageFailed | None = None  # a failed flush that waiting replies must not hide
@@ -124,9 +126,13 @@ class Vault:
         if self._request:
             self._group.update(self._request)
             self._request = {}
+        for text in self._noted:
+            self.record({"time": rfc3339(self.clock()), "system": [text]})
+        self._noted.clear()
 
     def discard(self) -> None:
         """The running request failed: its changes never were, and caches forget them."""
+        self._noted.clear()
         if self._request:
             self._request = {}
             # Counts of earlier requests of this group live in the caches: they are written before those go.
@@ -225,6 +231,10 @@ class Vault:
         return value
 
     # -- the audit log --------------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """An event that the running request causes: it reaches the log if the request's changes are kept."""
+        self._noted.append(text)
 
     def record(self, entry: dict[str, Any]) -> int:
         """Appends an entry to the log, durable with the next flush; returns its position."""

@@ -162,7 +162,7 @@ def test_a_sealed_file_opens_under_its_own_name_only(open_kms: Any, tmp_path: Pa
 
 def test_without_a_token_the_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PERICARD_KMS_TOKEN", raising=False)
-    with pytest.raises(UsageError, match="pericard kms token --role server"):
+    with pytest.raises(UsageError, match="pericard kms token --policy server"):
         KmsKeys("http://127.0.0.1:1", None, "x")
 
 

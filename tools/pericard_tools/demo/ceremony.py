@@ -42,7 +42,7 @@ class Ceremony:
         return KmsClient(self.address, self._officer["PERICARD_KMS_TOKEN"], self._ca)
 
     def _token(self, root: dict[str, str], *roles: str) -> dict[str, str]:
-        words = [word for role in roles for word in ("--role", role)]
+        words = [word for role in roles for word in ("--policy", role)]
         return {"PERICARD_KMS_TOKEN": self._kms(root, "token", *words, "--ttl", _TTL).strip()}
 
     def _kms(self, environment: dict[str, str], *words: str, typed: str = "") -> str:
