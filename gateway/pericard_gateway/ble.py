@@ -27,14 +27,16 @@ class BlePort:
         self,
         address: str,
         connected: Callable[[], Callable[[bytes], None]],
+        room: asyncio.Event,
         counters: Counters,
         **client: Any,
     ) -> None:
-        """`connected` is called at every connection, for what takes the bytes.
+        """`connected` is called at every connection, for what takes the bytes; `room` holds reading back.
 
         `client` goes to BleakClient as it is: a backend of another radio, an adapter.
         """
-        self._address, self._connected, self._counters, self._client = address, connected, counters, client
+        self._address, self._connected, self._room = address, connected, room
+        self._counters, self._client = counters, client
         self.trouble = "not connected yet"
         self.tried = asyncio.Event()  # set after the first attempt to connect
 
@@ -59,12 +61,23 @@ class BlePort:
             self.tried.set()
             await asyncio.sleep(backoff.next())
 
+    def drain(self) -> None:
+        """Nothing waits to be read: a notification is taken when it comes."""
+
     async def _read(self, backoff: Backoff) -> None:
+        await self._room.wait()
         lost = asyncio.Event()
         client = BleakClient(self._address, disconnected_callback=lambda _: lost.set(), **self._client)
         async with client:
             take = self._connected()
-            await client.start_notify(TX, lambda _, data: take(bytes(data)))
+
+            def received(_: object, data: bytearray) -> None:
+                take(bytes(data))
+                if not self._room.is_set():
+                    # Notifications cannot be held back: without a connection the node keeps its own ring.
+                    lost.set()
+
+            await client.start_notify(TX, received)
             await client.write_gatt_char(RX, _READY, response=True)
             self.trouble = ""
             self.tried.set()

@@ -77,6 +77,7 @@ class Registry:
 
     def __init__(self, devices: Mapping[int, Device]) -> None:
         self._devices = dict(devices)
+        self._left: dict[int, Mark] = {}
 
     def __contains__(self, device: int) -> bool:
         return device in self._devices
@@ -103,16 +104,27 @@ class Registry:
                 self._devices[number].resume(mark)
 
     def marks(self, devices: Iterable[int]) -> dict[int, Mark]:
-        """How far each of `devices` has come; all must be known."""
-        return {number: self._devices[number].mark() for number in devices}
+        """How far each of `devices` has come; all must be, or have been, known."""
+        return {
+            number: self._devices[number].mark() if number in self._devices else self._left[number]
+            for number in devices
+        }
 
     def adopt(self, devices: Mapping[int, Device], marks: Mapping[int, Mark]) -> None:
-        """Takes other keys for all devices, continuing from where the old ones had come."""
+        """Takes other keys for all devices, continuing from where the old ones had come.
+
+        `marks` are the persisted ones; what was accepted since and waits for its commit counts too.
+        """
+        self.forget()
         self._devices = dict(devices)
-        self.resume(marks)
+        self.resume({**marks, **self._left})
 
     def forget(self) -> None:
-        """Drops every key. Python cannot overwrite them; nothing here refers to them afterwards."""
+        """Drops every key. Python cannot overwrite them; nothing here refers to them afterwards.
+
+        How far the devices had come stays known: frames that were opened may not be committed yet.
+        """
+        self._left |= self.marks(self._devices)
         self._devices.clear()
 
 

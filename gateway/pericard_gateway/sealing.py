@@ -30,6 +30,11 @@ class Sealing:
         """Whether frames can be sealed at `now` (Unix seconds)."""
         return self._bundle is not None and self._bundle.not_before <= now < self._bundle.not_after
 
+    @property
+    def ends(self) -> float:
+        """When the bundle ends, in Unix seconds; 0 without one."""
+        return float(self._bundle.not_after) if self._bundle else 0.0
+
     def recall(self, signed: SignedKeyBundle) -> None:
         """Takes the bundle that an earlier run kept, ended or not: nothing older is adopted any more.
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, M
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from pericard_gateway import metrics
+from pericard_gateway.ble import BlePort
 from pericard_gateway.counters import Counters
 from pericard_gateway.credentials import Credentials
 from pericard_gateway.custody import custody_of
@@ -84,9 +85,15 @@ class Gateway:
                 intake.review,
                 counters,
             )
-            ports = [
-                SerialPort(port, partial(self._taker, intake, str(port.path)), intake.room, counters)
-                for port in settings.ports
+            ports: list[SerialPort | BlePort] = [
+                *(
+                    SerialPort(port, partial(self._taker, intake, str(port.path)), intake.room, counters)
+                    for port in settings.ports
+                ),
+                *(
+                    BlePort(one.address, partial(self._taker, intake, one.address), intake.room, counters)
+                    for one in settings.ble
+                ),
             ]
             pages = self._pages(store, intake, uplink, ports)
             host, _, number = settings.metrics.listen.rpartition(":")
@@ -145,7 +152,9 @@ class Gateway:
                 "rejected", extra=fields(port=port, reason=error.reason, count=count, why=str(error))
             )
 
-    def _pages(self, store: Store, intake: Intake, uplink: Uplink, ports: list[SerialPort]) -> Pages:
+    def _pages(
+        self, store: Store, intake: Intake, uplink: Uplink, ports: list[SerialPort | BlePort]
+    ) -> Pages:
         scrape = metrics.exposition(self._counters, lambda: store.depth, lambda: uplink.state == "up")
 
         def troubles() -> dict[str, str]:

@@ -27,6 +27,12 @@ class Port(Section):
     baud: int = pydantic.Field(default=115200, ge=300, le=4_000_000)
 
 
+class Ble(Section):
+    """A device that speaks over BLE (the Nordic UART service)."""
+
+    address: str = pydantic.Field(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")
+
+
 class Server(Section):
     """The hospital's server, host:port; `name` is the DNS name in its certificate if not that host."""
 
@@ -77,7 +83,8 @@ class Settings(Section):
     kms: Kms | None = None
     identity: _Path
     pinned: _Path
-    ports: list[Port] = pydantic.Field(min_length=1)
+    ports: list[Port] = pydantic.Field(default_factory=list)
+    ble: list[Ble] = pydantic.Field(default_factory=list)
     server: Server
     tls: Tls
     metrics: Metrics = Metrics()
@@ -87,6 +94,12 @@ class Settings(Section):
     def _one_custody(self) -> Self:
         if (self.devices is None) == (self.kms is None):
             raise ValueError("give either `devices`, a registry file, or [kms]")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _something_to_read(self) -> Self:
+        if not self.ports and not self.ble:
+            raise ValueError("give at least one [[ports]] or [[ble]]: there is nothing to read")
         return self
 
     def rooted(self, folder: Path) -> Self:

@@ -203,7 +203,10 @@ class Uplink:
 
     async def _keep_renewing(self, stub: UplinkStub) -> None:
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
+            # The next bundle is there when this one ends: ask then, not up to ten minutes later.
+            await asyncio.sleep(
+                max(_TICK_SECONDS, min(RENEW_SECONDS, self._store.sealing.ends - time.time()))
+            )
             await self._renew(stub)
 
     async def _renew(self, stub: UplinkStub) -> None:

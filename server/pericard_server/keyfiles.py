@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pericard_server.analysis.keys import FheKeys
 
 _DAY = 86_400
+# A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
+_VALID = 2 * _DAY
 _IDENTITY = "identity.seed"
 _WRAPPING = "wrapping.key"
 DATA_KEY_BYTES = 32
@@ -111,7 +113,7 @@ class KeyFolder:
                 suite=chosen.id,
                 public_key=public.read_bytes(),
                 not_before=starts,
-                not_after=starts + _DAY,
+                not_after=starts + _VALID,
             ),
             self.identity(),
         )

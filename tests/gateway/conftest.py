@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
-from .ward import Device, Hospital, Ward, new_line, serving
+from .ward import Device, Hospital, Ward, new_line, public_pem, serving
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def ward(
     one = Ward(
         folder=tmp_path,
         tls=authority.issue("ward-1"),
-        pinned=hospital.identity,
+        pinned=public_pem(hospital.identity),
         signer=signer,
         devices=[Device(1), Device(2)],
         lines=[new_line()],

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pericard_gateway import registry
 from pericard_gateway.counters import Counters
 from pericard_gateway.errors import RegistryError
 from pericard_gateway.link import Link
 from pericard_gateway.registry import Registry, parse_registry
+from pericard_gateway.window import Mark
 from pericard_protocol.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 from pericard_protocol.ratchet import MAX_AHEAD, advance
@@ -176,6 +178,20 @@ def test_a_restart_continues_at_the_marks() -> None:
     after.registry.resume({**marks, 77: marks[1]})  # 77 has left the registry since
     assert after.reasons(b"".join(accepted)) == ["epoch", "replayed"]
     assert len(after.opened(device.packet())) == 1
+
+
+def test_keys_that_are_dropped_and_lent_again_reopen_no_window() -> None:
+    """A lease ends while an opened frame still waits for its commit: its mark is not lost with the key."""
+    device = Device(1)
+    line = _Line(device)
+    packet = device.packet()
+    assert len(line.opened(packet)) == 1
+    line.registry.forget()
+    assert line.registry.marks([1]) == {1: Mark(0, 1, 0, 1)}
+    assert line.reasons(packet) == ["unknown device"]
+    line.registry.adopt({1: registry.Device(device.key, 0)}, {})
+    assert line.reasons(packet) == ["replayed"]
+    assert len(line.opened(device.packet())) == 1
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ class Ward:
 
     folder: Path
     tls: Identity
-    pinned: MLDSA65PrivateKey
+    pinned: bytes  # PEM
     signer: MLDSA65PrivateKey
     devices: list[Device]
     lines: list[Line]
@@ -238,7 +238,7 @@ class Ward:
             "tls.key": self.tls.private_key,
             "ca.pem": self.tls.authorities,
             "identity.pem": private_pem(self.signer),
-            "hospital.pem": public_pem(self.pinned),
+            "hospital.pem": self.pinned,
             "registry.json": json.dumps({"devices": [device.entry for device in self.devices]}).encode(),
         }.items():
             (self.folder / name).write_bytes(content)

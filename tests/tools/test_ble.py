@@ -47,6 +47,8 @@ class Received:
         self.rejected: list[FrameError] = []
         self.sessions = 0
         self.more = asyncio.Event()
+        self.room = asyncio.Event()
+        self.room.set()
 
     def connected(self) -> Callable[[bytes], None]:
         decoder = StreamDecoder()
@@ -78,7 +80,7 @@ async def in_the_air(ward: Ward, received: Received, mtu: int) -> AsyncIterator[
     peripheral = Peripheral(link, BOARD, ward.board.radio)
     central = device(link, GATEWAY)
     await central.power_on()
-    port = BlePort(BOARD, received.connected, Counters(), backend=bleak_backend(central, mtu))
+    port = BlePort(BOARD, received.connected, received.room, Counters(), backend=bleak_backend(central, mtu))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(peripheral.run())]
         ward.board.power_on()
@@ -114,6 +116,27 @@ def test_a_device_that_returns_has_lost_nothing(wireless: Ward) -> None:
                 await peripheral.back_in_range()
             await received.until(received.seqs[-1] + 30)
         assert received.sessions == 4
+        assert received.seqs == list(range(len(received.seqs)))
+
+    asyncio.run(ward_round())
+
+
+def test_without_room_the_connection_is_given_up_until_there_is(wireless: Ward) -> None:
+    """The spool is full: the node keeps its frames, and sends them when it is connected again."""
+
+    async def ward_round() -> None:
+        received = Received(wireless)
+        async with in_the_air(wireless, received, 100):
+            await received.until(10)
+            received.room.clear()
+            await asyncio.sleep(1)
+            held = len(received.seqs)
+            assert received.sessions == 1
+            await asyncio.sleep(1)
+            assert len(received.seqs) == held
+            received.room.set()
+            await received.until(received.seqs[-1] + 20)
+        assert received.sessions == 2
         assert received.seqs == list(range(len(received.seqs)))
 
     asyncio.run(ward_round())

@@ -1,6 +1,6 @@
 """The hospital's daily KEM keys: one pair per UTC day and suite, published as a bundle signed by ML-DSA-65.
 
-A private key is destroyed seven days after its day ended, and from then on nobody can open what was recorded
+A private key is destroyed seven days after its bundle ended, and from then on nobody can open what was recorded
 on the wire or lies on a lost gateway's disk; unless a gateway is known to hold records under it: then
 destruction waits until that hold is released. Nothing is lost by a timer.
 """
@@ -22,6 +22,8 @@ from pericard_server.kms.routing import Request, Routes
 from pericard_server.kms.vault import Vault
 
 _DAY = 86_400
+# A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
+_VALID = 2 * _DAY
 _KEPT_S = 7 * _DAY
 
 
@@ -84,7 +86,7 @@ class BundleEngine:
                 "private": encode(private),
                 "public": encode(public),
                 "not_before": starts,
-                "not_after": starts + _DAY,
+                "not_after": starts + _VALID,
                 "holds": [],
             }
             self._vault.put(self._days + number, orjson.dumps(record))
@@ -95,7 +97,7 @@ class BundleEngine:
             suite=suite.id,
             public_key=decode(record["public"], "public key"),
             not_before=starts,
-            not_after=starts + _DAY,
+            not_after=starts + _VALID,
         )
         return {"key_id": number, "bundle": encode(sign_bundle(bundle, self._identity()).SerializeToString())}
 

@@ -13,8 +13,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from tests.gateway.ward import Device, Ward, new_line, public_pem, until
 
-from pericard_server.keyfiles import KeyFolder
-
 
 def server_command(*words: str) -> list[str]:
     return [sys.executable, "-m", "pericard_tools", "server", *words]
@@ -91,6 +89,7 @@ def hospital(tmp_path: Path, authority: Any) -> Iterator[HospitalProcess]:
     (folder / "server.toml").write_text(
         '[tls]\ncertificate = "server.pem"\nkey = "server.key"\nca = "ca.pem"\n'
         f'[listen]\naddress = "127.0.0.1:{port}"\n'
+        '[keys]\nfolder = "keys"\n'
         f'[enrolment]\naddress = "127.0.0.1:{enrolment}"\nauthority_key = "ca.key"\n'
     )
     one = HospitalProcess(folder, port, enrolment)
@@ -110,7 +109,7 @@ def ward(tmp_path: Path, hospital: HospitalProcess, authority: Any) -> Iterator[
     one = Ward(
         folder=folder,
         tls=authority.issue("ward-1"),
-        pinned=KeyFolder(hospital.folder / "keys").identity(),
+        pinned=hospital.command("identity").encode(),
         signer=signer,
         devices=[Device(1), Device(2)],
         lines=[new_line()],
