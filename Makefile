@@ -32,7 +32,8 @@ lint: dev ## ruff, mypy --strict, import contracts
 format: dev ## let ruff rewrite the layout
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
-test: dev ## every test
+test: dev test-alone ## every test
+	@tools/system-packages
 	@$(BIN)/pytest
 
 test-fast: dev ## what takes seconds

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from pericard_protocol.channel import Identity
+from pericard_protocol.edge import files
 
 if find_spec("pericard_server"):
     import django
@@ -87,7 +88,7 @@ class CloudProcess:
 
     def __init__(self, folder: Path, identity: Identity, **limits: float) -> None:
         (folder / "cloud.pem").write_bytes(identity.certificate)
-        (folder / "cloud.key").write_bytes(identity.private_key)
+        files.write(folder / "cloud.key", identity.private_key)
         (folder / "ca.pem").write_bytes(identity.authorities)
         (folder / "cloud.toml").write_text(
             '[listen]\naddress = "127.0.0.1:0"\n\n'

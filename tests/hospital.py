@@ -28,6 +28,8 @@ ca = "ca.pem"
 [listen]
 address = "127.0.0.1:0"
 
+[keys]
+
 [records]
 suite = "{suite}"
 """

@@ -4,13 +4,18 @@ import asyncio
 import json
 import os
 import signal
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from pericard_gateway import settings, status
+from pericard_gateway.doctor import examine
 from pericard_gateway.enrol import enrol as redeem
 from pericard_gateway.service import Gateway
 from pericard_protocol.edge import files
@@ -24,6 +29,7 @@ _config = click.option(
     required=True,
     help="The gateway's TOML configuration.",
 )
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -74,22 +80,53 @@ def enrol(config: Path, address: str, token_file: Path) -> None:
 
 @gateway.command("status")
 @_config
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def show_status(config: Path, as_json: bool) -> None:
-    """What the running gateway has counted since it started."""
-    found = status.fetch(settings.load(config).state)
+@_json
+@click.option("--once", is_flag=True, help="Print the table once, also on a terminal.")
+def show_status(config: Path, as_json: bool, once: bool) -> None:
+    """What the running gateway has counted since it started; on a terminal, until Ctrl-C."""
+    state = settings.load(config).state
+    found = status.fetch(state)
+    console = Console()
     if as_json:
         click.echo(json.dumps(found))
-        return
-    table = Table("device", "received", "accepted", "rejected", title=f"gateway {found['gateway']}")
+    elif once or not console.is_terminal:
+        console.print(_table(found))
+    else:
+        with Live(_table(found), console=console, auto_refresh=False) as live, suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(1)
+                live.update(_table(status.fetch(state)), refresh=True)
+
+
+@gateway.command()
+@_config
+@_json
+def doctor(config: Path, as_json: bool) -> None:
+    """Finds the usual mistakes and says what to do; exits 1 when there is one."""
+    findings = list(examine(settings.load(config)))
+    if as_json:
+        click.echo(json.dumps([finding._asdict() for finding in findings]))
+    else:
+        for finding in findings:
+            click.echo(f"{'!!' if finding.advice else 'ok'}  {finding.what}: {finding.found}")
+            if finding.advice:
+                click.echo(f"    {finding.advice}")
+    if any(finding.advice for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _table(found: dict[str, Any]) -> Table:
+    spool = found["spool"]
+    table = Table(
+        *("device", "received", "accepted", "rejected"),
+        title=f"gateway {found['gateway']}: uplink {found['uplink']}",
+        caption=f"rejected: {_reasons(found['rejected']) or 'none'}\n"
+        f"waiting: {spool['records']} records, {spool['frames']} frames, {spool['bytes']} bytes\n"
+        f"committed by the hospital: {found['acked_frames']} frames",
+    )
     for device, counts in found["devices"].items():
         table.add_row(device, str(counts["received"]), str(counts["accepted"]), _reasons(counts["rejected"]))
-    console = Console()
-    console.print(table)
-    spool = found["spool"]
-    console.print(f"rejected: {_reasons(found['rejected']) or 'none'}")
-    console.print(f"spool: {spool['records']} records, {spool['frames']} frames, {spool['bytes']} bytes")
-    console.print(f"uplink: {found['uplink']}; {found['acked_frames']} frames committed by the hospital")
+    return table
 
 
 def _reasons(counts: dict[str, int]) -> str:

@@ -1,6 +1,8 @@
 """The gateway's TLS identity on disk: read for every connection, renewed before its certificate ends."""
 
 import datetime
+from collections.abc import Callable
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,8 +18,11 @@ from pericard_protocol.enrolment import certificate_request
 class Credentials:
     """The three PEM files of the configuration's `[tls]`."""
 
-    def __init__(self, tls: Tls, gateway_id: str) -> None:
-        self._tls, self._gateway_id = tls, gateway_id
+    def __init__(
+        self, tls: Tls, gateway_id: str, read_secret: Callable[[Path, str], bytes] = files.read_secret
+    ) -> None:
+        """`read_secret` gives the private key's file its content."""
+        self._tls, self._gateway_id, self._read_secret = tls, gateway_id, read_secret
 
     def identity(self) -> Identity:
         """What is on disk now.
@@ -27,25 +32,24 @@ class Credentials:
         """
         return Identity(
             files.read(self._tls.certificate, "certificate"),
-            files.read_secret(self._tls.key, "TLS key"),
+            self._read_secret(self._tls.key, "TLS key"),
             files.read(self._tls.ca, "authorities"),
         )
 
-    def ends(self) -> datetime.datetime:
-        """When the certificate ends."""
-        return _certificate(self.identity().certificate).not_valid_after_utc
+    def validity(self) -> tuple[datetime.datetime, datetime.datetime]:
+        """When the certificate begins and ends."""
+        certificate = _certificate(self.identity().certificate)
+        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
     def renewal(self, now: datetime.datetime) -> bytes | None:
         """A request for a new certificate when less than a third of the present one's time is left.
 
         It is for the same key: certificate and key stay a pair whenever the power fails.
         """
-        identity = self.identity()
-        certificate = _certificate(identity.certificate)
-        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        if end - now > (end - begin) / 3:
+        begins, ends = self.validity()
+        if ends - now > (ends - begins) / 3:
             return None
-        key = load_pem_private_key(identity.private_key, password=None)
+        key = load_pem_private_key(self.identity().private_key, password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             return None  # not one that enrolment made: its owner renews it
         return certificate_request(self._gateway_id, key)

@@ -34,11 +34,12 @@ class Intake:
         self.room = asyncio.Event()
         self.room.set()
         self.stored = asyncio.Event()  # set after every commit; the uplink waits for it
+        self.spool_full = False
         self.trouble = ""
 
-    def add(self, frame: OpenedFrame) -> None:
-        """Takes a frame that is authentic and fresh."""
-        self._frames.append(frame)
+    def add(self, frames: list[OpenedFrame]) -> None:
+        """Takes frames that are authentic and fresh; at least one."""
+        self._frames += frames
         self._some.set()
         if len(self._frames) >= BATCH_FRAMES:
             self._enough.set()
@@ -47,11 +48,14 @@ class Intake:
 
     def review(self) -> None:
         """Opens or closes the ports by what waits here and in the spool."""
-        if len(self._frames) < MAX_WAITING_FRAMES and self._store.depth.bytes < self._max_spool_bytes:
-            self.room.set()
-        elif self.room.is_set():
-            self.room.clear()
+        full = self._store.depth.bytes >= self._max_spool_bytes
+        if full and not self.spool_full:
             _log.warning("the spool is full: the devices are not read until the hospital takes some")
+        self.spool_full = full
+        if full or len(self._frames) >= MAX_WAITING_FRAMES:
+            self.room.clear()
+        else:
+            self.room.set()
 
     async def run(self) -> None:
         """Stores batches until `end` is called."""

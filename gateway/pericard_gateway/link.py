@@ -3,8 +3,6 @@
 Nothing that a port delivers raises here, and garbage costs the memory of one frame.
 """
 
-from collections.abc import Iterator
-
 from pericard_gateway.counters import Counters
 from pericard_gateway.registry import Registry
 from pericard_protocol.errors import PeerError
@@ -21,17 +19,19 @@ class Link:
         self._registry, self._counters = registry, counters
         self._decoder = StreamDecoder()
 
-    def feed(self, data: bytes, received_at_us: int) -> Iterator[OpenedFrame | PeerError]:
-        """Each frame that `data` completes, opened, or why it was rejected; both are counted.
+    def feed(self, data: bytes, received_at_us: int) -> tuple[list[OpenedFrame], list[PeerError]]:
+        """The frames that `data` completes, opened, and why others were rejected; all are counted.
 
         `received_at_us` is in Unix microseconds. Payload bytes stay as the device wrote them.
         """
         counters, open_ = self._counters, self._registry.open
         counters.bytes_in += len(data)
+        opened: list[OpenedFrame] = []
+        rejected: list[PeerError] = []
         for frame in self._decoder.feed(data):
             if isinstance(frame, PeerError):
                 counters.reject(frame.reason, None)
-                yield frame
+                rejected.append(frame)
                 continue
             kind, epoch, device, boot, seq = frame.header
             try:
@@ -40,15 +40,18 @@ class Link:
                     parse_vitals(payload)
             except PeerError as error:
                 counters.reject(error.reason, device if device in self._registry else None)
-                yield error
+                rejected.append(error)
                 continue
             counters.accept(device)
-            yield OpenedFrame(
-                device=device,
-                epoch=epoch,
-                boot=boot,
-                seq=seq,
-                received_at_us=received_at_us,
-                type=kind,
-                payload=payload,
+            opened.append(
+                OpenedFrame(
+                    device=device,
+                    epoch=epoch,
+                    boot=boot,
+                    seq=seq,
+                    received_at_us=received_at_us,
+                    type=kind,
+                    payload=payload,
+                )
             )
+        return opened, rejected

@@ -17,15 +17,17 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from pericard_gateway import metrics
 from pericard_gateway.counters import Counters
 from pericard_gateway.credentials import Credentials
+from pericard_gateway.custody import custody_of
 from pericard_gateway.intake import Intake
 from pericard_gateway.link import Link
 from pericard_gateway.pages import Page, Pages
 from pericard_gateway.ports import SerialPort
-from pericard_gateway.registry import Registry, parse_registry
+from pericard_gateway.registry import Registry
 from pericard_gateway.sealing import Sealing
 from pericard_gateway.settings import Settings
 from pericard_gateway.spool import Spool
 from pericard_gateway.store import Store
+from pericard_gateway.systemd import notify, watchdog_seconds
 from pericard_gateway.uplink import Target, Uplink
 from pericard_protocol.edge import files
 from pericard_protocol.edge.files import FileError
@@ -33,6 +35,7 @@ from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.errors import PeerError
 
 ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
+BUNDLE_FILE = "bundle.pb"
 FLUSH_SECONDS = 3.0
 
 _log = logging.getLogger("pericard.gateway")
@@ -48,13 +51,16 @@ class Gateway:
             FileError, RegistryError, CredentialError: which file is wrong, and what to do.
         """
         self._settings = settings
-        self._registry: Registry = parse_registry(files.read_secret(settings.devices, "device registry"))
-        self._credentials = Credentials(settings.tls, settings.gateway_id)
+        self._counters = Counters()
+        self._custody = custody_of(settings, self._counters)
+        self._registry: Registry = self._custody.registry()
+        self._credentials = Credentials(settings.tls, settings.gateway_id, self._custody.read_secret)
         self._credentials.identity()
         self._sealing = Sealing(
-            settings.gateway_id, _private_key(settings.identity), _public_key(settings.pinned)
+            settings.gateway_id,
+            _private_key(self._custody.read_secret(settings.identity, "identity key"), settings.identity),
+            pinned_key(settings.pinned),
         )
-        self._counters = Counters()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Runs until `stop` is set, then stores what was read and tries to deliver it for a few seconds.
@@ -67,7 +73,7 @@ class Gateway:
         settings, counters = self._settings, self._counters
         with Spool(settings.state) as spool:
             self._registry.resume(spool.marks())
-            store = Store(spool, self._sealing, counters, settings.state / "bundle.pb")
+            store = Store(spool, self._sealing, counters, settings.state / BUNDLE_FILE)
             intake = Intake(self._registry, store, settings.spool.max_mb << 20)
             intake.review()
             uplink = Uplink(
@@ -90,14 +96,19 @@ class Gateway:
             storing = asyncio.create_task(intake.run())
             delivering = asyncio.create_task(uplink.run())
             waiting = asyncio.create_task(stop.wait())
+            watched = asyncio.create_task(_report(store))
+            keeping = asyncio.create_task(self._custody.keep(self._registry, spool.marks))
             _log.info("gateway started", extra=fields(gateway=settings.gateway_id, pages=address))
             try:
                 # Opening a port discards what it had buffered: only now may a device rely on being heard.
                 await asyncio.gather(*(port.tried.wait() for port in ports))
                 ready()
+                notify("READY=1")
                 await asyncio.wait(
-                    [*reading, storing, delivering, waiting], return_when=asyncio.FIRST_COMPLETED
+                    [*reading, storing, delivering, watched, keeping, waiting],
+                    return_when=asyncio.FIRST_COMPLETED,
                 )
+                notify("STOPPING=1")
                 await _end(*reading)
                 for port in ports:
                     port.drain()
@@ -105,7 +116,7 @@ class Gateway:
                 await storing
                 await _delivered(store, uplink)
             finally:
-                await _end(waiting, delivering, *reading, storing)
+                await _end(waiting, watched, keeping, delivering, *reading, storing)
                 pages.close()
                 (settings.state / ADDRESS_FILE).unlink(missing_ok=True)
                 store.close()
@@ -119,11 +130,11 @@ class Gateway:
 
         def take(data: bytes) -> None:
             with self._counters.stage("open"):
-                for item in link.feed(data, time.time_ns() // 1000):
-                    if isinstance(item, PeerError):
-                        self._tell(port, item)
-                    else:
-                        intake.add(item)
+                opened, rejected = link.feed(data, time.time_ns() // 1000)
+                if opened:
+                    intake.add(opened)
+                for error in rejected:
+                    self._tell(port, error)
 
         return take
 
@@ -142,7 +153,7 @@ class Gateway:
             found |= {f"port {port.path}": port.trouble for port in ports if port.trouble}
             if intake.trouble:
                 found["store"] = intake.trouble
-            if not intake.room.is_set():
+            if intake.spool_full:
                 found["spool"] = "full: devices are not read"
             if not store.sealing.usable(time.time()):
                 found["key bundle"] = "none that is valid"
@@ -185,6 +196,14 @@ class Gateway:
         }
 
 
+async def _report(store: Store) -> None:
+    seconds = watchdog_seconds()
+    while True:
+        await asyncio.sleep(seconds or 3600)
+        await store.turn()  # an event loop that turns while the disk hangs is not alive
+        notify("WATCHDOG=1")
+
+
 async def _delivered(store: Store, uplink: Uplink) -> None:
     uplink.empty.clear()
     if store.depth.records == 0:
@@ -207,9 +226,9 @@ async def _end(*tasks: asyncio.Task[object]) -> None:
             raise result
 
 
-def _private_key(path: Path) -> MLDSA65PrivateKey:
+def _private_key(pem: bytes, path: Path) -> MLDSA65PrivateKey:
     try:
-        key = load_pem_private_key(files.read_secret(path, "identity key"), password=None)
+        key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, MLDSA65PrivateKey):
@@ -217,7 +236,12 @@ def _private_key(path: Path) -> MLDSA65PrivateKey:
     return key
 
 
-def _public_key(path: Path) -> MLDSA65PublicKey:
+def pinned_key(path: Path) -> MLDSA65PublicKey:
+    """The hospital's identity key in a PEM file.
+
+    Raises:
+        FileError: it is none.
+    """
     try:
         key = load_pem_public_key(files.read(path, "pinned key"))
     except (ValueError, UnsupportedAlgorithm):

@@ -91,6 +91,10 @@ class Store:
         """As `Spool.settle`."""
         await self._run(self._spool.settle, committed, refused)
 
+    async def turn(self) -> None:
+        """Returns after the thread has done what it was given so far."""
+        await self._run(lambda: None)
+
     def close(self) -> None:
         """Ends the thread after what it was given, and drops the session key."""
         self._thread.shutdown()

@@ -117,12 +117,13 @@ class SessionOpener:
         signed: SignedSessionHeader,
         gateway_id: str,
         verifier: MLDSA65PublicKey,
-        private_key_of: Callable[[str, int], bytes],
+        decapsulate: Callable[[str, int, bytes], bytes],
     ) -> None:
         """Verifies the header, then decapsulates.
 
         `gateway_id` is the name in the peer's certificate, `verifier` that gateway's registered key, and
-        `private_key_of(key id, suite)` returns the KEM private key or raises a PeerError.
+        `decapsulate(key id, suite, encapsulation)` returns the secret or raises a PeerError; it is the
+        caller's, so that a KMS need not let the private key go.
 
         Raises:
             BadSessionSignature: not signed by that gateway; nothing in it was parsed.
@@ -140,8 +141,8 @@ class SessionOpener:
             raise SessionError("a signed session header that is not one") from None
         if len(header.session_id) != SESSION_ID_BYTES or header.gateway_id != gateway_id:
             raise SessionError(f"the session header is not one of gateway {gateway_id!r}")
-        suite = suite_of(header.suite)
-        secret = suite.decapsulate(private_key_of(header.key_id, header.suite), header.wrapped_secret)
+        suite_of(header.suite)  # an unknown one is refused before anyone is asked for its key
+        secret = decapsulate(header.key_id, header.suite, header.wrapped_secret)
         self.header = header
         self._cipher = AESGCM(_session_key(secret, header))
 

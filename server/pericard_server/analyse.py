@@ -63,14 +63,11 @@ def _analyse(site: Site, records: "Records", readings: dict[str, list[float]]) -
     cloud = site.config.cloud
     if cloud is None:
         raise UsageError("the configuration names no cloud: add a [cloud] table with its address")
-    folder = site.keys.fhe_folder
     with (
         ConfinedExecutor(1, Limits()) as executor,
         CloudLink(cloud.address, site.identity(), cloud.name) as link,
     ):
-        if not folder.exists():
-            keys.save(keys.generate(executor), folder)
-        analysis = BlindAnalysis(keys.load(folder), link, executor)
+        analysis = BlindAnalysis(site.keys.fhe(lambda: keys.generate(executor)), link, executor)
         try:
             return analysis.analyse({patient: np.array(values) for patient, values in readings.items()})
         except WrongResult as error:

@@ -36,9 +36,7 @@ def init(path: Path) -> None:
     """Make the keys and the database, or bring the database to this release. Keeps what exists."""
     site = open_site(path, migrate=True)
     site.keys.create()
-    click.echo(
-        f"keys in {site.base / site.config.keys.folder}, records in {site.config.records.database}", err=True
-    )
+    click.echo(f"records in {site.config.records.database}", err=True)
 
 
 @server.command()
@@ -57,7 +55,7 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     log_to_stderr()
     site = open_site(path)
     records, own_identity, authority = site.records(), site.identity(), site.authority()
-    site.keys.identity()
+    site.keys.check()
     if check:
         click.echo(f"{path}: good", err=True)
         return

@@ -1,6 +1,7 @@
 """The server's configuration: what `pericard server --config FILE` reads."""
 
 from pathlib import Path
+from typing import Self
 
 import pydantic
 
@@ -35,6 +36,17 @@ class Keys(Section):
     folder: str = "keys"
 
 
+class Kms(Section):
+    """The KMS that keeps the hospital's keys; the token comes in the environment variable PERICARD_KMS_TOKEN.
+
+    With it every private file of this configuration is sealed by the KMS, under the transit key `files_key`.
+    """
+
+    address: str  # https://host:port
+    ca: str
+    files_key: str = "hospital-files"
+
+
 class Cloud(Section):
     """The untrusted cloud, host:port; `name` is the DNS name in its certificate if not that host."""
 
@@ -55,9 +67,16 @@ class ServerConfig(Section):
     tls: Tls
     listen: Listen = pydantic.Field(default_factory=Listen)
     records: Records = pydantic.Field(default_factory=Records)
-    keys: Keys = pydantic.Field(default_factory=Keys)
+    keys: Keys | None = None
+    kms: Kms | None = None
     cloud: Cloud | None = None
     enrolment: Enrolment | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_keeper(self) -> Self:
+        if (self.keys is None) == (self.kms is None):
+            raise ValueError("give either [kms], or [keys] for a folder of key files")
+        return self
 
 
 def database_url(config: ServerConfig, base: Path) -> str:

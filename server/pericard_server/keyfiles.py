@@ -1,26 +1,35 @@
 """The hospital's long-lived keys in a folder of its own (0700), every file 0600 or refused.
 
-ML-DSA-65 identity, the wrapping key of the data keys, and one KEM private key a day and suite. A KMS takes
-this folder's place; nothing else in the server knows where keys lie.
+For a site without a KMS: `kmskeys.py` takes this folder's place. ML-DSA-65 identity, the wrapping key of
+the data keys, one KEM private key a day and suite, and the FHE keys.
 """
 
 import secrets
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pericard_protocol.bundle import sign_bundle
 from pericard_protocol.edge import files
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
 from pericard_protocol.suites import DEFAULT_SUITE, SUITES, suite_of
-from pericard_server.errors import KeyFileError, NoPrivateKey
+from pericard_server.errors import KeyFileError, NoPrivateKey, TamperedRow
+
+if TYPE_CHECKING:
+    from pericard_server.analysis.keys import FheKeys
 
 _DAY = 86_400
 _IDENTITY = "identity.seed"
 _WRAPPING = "wrapping.key"
+DATA_KEY_BYTES = 32
+_NONCE_BYTES = 12
 
 
 class KeyFolder:
@@ -46,14 +55,43 @@ class KeyFolder:
         """Its public half, for enrolment."""
         return self.identity().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
-    @property
-    def fhe_folder(self) -> Path:
-        """Where the FHE keys of the blind analysis lie."""
-        return self._folder / "fhe"
+    def check(self) -> None:
+        """Reads the two keys that nothing works without."""
+        self.identity()
+        self._read(_WRAPPING, 32)
 
-    def wrapping_key(self) -> bytes:
-        """The 32-byte key that wraps data keys."""
-        return self._read(_WRAPPING, 32)
+    def new_key(self, owner: str, quarter: str) -> tuple[bytes, bytes]:
+        """A fresh (data key, nonce ‖ AES-256-GCM-SIV of it), bound to owner and quarter."""
+        nonce, data_key = secrets.token_bytes(_NONCE_BYTES), secrets.token_bytes(DATA_KEY_BYTES)
+        return data_key, nonce + self._wrapping().encrypt(nonce, data_key, _bound(owner, quarter))
+
+    def unwrap(self, owner: str, quarter: str, wrapped: bytes) -> bytes:
+        """The data key.
+
+        Raises:
+            TamperedRow: changed, another owner's or quarter's, or wrapped by another hospital.
+        """
+        try:
+            return self._wrapping().decrypt(
+                wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], _bound(owner, quarter)
+            )
+        except (InvalidTag, ValueError):
+            raise TamperedRow("the data key does not unwrap: it was changed or moved") from None
+
+    def _wrapping(self) -> AESGCMSIV:
+        return AESGCMSIV(self._read(_WRAPPING, 32))
+
+    def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
+        """The FHE keys, from a folder beside the others."""
+        from pericard_server.analysis import keys
+
+        if not (folder := self._folder / "fhe").exists():
+            keys.save(make(), folder)
+        return keys.load(folder)
+
+    def read_secret(self, path: Path, what: str) -> bytes:
+        """A private file, as it is."""
+        return files.read_secret(path, what)
 
     def bundle(self, suites: list[int], now: float) -> SignedKeyBundle:
         """Today's signed key bundle (UTC) of the first suite in `suites` that is offered."""
@@ -78,17 +116,18 @@ class KeyFolder:
             self.identity(),
         )
 
-    def private_key(self, key_id: str, suite: int) -> bytes:
-        """The KEM private key of a bundle that this hospital published.
+    def decapsulate(self, key_id: str, suite: int, wrapped: bytes) -> bytes:
+        """The 32-byte secret that a gateway wrapped to a bundle of this hospital.
 
         Raises:
-            NoPrivateKey: it never existed here, or was destroyed.
+            NoPrivateKey: the private key never existed here, or was destroyed.
+            KemError: the encapsulation has the wrong form.
         """
         known = {path.name for path in self._folder.glob("kem-*.key")}  # the peer's text never becomes a path
         name = f"kem-{key_id}.key"
         if name not in known or not key_id.endswith(f"-{suite_of(suite).id:04x}"):
             raise NoPrivateKey("the session is sealed to a key that this hospital does not hold")
-        return self._read(name)
+        return suite_of(suite).decapsulate(self._read(name), wrapped)
 
     def _read(self, name: str, size: int | None = None) -> bytes:
         path = self._folder / name
@@ -99,3 +138,7 @@ class KeyFolder:
 
     def _write(self, name: str, content: bytes) -> None:
         files.write(self._folder / name, content)
+
+
+def _bound(owner: str, quarter: str) -> bytes:
+    return f"data key {quarter} {owner}".encode()

@@ -16,8 +16,9 @@ from django.db import connections
 from pericard_protocol.config import parse
 from pericard_protocol.edge import files
 from pericard_protocol.errors import UsageError
-from pericard_server.config import ServerConfig, database_url
+from pericard_server.config import Keys, ServerConfig, database_url
 from pericard_server.keyfiles import KeyFolder
+from pericard_server.keys import HospitalKeys
 
 if TYPE_CHECKING:
     from pericard_protocol.channel import Identity
@@ -39,21 +40,21 @@ class Site:
 
     config: ServerConfig
     base: Path
-    keys: KeyFolder
+    keys: HospitalKeys
 
     def records(self) -> "Records":
         """The sealed readings; needs the keys."""
         from pericard_server.records.keyring import Keyring
         from pericard_server.records.store import Records
 
-        return Records(Keyring(self.keys.wrapping_key()), self.config.records.suite)
+        return Records(Keyring(self.keys), self.config.records.suite)
 
     def identity(self) -> "Identity":
         """This server's TLS identity, as a server and towards the cloud."""
         from pericard_protocol.channel import Identity
 
         tls = self.config.tls
-        key = files.read_secret(self.base / tls.key, "TLS key")
+        key = self.keys.read_secret(self.base / tls.key, "TLS key")
         return Identity(self._read(tls.certificate), key, self._read(tls.ca))
 
     def authority(self) -> "Authority | None":
@@ -62,10 +63,8 @@ class Site:
 
         if self.config.enrolment is None:
             return None
-        key = self.base / self.config.enrolment.authority_key
-        if key.exists() and key.stat().st_mode & 0o077:
-            raise UsageError(f"{key} is readable by others: chmod 600 it, and replace the authority")
-        return Authority(self._read(self.config.tls.ca), self._read(self.config.enrolment.authority_key))
+        key = self.keys.read_secret(self.base / self.config.enrolment.authority_key, "authority key")
+        return Authority(self._read(self.config.tls.ca), key)
 
     def _read(self, name: str) -> bytes:
         return files.read(self.base / name, "certificate")
@@ -95,4 +94,12 @@ def open_site(path: Path, *, migrate: bool = False) -> Site:
             raise UsageError(
                 f"the database is new or of another release: run `pericard server init --config {path}`"
             )
-    return Site(config, base, KeyFolder(base / config.keys.folder))
+    return Site(config, base, _keys(config, base))
+
+
+def _keys(config: ServerConfig, base: Path) -> HospitalKeys:
+    if config.kms is not None:
+        from pericard_server.kmskeys import KmsKeys
+
+        return KmsKeys(config.kms.address, base / config.kms.ca, config.kms.files_key)
+    return KeyFolder(base / (config.keys or Keys()).folder)

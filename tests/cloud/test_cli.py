@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 from pericard_cloud.cli import cloud
 from pericard_cloud.config import Bounds, Settings, read
-from pericard_protocol.config import ConfigError, parse
+from pericard_protocol.config import parse
+from pericard_protocol.edge import files
+from pericard_protocol.edge.files import FileError
 from pericard_protocol.errors import UsageError
 
 README = Path(__file__).parents[2] / "cloud" / "README.md"
@@ -25,7 +27,8 @@ def _example() -> str:
 def config(tmp_path: Path, authority: Any) -> Path:
     identity = authority.issue("cloud.example")
     (tmp_path / "cloud.pem").write_bytes(identity.certificate)
-    (tmp_path / "cloud.key").write_bytes(identity.private_key)
+    files.write(tmp_path / "cloud.key", identity.private_key)
+    files.write(tmp_path / "junk.key", b"junk")
     (tmp_path / "ca.pem").write_bytes(identity.authorities)
     (tmp_path / "cloud.toml").write_text(_example())
     return tmp_path / "cloud.toml"
@@ -52,8 +55,9 @@ def test_check_validates_and_serves_nothing(config: Path) -> None:
         ('"127.0.0.1:8444"', '"8444"', "line 2: listen.address"),
         ('["hospital.example"]', "[]", "line 10: clients.allowed"),
         ('key = "cloud.key"', "", "tls.key"),
-        ('key = "cloud.key"', 'key = "other.key"', "tls.key: cannot read"),
-        ('key = "cloud.key"', 'key = "ca.pem"', "private key is not"),
+        ('key = "cloud.key"', 'key = "other.key"', "other.key cannot be read"),
+        ('key = "cloud.key"', 'key = "ca.pem"', "ca.pem can be read by others: chmod 600"),
+        ('key = "cloud.key"', 'key = "junk.key"', "private key is not"),
     ],
 )
 def test_a_wrong_configuration_is_named(config: Path, old: str, new: str, message: str) -> None:
@@ -63,7 +67,7 @@ def test_a_wrong_configuration_is_named(config: Path, old: str, new: str, messag
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="configuration: cannot read"):
+    with pytest.raises(FileError, match=r"none\.toml cannot be read"):
         read(tmp_path / "none.toml")
 
 

@@ -9,7 +9,7 @@ from .ward import Hospital, Ward, committed, feed, new_line
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
-def test_kill_9_loses_nothingcommitted(ward: Ward, hospital: Hospital, kills: int) -> None:
+def test_kill_9_loses_nothing_committed(ward: Ward, hospital: Hospital, kills: int) -> None:
     device = ward.devices[0]
     expected: set[tuple[int, int, int]] = set()
     for _ in range(kills):

@@ -100,6 +100,7 @@ def test_a_hospital_that_was_away_catches_up(ward: Ward, hospital: Hospital, aut
         ward.start()
         ward.lines[0].write(ward.devices[0].packet())
         hospital.wait_for(1)
+        until(lambda: ward.status()["acked_frames"] == 1)
     ward.stop()
     ward.start()
     for _ in range(3):

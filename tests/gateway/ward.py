@@ -34,7 +34,7 @@ from pericard_protocol.proto import uplink_pb2_grpc
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, OpenedFrame, Sealed
 from pericard_protocol.session import MAX_RECORD_BYTES, SessionOpener
 from pericard_protocol.stream import encode
-from pericard_protocol.suites import DEFAULT_SUITE
+from pericard_protocol.suites import DEFAULT_SUITE, suite_of
 
 Identifier = tuple[int, int, int]
 
@@ -74,6 +74,7 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
         self._changed = threading.Condition()
         self.frames: dict[Identifier, OpenedFrame] = {}
         self.duplicates = 0
+        self.clock_skew = 0.0
         self._ciphertexts: dict[tuple[bytes, int], bytes] = {}
         self.reused: list[tuple[bytes, int]] = []  # numbers, hence nonces, that came with two ciphertexts
         self.errors: list[str] = []
@@ -97,7 +98,11 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
         )
 
     def GetKeyBundle(self, request: Any, context: Any) -> Any:
+        self._bundle.server_time_us = int((time.time() + self.clock_skew) * 1e6)
         return self._bundle
+
+    def _decapsulate(self, _key_id: str, suite: int, wrapped: bytes) -> bytes:
+        return suite_of(suite).decapsulate(self._private, wrapped)
 
     def Ingest(self, parts: Iterator[Sealed], context: Any) -> Iterator[Ack]:
         sessions: dict[bytes, SessionOpener] = {}
@@ -106,7 +111,7 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
             try:
                 if part.HasField("session"):
                     opener = SessionOpener(
-                        part.session, self._gateway_id, self._gateway_key, lambda *_: self._private
+                        part.session, self._gateway_id, self._gateway_key, self._decapsulate
                     )
                     sessions[opener.header.session_id] = opener
                     continue
@@ -116,8 +121,7 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
                 self.errors.append(str(error))
                 continue
             number = (record.session_id, record.number)
-            if self._ciphertexts.setdefault(number, record.ciphertext) != record.ciphertext:
-                self.reused.append(number)
+            self._remember(number, record.ciphertext)
             answer = self.answer()
             if answer == Ack.COMMITTED:
                 self._store(frames)
@@ -128,6 +132,10 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
                     status=answer,
                     reason="as the test wants",
                 )
+
+    def _remember(self, number: tuple[bytes, int], ciphertext: bytes) -> None:
+        if self._ciphertexts.setdefault(number, ciphertext) != ciphertext:
+            self.reused.append(number)
 
     def _store(self, frames: Any) -> None:
         with self._changed:
@@ -254,7 +262,22 @@ class Ward:
             self.process = subprocess.Popen(
                 [*pericard_gateway("run"), "--config", str(config), "--ready-file", str(ready)], stderr=log
             )
-        until(ready.exists, lambda: self.log)
+        until(lambda: ready.exists() or self._ended(), lambda: self.log)
+        assert ready.exists(), self.log
+
+    def _ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def feeding(self, frames: int) -> threading.Thread:
+        """Starts writing frames of the first device to the first line."""
+
+        def write() -> None:
+            for _ in range(0, frames, 10):
+                self.lines[0].write(b"".join(self.devices[0].packet() for _ in range(10)))
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        return thread
 
     def kill(self) -> None:
         assert self.process is not None

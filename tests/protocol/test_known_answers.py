@@ -256,7 +256,7 @@ def _outcome(case: dict[str, Any]) -> list[dict[str, Any]] | str:
             SignedSessionHeader(header=header, signature=signature),
             case["gateway_id"],
             verifier,
-            lambda _key_id, _suite: private,
+            lambda _key_id, suite, wrapped: SUITES[suite].decapsulate(private, wrapped),
         )
         batch = opener.open(SealedRecord(session_id=session_id, number=case["number"], ciphertext=ciphertext))
     except PeerError as error:

@@ -55,8 +55,12 @@ def _sealer(suite: Suite = DEFAULT_SUITE, not_after: float = NOW + 86_400) -> Se
     return SessionSealer(bundle, GATEWAY, SIGNER, NOW)
 
 
+def _decapsulate(_key_id: str, suite: int, wrapped: bytes) -> bytes:
+    return SUITES[suite].decapsulate(PAIRS[suite][0], wrapped)
+
+
 def _opener(signed: SignedSessionHeader, gateway: str = GATEWAY) -> SessionOpener:
-    return SessionOpener(signed, gateway, SIGNER.public_key(), lambda _, suite: PAIRS[suite][0])
+    return SessionOpener(signed, gateway, SIGNER.public_key(), _decapsulate)
 
 
 def _signed(header: SessionHeader | bytes, context: bytes = session.CONTEXT) -> SignedSessionHeader:
@@ -144,7 +148,7 @@ def test_another_gateway_is_refused() -> None:
         _opener(SEALER.header, "pericard:gateway:ward-4")
     stranger = MLDSA65PrivateKey.generate().public_key()
     with pytest.raises(BadSessionSignature):
-        SessionOpener(SEALER.header, GATEWAY, stranger, lambda _, suite: PAIRS[suite][0])
+        SessionOpener(SEALER.header, GATEWAY, stranger, _decapsulate)
 
 
 @pytest.mark.parametrize("context", [b"", bundles.CONTEXT])
@@ -311,12 +315,12 @@ def test_a_key_that_the_hospital_lacks_is_its_own_error() -> None:
     class Lacking(PeerError):
         pass
 
-    def private_key_of(key_id: str, suite: int) -> bytes:
+    def decapsulate(key_id: str, suite: int, wrapped: bytes) -> bytes:
         assert (key_id, suite) == ("today", DEFAULT_SUITE.id)
         raise Lacking
 
     with pytest.raises(Lacking):
-        SessionOpener(SEALER.header, GATEWAY, SIGNER.public_key(), private_key_of)
+        SessionOpener(SEALER.header, GATEWAY, SIGNER.public_key(), decapsulate)
 
 
 def test_a_malformed_bundle_key_is_a_kem_error() -> None:

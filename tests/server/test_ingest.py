@@ -186,7 +186,7 @@ def test_keys_that_others_can_read_stop_the_server(hospital: Hospital) -> None:
     (hospital.folder / "keys" / "wrapping.key").chmod(0o640)
     done = hospital.command("run", "--check", check=False)
     assert done.returncode == 1
-    assert "readable by others: chmod 600" in done.stderr
+    assert "can be read by others: chmod 600" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["identity.seed", "wrapping.key"])
@@ -207,4 +207,4 @@ def test_a_configuration_error_names_the_line(hospital: Hospital) -> None:
     hospital.config.write_text(hospital.config.read_text() + 'sweet = "rot13"\n')
     done = hospital.command("run", "--check", check=False)
     assert done.returncode == 1
-    assert "server.toml, line 12: records.sweet" in done.stderr
+    assert "server.toml, line 14: records.sweet" in done.stderr

@@ -1,6 +1,7 @@
 """The records: stored once, opened as they were written, refused when any column was changed."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from django.db.models import F
@@ -8,6 +9,8 @@ from django.db.models import F
 from pericard_protocol.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 from pericard_server.errors import NoSuchPatient, TamperedRow
+from pericard_server.keyfiles import KeyFolder
+from pericard_server.records import store
 from pericard_server.records.keyring import Keyring
 from pericard_server.records.models import Access, Assignment, DataKey, Patient, Reading, Refusal
 from pericard_server.records.seal import SUITES, SuiteName
@@ -29,13 +32,19 @@ def frame(seq: int, device: int = 7, payload: bytes = b'{"age": 60}') -> OpenedF
     )
 
 
+def folder(path: Path) -> KeyFolder:
+    keys = KeyFolder(path)
+    keys.create()
+    return keys
+
+
 @pytest.fixture(params=SUITES)
-def records(request: pytest.FixtureRequest) -> Records:
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Records:
     patient = Patient.objects.create(pseudonym="p-1")
     Patient.objects.create(pseudonym="p-2")
     Assignment.objects.create(device=7, patient=patient, since=datetime.fromtimestamp(START_US / 1e6, UTC))
     suite: SuiteName = request.param
-    return Records(Keyring(bytes(32)), suite)
+    return Records(Keyring(folder(tmp_path)), suite)
 
 
 def test_what_is_stored_opens_in_order(records: Records) -> None:
@@ -71,7 +80,7 @@ def test_payloads_are_not_in_the_row(records: Records) -> None:
 
 def test_two_patients_have_two_data_keys(records: Records) -> None:
     records.commit([frame(0), frame(0, device=9)])
-    assert sorted(DataKey.objects.values_list("owner", flat=True)) == ["device 9", "patient p-1"]
+    assert sorted(DataKey.objects.values_list("owner", flat=True)) == ["device-9", "patient-p-1"]
 
 
 CHANGES = {
@@ -101,35 +110,35 @@ def test_a_row_moved_to_another_patient_is_refused(records: Records) -> None:
         records.vitals("p-2", "tester", "test")
 
 
-def test_a_data_key_moved_to_another_owner_is_refused(records: Records) -> None:
+def test_a_data_key_moved_to_another_owner_is_refused(records: Records, tmp_path: Path) -> None:
     records.commit([frame(0)])
-    DataKey.objects.update(owner="patient p-2")
+    DataKey.objects.update(owner="patient-p-2")
     with pytest.raises(TamperedRow, match="data key"):
-        Records(Keyring(bytes(32)), "aes-256-gcm-siv").vitals("p-1", "tester", "test")
+        Records(Keyring(folder(tmp_path)), "aes-256-gcm-siv").vitals("p-1", "tester", "test")
 
 
-def test_another_hospitals_wrapping_key_opens_nothing(records: Records) -> None:
+def test_another_hospitals_wrapping_key_opens_nothing(records: Records, tmp_path: Path) -> None:
     records.commit([frame(0)])
     with pytest.raises(TamperedRow):
-        Records(Keyring(b"x" * 32), "aes-256-gcm-siv").vitals("p-1", "tester", "test")
+        Records(Keyring(folder(tmp_path / "other")), "aes-256-gcm-siv").vitals("p-1", "tester", "test")
 
 
 def test_a_failed_commit_leaves_nothing_and_poisons_no_key(
-    records: Records, monkeypatch: pytest.MonkeyPatch
+    records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A data key of a rolled-back transaction must not seal a later row of the same number."""
 
-    def fail(rows: list[Reading]) -> None:
+    def fail(rows: list[tuple[object, ...]]) -> int:
         raise OSError("disk")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Reading.objects, "bulk_create", fail)
+        patch.setattr(store, "_insert", fail)
         with pytest.raises(OSError, match="disk"):
             records.commit([frame(0)])
     assert not DataKey.objects.exists()
     records.commit([frame(0, device=9)])
     records.commit([frame(0, payload=b"kept")])
-    restarted = Records(Keyring(bytes(32)), "aes-256-gcm-siv")
+    restarted = Records(Keyring(folder(tmp_path)), "aes-256-gcm-siv")
     assert [row.payload for row in restarted.vitals("p-1", "tester", "test")] == [b"kept"]
 
 

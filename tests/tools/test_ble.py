@@ -15,7 +15,7 @@ from pericard_protocol.frame import Frame, FrameError, open_frame
 from pericard_protocol.stream import StreamDecoder
 from pericard_tools.board import VirtualBoard
 from pericard_tools.flash import firmware_files, flash
-from pericard_tools.provision import provision
+from pericard_tools.provision import RegistrySource, provision
 from pericard_tools.recording import FLASH_PATH, recording_file
 
 from .conftest import DEVICE, INTERVALS, Ward
@@ -32,7 +32,7 @@ def wireless(tmp_path: Path) -> Iterator[Ward]:
     with VirtualBoard(tmp_path / "board", radio=True) as board:
         files = {FLASH_PATH: recording_file(INTERVALS, speed=50), "/config.py": b'LINK = "ble"\n'}
         flash(board.port, firmware_files() | files)
-        provision(board.port, DEVICE, "bed 4", 61, registry)
+        provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry))
         board.kill()
         assert board.off.wait(5)
         yield Ward(board, registry)

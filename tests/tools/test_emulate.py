@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from pericard_protocol.frame import open_frame
 from pericard_protocol.vitals import parse_vitals
 
-from .conftest import BIN, mpremote, read_frames
+from .conftest import BIN, read_frames
 
 
 def pericard(*arguments: str | Path) -> str:
@@ -51,13 +52,19 @@ def test_the_end_of_emulate_leaves_no_processor(tmp_path: Path) -> None:
     command = [BIN / "pericard", "emulate", "amy", "--directory", tmp_path, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulation:
         assert emulation.stdout is not None
-        mpremote(json.loads(emulation.stdout.readline())["port"], "exec", "pass")
-        children = Path(f"/proc/{emulation.pid}/task").glob("*/children")
-        processors = [int(pid) for listed in children for pid in listed.read_text().split()]
+        json.loads(emulation.stdout.readline())
+        deadline = time.monotonic() + 10
+        while not (processors := children(emulation.pid)):
+            assert time.monotonic() < deadline, "the board's processor did not start"
+            time.sleep(0.02)
         emulation.kill()
-    assert processors
     for pid in processors:
         wait_until_gone(pid)
+
+
+def children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for one in listed for child in one.read_text().split()]
 
 
 def wait_until_gone(pid: int) -> None:

@@ -15,7 +15,7 @@ from pericard_protocol.stream import StreamDecoder
 from pericard_tools.board import VirtualBoard
 from pericard_tools.errors import NoSuchBoard
 from pericard_tools.flash import firmware_files, flash
-from pericard_tools.provision import provision
+from pericard_tools.provision import RegistrySource, provision
 from pericard_tools.recording import FLASH_PATH, recording_file
 from pericard_tools.update import build, load_key
 
@@ -31,7 +31,14 @@ def updatable(board: VirtualBoard, tmp_path: Path) -> Ward:
     registry = tmp_path / "devices.json"
     settings = {"/config.py": b"STATUS_SECONDS = 1\n", FLASH_PATH: recording_file(INTERVALS, speed=50)}
     flash(board.port, firmware_files() | settings)
-    provision(board.port, DEVICE, "bed 4", 61, registry, update_key=KEY.public_key().public_bytes_raw())
+    provision(
+        board.port,
+        DEVICE,
+        "bed 4",
+        61,
+        RegistrySource(registry),
+        update_key=KEY.public_key().public_bytes_raw(),
+    )
     return Ward(board, registry)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import click
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from pericard_protocol.edge.machine import machine
 from pericard_protocol.frame import HEADER_BYTES, TAG_BYTES, FrameType, Header, seal_frame
-from pericard_tools.bench import machine
 from pericard_tools.bench_board import ON_BOARD
 from pericard_tools.board import VirtualBoard
 from pericard_tools.board_repl import raw_repl

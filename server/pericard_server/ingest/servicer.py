@@ -29,7 +29,7 @@ from pericard_protocol.proto.uplink_pb2 import (
 from pericard_protocol.session import SessionOpener
 from pericard_server.enrolment.authority import Authority
 from pericard_server.errors import EmptyMessage, UnknownGateway, UnknownSession
-from pericard_server.keyfiles import KeyFolder
+from pericard_server.keys import HospitalKeys
 from pericard_server.records.models import Gateway
 from pericard_server.records.store import Records, Stored
 
@@ -63,7 +63,7 @@ class Tally:
 class Uplink:
     """The servicer of `pericard.protocol.uplink.v1.Uplink`."""
 
-    def __init__(self, records: Records, keys: KeyFolder, authority: Authority | None = None) -> None:
+    def __init__(self, records: Records, keys: HospitalKeys, authority: Authority | None = None) -> None:
         """`authority` renews certificates; without one, gateways get theirs elsewhere."""
         self._records = records
         self._authority = authority
@@ -72,7 +72,9 @@ class Uplink:
     def GetKeyBundle(self, request: KeyBundleRequest, context: grpc.ServicerContext) -> SignedKeyBundle:
         """Today's bundle of the first suite that both offer."""
         self._admit(context)
-        return self._keys.bundle(list(request.suites), time.time())
+        signed = self._keys.bundle(list(request.suites), time.time())
+        signed.server_time_us = int(time.time() * 1e6)
+        return signed
 
     def Renew(self, request: RenewRequest, context: grpc.ServicerContext) -> IssuedCertificate:
         """A new certificate for the caller's name, for a key that it holds."""
@@ -119,7 +121,7 @@ class Uplink:
         for part in parts:
             if part.WhichOneof("item") == "session":
                 try:
-                    opener = SessionOpener(part.session, gateway, verifier, self._keys.private_key)
+                    opener = SessionOpener(part.session, gateway, verifier, self._keys.decapsulate)
                 except PeerError as error:
                     self._count(error, gateway)  # its records will find no session, and are refused
                     continue

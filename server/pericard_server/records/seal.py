@@ -20,7 +20,6 @@ from pericard_server.errors import TamperedRow
 
 SuiteName = Literal["aes-256-gcm-siv", "fernet"]
 SUITES: tuple[SuiteName, ...] = get_args(SuiteName)
-DATA_KEY_BYTES = 32
 _NONCE_BYTES = 12
 _CIPHERS = 1024  # kept ready: deriving a key costs ten times what sealing a reading does
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pericard_protocol.edge.confined import ConfinedExecutor, Limits, WorkerFailed
+from pericard_protocol.edge.files import FileError
 from pericard_protocol.fhe import MOMENTS
 from pericard_server.analysis import keys, seal
 from pericard_server.analysis.errors import UnusableKeys
@@ -42,12 +43,12 @@ def test_keys_are_never_overwritten(made: FheKeys, tmp_path: Path) -> None:
 def test_an_open_secret_key_is_refused(made: FheKeys, tmp_path: Path) -> None:
     keys.save(made, tmp_path / "fhe")
     (tmp_path / "fhe" / "secret.key").chmod(0o640)
-    with pytest.raises(UnusableKeys, match="open to others"):
+    with pytest.raises(FileError, match="can be read by others"):
         keys.load(tmp_path / "fhe")
 
 
 def test_a_missing_or_broken_key_is_refused(made: FheKeys, tmp_path: Path) -> None:
-    with pytest.raises(UnusableKeys, match="cannot read"):
+    with pytest.raises(FileError, match="cannot be read"):
         keys.load(tmp_path / "none")
     keys.save(made, tmp_path / "fhe")
     (tmp_path / "fhe" / "relinearisation.key").write_bytes(b"short")

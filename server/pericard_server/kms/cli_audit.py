@@ -1,0 +1,83 @@
+"""`pericard kms audit`: export the log, verify an export without the KMS, keep checkpoints."""
+
+import base64
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pericard_server.kms import audit_export
+from pericard_server.kms.audit import open_checkpoint
+from pericard_server.kms.cli_answers import as_json_option, call, show
+from pericard_server.kms.errors import Misused
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def audit() -> None:
+    """The audit log."""
+
+
+@audit.command("key")
+@as_json_option
+@click.pass_context
+def audit_key(context: click.Context, as_json: bool) -> None:
+    """Print the log's public key: note it at the set-up, verification rests on it."""
+    answer = call(context, "GET", "sys/audit-log/key")
+    if as_json:
+        show(answer, as_json)
+    else:
+        click.echo(answer["public_key"])
+
+
+@audit.command("checkpoint")
+@click.pass_context
+def audit_checkpoint(context: click.Context) -> None:
+    """Print a signed checkpoint: keep it away from the KMS, later exports must agree with it."""
+    click.echo(call(context, "GET", "sys/audit-log/checkpoint")["checkpoint"], nl=False)
+
+
+@audit.command("export")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_context
+def audit_export_command(context: click.Context, file: Path) -> None:
+    """Write the whole log with its checkpoint to FILE."""
+    with context.obj() as client, file.open("w", encoding="utf-8") as out:
+        about = client.call("GET", "sys/audit-log/key")
+        note = client.call("GET", "sys/audit-log/checkpoint")["checkpoint"]
+        public = base64.b64decode(about["public_key"])
+        origin, size, _, _ = open_checkpoint(note, public)
+        entries = client.audit_entries(size)
+        with click.progressbar(entries, length=size, label="entries", file=sys.stderr) as leaves:
+            out.writelines(audit_export.write(origin, public, leaves, note))
+    click.echo(f"{size} entries")
+
+
+@audit.command("verify")
+@click.argument("file", type=_FILE)
+@click.option("--key", "public_key", required=True, help="The log's public key, base64, as you noted it.")
+@click.option(
+    "--checkpoint", "older", type=_FILE, multiple=True, help="An older checkpoint; repeat for more."
+)
+@as_json_option
+def audit_verify(file: Path, public_key: str, older: tuple[Path, ...], as_json: bool) -> None:
+    """Verify an export, offline; exit code 1 and the reason when anything was changed."""
+    try:
+        public = base64.b64decode(public_key, validate=True)
+    except ValueError:
+        public = b""
+    if len(public) != 32:
+        raise Misused("--key: 32 bytes in base64, as `pericard kms audit key` printed them")
+    with file.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+        notes = [path.read_text(encoding="utf-8") for path in older]
+        verified = audit_export.verify(lines, public, notes)
+    found = {
+        "origin": verified.origin,
+        "entries": verified.entries,
+        "root": verified.root,
+        "time": verified.time,
+        "checkpoints": verified.checkpoints,
+    }
+    click.echo(json.dumps(found) if as_json else f"sound: {verified.entries} entries of {verified.origin}")

@@ -1,0 +1,116 @@
+"""What operators use: the doctor's findings, systemd's notices, the table."""
+
+import json
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pericard_gateway.doctor import Finding, examine
+from pericard_gateway.settings import load
+from pericard_gateway.systemd import watchdog_seconds
+
+from .ward import Hospital, Ward, pericard_gateway, until
+
+UNIT = Path(__file__).parents[2] / "gateway" / "pericard-gateway.service"
+
+
+def _advised(ward: Ward) -> dict[str, Finding]:
+    return {one.what: one for one in examine(load(ward.configure())) if one.advice}
+
+
+def test_a_gateway_in_good_health_needs_no_advice(ward: Ward, hospital: Hospital) -> None:
+    ward.start()
+    ward.lines[0].write(ward.devices[0].packet())
+    hospital.wait_for(1)
+    done = subprocess.run(
+        [*pericard_gateway("doctor"), "--json", "--config", str(ward.folder / "gateway.toml")],
+        capture_output=True,
+        text=True,
+    )
+    found = json.loads(done.stdout)
+    assert done.returncode == 0, found
+    whats = [one["what"].split()[0] for one in found]
+    assert whats == ["files", "gateway", "port", "certificate", "key", "hospital", "clock"]
+    assert not any(one["advice"] for one in found)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what", "said"),
+    [
+        (lambda w, h: (w.folder / "registry.json").chmod(0o644), "files", "chmod 600"),
+        (lambda w, h: None, "gateway", "start it"),
+        (lambda w, h: setattr(w.lines[0], "path", "/dev/ttyNONE"), "port /dev/ttyNONE", "plug it in"),
+        (lambda w, h: setattr(w.lines[0], "path", "/etc/hostname"), "port /etc/hostname", "correct"),
+        (lambda w, h: setattr(h, "clock_skew", 90.0), "clock", "NTP"),
+        (lambda w, h: h.publish(1_000_000_000), "hospital's key", "pinned key"),
+        (lambda w, h: setattr(w, "server_port", 1), "hospital 127.0.0.1:1", "firewall"),
+    ],
+)
+def test_each_mistake_is_found_with_what_to_do(
+    ward: Ward, hospital: Hospital, spoil: Callable[[Ward, Hospital], Any], what: str, said: str
+) -> None:
+    ward.configure()
+    path = ward.lines[0].path
+    spoil(ward, hospital)
+    config = ward.folder / "gateway.toml" if what == "files" else ward.configure()
+    found = {one.what: one for one in examine(load(config)) if one.advice}
+    ward.lines[0].path = path
+    assert said in found[what].advice + found[what].found
+    assert set(found) <= {what, "gateway"}
+
+
+def test_a_wrong_authority_is_told_from_a_dead_server(ward: Ward, other_authority: Any) -> None:
+    ward.tls = type(ward.tls)(
+        ward.tls.certificate, ward.tls.private_key, other_authority.issue("x").authorities
+    )
+    assert "[tls] ca" in _advised(ward)[f"hospital 127.0.0.1:{ward.server_port}"].advice
+
+
+def test_systemd_hears_of_ready_alive_and_stopping(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ward.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        monkeypatch.setenv("WATCHDOG_USEC", "200000")
+        ward.start()
+        assert [manager.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        assert ward.stop() == 0
+        until(lambda: manager.recv(100) == b"STOPPING=1")
+
+
+@pytest.mark.parametrize(("usec", "seconds"), [("30000000", 15.0), ("", None), ("x", None), ("0", None)])
+def test_the_watchdog_is_fed_twice_as_often_as_it_bites(
+    monkeypatch: pytest.MonkeyPatch, usec: str, seconds: float | None
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", usec)
+    assert watchdog_seconds() == seconds
+
+
+def test_the_unit_runs_what_exists() -> None:
+    unit = UNIT.read_text()
+    assert "Type=notify" in unit
+    assert "WatchdogSec=" in unit
+    (command,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    words = command.split("-m pericard_gateway ")[1].split()
+    done = subprocess.run([*pericard_gateway(words[0]), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert words[1] in done.stdout
+
+
+def test_the_table_names_devices_and_reasons(ward: Ward, hospital: Hospital) -> None:
+    ward.start()
+    ward.lines[0].write(ward.devices[0].packet() * 2)
+    hospital.wait_for(1)
+    done = subprocess.run(
+        [*pericard_gateway("status"), "--config", str(ward.folder / "gateway.toml")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "gateway ward-1: uplink up" in done.stdout
+    assert "replayed 1" in done.stdout

@@ -1,0 +1,161 @@
+"""`pericard kms` against the real process: the ceremonies of docs/kms.md, and least privilege."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pericard_protocol.edge.kms import KmsClient, read_sealed
+from pericard_server.kms.roles import ROLES
+
+
+class Command:
+    """`pericard kms …` with an address and a token."""
+
+    def __init__(self, url):
+        self.url, self.token = url, ""
+
+    def __call__(self, *arguments, code=0, typed="", token=None):
+        done = subprocess.run(
+            [sys.executable, "-m", "pericard_tools", "kms", "--address", self.url, *arguments],
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={"PERICARD_KMS_TOKEN": self.token if token is None else token, "PYTHONWARNINGS": "error"},
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+
+@pytest.fixture
+def command(process):
+    command = Command(process.url)
+    assert (
+        "initialized: False"
+        in subprocess.run(
+            [sys.executable, "-m", "pericard_tools", "kms", "--address", process.url, "status"],
+            capture_output=True,
+            text=True,
+        ).stdout
+    )
+    made = json.loads(command("init", "--shares", "3", "--threshold", "2", "--json"))
+    for share in made["keys_base64"][:2]:
+        command("unseal", typed=share + "\n")
+    command.token = made["root_token"]
+    command.shares = made["keys_base64"]
+    return command
+
+
+@pytest.mark.slow
+def test_keys_devices_and_leases(command, process, tmp_path):
+    assert json.loads(command("status", "--json"))["sealed"] is False
+    assert command("roles").split() == list(ROLES)
+    officer = command("token", "--policy", "key-officer", "--ttl", "8h").strip()
+    status = [sys.executable, "-c", MOUNT, process.url, command.token]
+    subprocess.run(status, check=True)
+    assert "latest_version: 1" in command("key", "create", "k", "--type", "ml-kem-768", token=officer)
+    assert command("key", "list", token=officer) == "k\n"
+    command("key", "rotate", "k", token=officer)
+    private = tmp_path / "server.key"
+    private.write_text("a private key")
+    command("key", "create", "files", token=officer)
+    command("key", "seal-file", "files", str(private))
+    assert b"private" not in private.read_bytes()
+    with KmsClient(process.url, command("token", "--policy", "server").strip()) as client:
+        assert read_sealed(client, "files", private, "the key") == b"a private key"
+    assert json.loads(command("key", "show", "k", "--json", token=officer))["latest_version"] == 2
+    command("key", "state", "k", "suspended", "--reason", "a test", token=officer)
+    assert "destroy_at" in command("key", "destroy", "k", "--reason", "the end", token=officer)
+    command("key", "destroy", "k", "--cancel", token=officer)
+    command("device", "enrol", "7", "--owner", "ward north", token=officer)
+    assert len(json.loads(command("device", "provision", "7", "--json", token=officer))["key"]) == 44
+    command("device", "state", "7", "lost", "--reason", "gone", token=officer)
+    assert "quarantined_since" in command("device", "show", "7", token=officer)
+    assert command("device", "list", token=officer) == "7\n"
+    refused = command("token", "--policy", "root", token=officer, code=1)
+    assert "permission denied" in refused
+    command("seal", token=officer)
+    assert "sealed" in command("key", "list", code=1)
+    command("status", code=1)
+    command("unseal", typed=command.shares[0] + "\n")
+    assert "progress: 0" in command("unseal", "--reset")
+
+
+MOUNT = """
+import sys
+from pericard_protocol.edge.kms import KmsClient
+with KmsClient(sys.argv[1], sys.argv[2]) as client:
+    client.call("POST", "sys/mounts/transit", {"type": "transit"})
+"""
+
+
+@pytest.mark.slow
+def test_the_audit_ceremony(command, tmp_path):
+    command("roles")
+    auditor = command("token", "--policy", "auditor").strip()
+    key = command("audit", "key", token=auditor).strip()
+    older = tmp_path / "older.checkpoint"
+    older.write_text(command("audit", "checkpoint", token=auditor))
+    export = tmp_path / "log.jsonl"
+    command("audit", "export", str(export), token=auditor)
+    checks = ("audit", "verify", str(export), "--key", key, "--checkpoint", str(older))
+    assert command(*checks, token="").startswith("sound: ")
+    assert json.loads(command(*checks, "--json"))["checkpoints"] == 1
+    changed = export.read_text().replace('"status":200', '"status":201', 1)
+    export.write_text(changed)
+    assert "Error: " in command(*checks, code=1)
+    command("audit", "verify", str(export), "--key", "AAAA", code=1)
+
+
+def test_every_role_is_least_privilege(kms):
+    """For every path that matters: exactly the roles that need it may use it."""
+    kms.ok("POST", "transit/keys/k")
+    tokens = {name: kms.limited(text, name) for name, text in ROLES.items()}
+    wanted = {
+        ("update", "transit/decrypt/k"): {"server"},
+        ("update", "transit/keys/k/rotate"): {"key-officer"},
+        ("read", "transit/export/encryption-key/k"): set(),
+        ("read", "transit/backup/k"): set(),
+        ("update", "patients/patients/p/unwrap"): {"server"},
+        ("update", "patients/patients/p/erase"): {"key-officer"},
+        ("read", "fhe/keys/q/evaluation"): {"cloud", "server"},
+        ("update", "fhe/keys/q/release"): {"server"},
+        ("update", "bundles/keys/d/decapsulate"): {"server"},
+        ("read", "bundles/today"): {"gateway", "server"},
+        ("update", "devices/leases"): {"gateway"},
+        ("update", "devices/devices/7/provision"): {"key-officer"},
+        ("update", "devices/devices/7/state"): {"key-officer"},
+        ("read", "sys/audit-log/entries"): {"auditor"},
+        ("update", "sys/policies/acl/x"): set(),
+        ("update", "auth/token/create"): set(),
+        ("update", "sys/mounts/x"): set(),
+        ("sudo", "sys/seal"): {"key-officer"},
+    }
+    for (capability, path), roles in wanted.items():
+        granted = {
+            name
+            for name, token in tokens.items()
+            if capability in kms.ok("POST", "sys/capabilities", {"token": token, "paths": [path]})[path]
+        }
+        assert granted == roles, (capability, path)
+
+
+def test_usage_errors_say_what_to_do(tmp_path):
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "pericard_tools", "kms", *arguments], capture_output=True, text=True
+        )
+        return done.returncode, done.stderr
+
+    data = ("run", "--data", str(tmp_path / "d"))
+    assert run(*data)[0] == 2
+    assert run(*data, "--insecure-http", "--listen", "0.0.0.0:0") == (
+        1,
+        "Error: --insecure-http is for loopback addresses only, not 0.0.0.0\n",
+    )
+    assert run(*data, "--insecure-http", "--listen", "nonsense")[0] == 2
+    code, text = run("--address", "http://127.0.0.1:1", "status")
+    assert code == 1
+    assert "no answer from the KMS" in text

@@ -1,0 +1,152 @@
+"""Invariants: an erased patient's key is nowhere; an FHE secret leaves only sealed; KEM keys die in time."""
+
+import base64
+import hashlib
+import json
+
+import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from pericard_protocol.bundle import verify_bundle
+from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
+from pericard_protocol.suites import SUITES
+from pericard_server.kms.audit import open_checkpoint
+from pericard_server.kms.merkle import check_inclusion, leaf_hash
+from pericard_server.kms.primitives import derive
+
+DAY = 86400
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def test_a_data_key_opens_for_its_patient_and_quarter_only(kms):
+    made = kms.ok("POST", "patients/patients/anna/datakey", {"associated_data": b64(b"2026-Q4")})
+    body = {"ciphertext": made["ciphertext"], "associated_data": b64(b"2026-Q4")}
+    assert kms.ok("POST", "patients/patients/anna/unwrap", body)["plaintext"] == made["plaintext"]
+    kms.refused(400, "POST", "patients/patients/anna/unwrap", {**body, "associated_data": b64(b"2027-Q1")})
+    kms.ok("POST", "patients/patients/bert/datakey", {})
+    kms.refused(400, "POST", "patients/patients/bert/unwrap", body)
+    kms.ok("POST", "patients/patients/anna/rotate")
+    assert kms.ok("POST", "patients/patients/anna/unwrap", body)["plaintext"] == made["plaintext"]
+
+
+def test_erasure_leaves_a_receipt_that_proves_it(kms, reopen):
+    made = kms.ok("POST", "patients/patients/anna/datakey")
+    kms.ok("POST", "patients/patients/anna/rotate")
+    vault = kms.kms.engines.vault
+    name = next(name for name in vault.names("mount/") if name.endswith("/key/anna"))
+    secret = json.loads(vault.get(name))["versions"][0]["material"]
+    receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "her request of 3 May"})
+    assert (receipt["destroyed_versions"], receipt["copies_found"]) == ([1, 2], [])
+    assert receipt["values_searched"] > 0
+    public = base64.b64decode(kms.ok("GET", "sys/audit-log/key")["public_key"])
+    _, size, root, _ = open_checkpoint(receipt["checkpoint"], public)
+    proof = [base64.b64decode(step) for step in receipt["inclusion_proof"]]
+    check_inclusion(leaf_hash(receipt["entry"].encode()), receipt["position"], size, proof, root)
+    assert "anna" in receipt["entry"]
+    kms = reopen()
+    body = {"ciphertext": made["ciphertext"]}
+    assert "destroyed" in kms.refused(400, "POST", "patients/patients/anna/unwrap", body)
+    assert "erased" in kms.refused(400, "POST", "patients/patients/anna/datakey", {})
+    assert kms.ok("GET", "patients/patients/anna/receipt") == receipt
+    vault = kms.kms.engines.vault
+    assert not [n for n in vault.names("") if n.startswith("mount/") and secret.encode() in vault.get(n)]
+
+
+def test_the_search_finds_a_copy_that_lives(kms):
+    kms.ok("POST", "patients/patients/anna/datakey")
+    vault = kms.kms.engines.vault
+    name = next(name for name in vault.names("mount/") if name.endswith("/key/anna"))
+    vault.put("mount/elsewhere/copy", vault.get(name))
+    vault.keep()
+    receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "a test"})
+    assert receipt["copies_found"] == ["mount/elsewhere/copy"]
+
+
+@pytest.fixture
+def lodged(kms):
+    return kms.ok(
+        "POST",
+        "fhe/keys/q4",
+        {"scheme": "ckks", "parameters": "n=8192", "secret": b64(b"S" * 999), "evaluation": b64(b"E" * 50)},
+    )
+
+
+def test_the_cloud_gets_the_evaluation_key_and_nothing_else(kms, lodged):
+    cloud = kms.limited('path "fhe/keys/+/evaluation" { capabilities = ["read"] }', "cloud")
+    got = kms.ok("GET", "fhe/keys/q4/evaluation", token=cloud)
+    assert base64.b64decode(got["evaluation"]) == b"E" * 50
+    assert b64(b"S" * 999) not in json.dumps(got)
+    for method, path in [
+        ("POST", "fhe/keys/q4/release"),
+        ("GET", "fhe/keys/q4"),
+        ("POST", "fhe/keys/q4/bind"),
+    ]:
+        kms.refused(403, method, path, {} if method == "POST" else None, token=cloud)
+
+
+def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms, lodged):
+    worker = MLKEM768PrivateKey.generate()
+    answer = kms.ok("POST", "fhe/keys/q4/release", {"recipient": b64(worker.public_key().public_bytes_raw())})
+    assert b64(b"S" * 9)[:8] not in json.dumps(answer)
+    shared = worker.decapsulate(base64.b64decode(answer["encapsulation"]))
+    bound = b"q4\x00" + lodged["fingerprint"].encode()
+    cipher = AESGCM(derive(shared, bound, b"fhe release"))
+    assert cipher.decrypt(bytes(12), base64.b64decode(answer["box"]), bound) == b"S" * 999
+    with pytest.raises(InvalidTag):
+        cipher.decrypt(bytes(12), base64.b64decode(answer["box"]), b"other")
+    kms.refused(400, "POST", "fhe/keys/q4/release", {"recipient": b64(b"x")})
+
+
+def test_a_ciphertext_is_bound_to_its_key_and_purpose(kms, lodged):
+    asked = {"sha256": hashlib.sha256(b"ciphertext").hexdigest(), "purpose": "mean of ward north"}
+    tag = kms.ok("POST", "fhe/keys/q4/bind", asked)["tag"]
+    assert lodged["fingerprint"][:16] in tag
+
+    def valid(name="q4", **changed):
+        return kms.ok("POST", f"fhe/keys/{name}/check", {**asked, "tag": tag, **changed})["valid"]
+
+    assert valid() is True
+    assert valid(sha256=hashlib.sha256(b"other").hexdigest()) is False
+    assert valid(purpose="another question") is False
+    assert valid(tag=tag[:-1] + "x") is False
+    kms.ok("POST", "fhe/keys/other", {"scheme": "ckks", "secret": b64(b"s"), "evaluation": b64(b"e")})
+    assert valid("other") is False
+    kms.refused(400, "POST", "fhe/keys/q4", {"scheme": "ckks", "secret": b64(b"s"), "evaluation": b64(b"e")})
+
+
+@pytest.mark.parametrize("suite", sorted(SUITES))
+def test_a_gateway_seals_to_the_bundle_and_the_kms_opens(kms, clock, suite):
+    pem = kms.ok("GET", "bundles/identity")["public_key"]
+    identity = load_pem_public_key(pem.encode())
+    answer = kms.ok("GET", f"bundles/today?suites={suite}")
+    signed = SignedKeyBundle.FromString(base64.b64decode(answer["bundle"]))
+    bundle = verify_bundle(signed, identity, clock.now)
+    assert bundle.suite == suite
+    secret, encapsulation = SUITES[suite].encapsulate(bundle.public_key)
+    path = f"bundles/keys/{bundle.key_id}/decapsulate"
+    assert base64.b64decode(kms.ok("POST", path, {"encapsulation": b64(encapsulation)})["secret"]) == secret
+    assert kms.ok("GET", f"bundles/today?suites={suite}")["key_id"] == bundle.key_id
+    kms.refused(400, "POST", path, {"encapsulation": b64(b"x")})
+    clock.now += DAY
+    assert kms.ok("GET", f"bundles/today?suites={suite}")["key_id"] != bundle.key_id
+
+
+def test_a_days_key_is_destroyed_unless_a_gateway_needs_it(kms, clock):
+    one = kms.ok("GET", "bundles/today?suites=65")["key_id"]
+    other = kms.ok("GET", "bundles/today?suites=66")["key_id"]
+    kms.ok("POST", f"bundles/keys/{other}/hold", {"gateway": "gw-1"})
+    clock.now += 9 * DAY
+    kms.kms.tick()
+    assert kms.ok("GET", f"bundles/keys/{one}")["destroyed"] is True
+    assert "by design" in kms.refused(400, "POST", f"bundles/keys/{one}/decapsulate", {"encapsulation": ""})
+    assert kms.ok("GET", f"bundles/keys/{other}")["destroyed"] is False
+    kms.ok("POST", f"bundles/keys/{other}/release", {"gateway": "gw-1"})
+    kms.kms.tick()
+    assert kms.ok("GET", f"bundles/keys/{other}")["destroyed"] is True
+    assert "private" not in kms.ok("GET", f"bundles/keys/{other}")

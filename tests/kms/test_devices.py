@@ -1,0 +1,133 @@
+"""Invariants: a device's epoch and boot never go back, and what is lost, suspended or retired is not lent."""
+
+import base64
+
+import pytest
+
+from pericard_protocol.ratchet import advance
+from pericard_server.kms.errors import Tampered
+from pericard_server.kms.leases import check_lease
+
+DAY = 86400
+
+
+@pytest.fixture
+def device(kms):
+    kms.ok("POST", "devices/devices/7", {"owner": "ward north"})
+    return kms.ok("POST", "devices/devices/7/provision")
+
+
+def lend(kms, **more):
+    return kms.ok("POST", "devices/leases", {"gateway": "gw-1", "devices": [7], "frames": 100, **more})
+
+
+def log_key(kms):
+    return base64.b64decode(kms.ok("GET", "sys/audit-log/key")["public_key"])
+
+
+def test_keys_are_random_per_device(kms, device):
+    keys = {device["key"]}
+    for number in range(8, 28):
+        kms.ok("POST", f"devices/devices/{number}", {"owner": "x"})
+        keys.add(kms.ok("POST", f"devices/devices/{number}/provision")["key"])
+    assert len(keys) == 21
+    assert all(len(base64.b64decode(key)) == 32 for key in keys)
+    assert "key" not in kms.ok("GET", "devices/devices/7")
+    kms.refused(400, "POST", "devices/devices/7", {"owner": "again"})
+    kms.refused(400, "POST", "devices/devices/4294967296", {})
+    kms.refused(404, "GET", "devices/devices/99")
+
+
+def test_the_life_of_a_device(kms, device):
+    def become(state, **more):
+        return kms.ok("POST", "devices/devices/7/state", {"state": state, "reason": "a test", **more})
+
+    assert lend(kms)["keys"]["7"]["key"] == device["key"]
+    assert kms.ok("GET", "devices/devices/7")["state"] == "active"
+    become("suspended")
+    assert "suspended" in kms.refused(400, "POST", "devices/leases", {"gateway": "g", "devices": [7]})
+    become("active")
+    become("retired")
+    assert "final" in kms.refused(400, "POST", "devices/devices/7/state", {"state": "active", "reason": "no"})
+    kms.refused(400, "POST", "devices/devices/7/provision")
+
+
+def test_lost_refuses_and_quarantines_from_the_time_given(kms, device, clock):
+    lease = lend(kms)
+    seen = clock.now
+    clock.now += 3600
+    kms.ok("POST", "devices/devices/7/state", {"state": "lost", "reason": "gone", "since": int(seen) + 60})
+
+    def verdict(received):
+        return kms.ok("POST", "devices/devices/7/verdict", {"received": int(received)})["verdict"]
+
+    assert verdict(clock.now) == "quarantine"
+    assert verdict(seen + 60) == "quarantine"
+    assert verdict(seen) == "refuse"  # not in doubt, but nothing more of it is served
+    number = kms.ok("LIST", "devices/leases")["keys"][0]
+    assert kms.ok("GET", f"devices/leases/{number}")["withdrawn"] == [7]
+    assert lease["keys"]["7"]["key"] == device["key"]
+    assert kms.ok("GET", "devices/quarantine")["devices"]["7"]["state"] == "lost"
+    future = {"state": "lost", "reason": "gone", "since": int(clock.now) + 60}
+    kms.ok("POST", "devices/devices/8", {})
+    assert "future" in kms.refused(400, "POST", "devices/devices/8/state", future)
+    clock.now += 60
+    again = kms.ok("POST", "devices/devices/7/provision", {"reason": "found under a bed"})
+    assert again["key"] != device["key"]
+    assert verdict(clock.now + 1) == "accept"
+    assert verdict(clock.now - 30) == "quarantine"
+
+
+def test_provisioning_anew_carries_the_floor_over(kms, device, reopen):
+    lease = lend(kms)
+    number = kms.ok("LIST", "devices/leases")["keys"][0]
+    used = {"used": {"7": {"frames": 60, "epoch": 3, "boot": 41}}}
+    assert kms.ok("POST", f"devices/leases/{number}/reconcile", used)["overused"] is False
+    old = {"used": {"7": {"frames": 0, "epoch": 1, "boot": 2}}}
+    kms.ok("POST", f"devices/leases/{number}/reconcile", old)
+    kms = reopen()
+    # The key followed the node's ratchet: a new lease opens what comes, not what was.
+    start = base64.b64decode(lease["keys"]["7"]["key"])
+    lent = lend(kms)["keys"]["7"]
+    assert (lent["epoch"], base64.b64decode(lent["key"])) == (3, advance(start, 0, 3))
+    again = kms.ok("POST", "devices/devices/7/provision")
+    assert (again["epoch"], again["boot"]) == (4, 41)
+    far = {"used": {"7": {"frames": 0, "epoch": 60_000, "boot": 2}}}
+    kms.refused(400, "POST", f"devices/leases/{number}/reconcile", far)
+
+
+def test_a_lease_is_checked_offline(kms, device, clock):
+    lease, public = lend(kms, ttl="1h"), log_key(kms)
+    document = check_lease(lease["lease"], lease["signature"], public, "gw-1", clock.now)
+    assert (document["devices"], document["frames"]) == ({"7": 0}, 100)
+    for text, gateway, now, error in [
+        (lease["lease"].replace('"frames":100', '"frames":999'), "gw-1", clock.now, "not signed"),
+        (lease["lease"], "gw-2", clock.now, "for the gateway gw-1"),
+        (lease["lease"], "gw-1", clock.now + 3600, "renew"),
+        (lease["lease"], "gw-1", clock.now - 1, "renew"),
+    ]:
+        with pytest.raises(Tampered, match=error):
+            check_lease(text, lease["signature"], public, gateway, now)
+
+
+def test_leases_renew_end_and_are_revoked(kms, device, clock):
+    lend(kms, ttl="1h")
+    number = kms.ok("LIST", "devices/leases")["keys"][0]
+    clock.now += 3000
+    longer = kms.ok("POST", f"devices/leases/{number}/renew", {"ttl": "1h", "frames": 50})
+    document = check_lease(longer["lease"], longer["signature"], log_key(kms), "gw-1", clock.now + 3599)
+    assert document["frames"] == 150
+    clock.now += 3600
+    kms.kms.tick()
+    assert kms.ok("GET", f"devices/leases/{number}")["state"] == "ended"
+    kms.refused(400, "POST", f"devices/leases/{number}/renew", {})
+    over = kms.ok("POST", f"devices/leases/{number}/reconcile", {"used": {"7": {"frames": 151}}})
+    assert over["overused"] is True
+    kms.refused(400, "POST", f"devices/leases/{number}/reconcile", {"used": {"8": {"frames": 1}}})
+    lend(kms)
+    second = next(one for one in kms.ok("LIST", "devices/leases")["keys"] if one != number)
+    kms.ok("POST", f"devices/leases/{second}/revoke", {})
+    kms.refused(400, "POST", f"devices/leases/{second}/renew", {})
+    for wrong in ({"ttl": "1s"}, {"ttl": "30d"}, {"frames": 0}, {"devices": []}, {"devices": [9]}):
+        status, _ = kms("POST", "devices/leases", {"gateway": "g", "devices": [7], **wrong})
+        assert status in (400, 404)

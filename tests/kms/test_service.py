@@ -1,0 +1,128 @@
+"""The socket's edge: TLS only, bounded bodies, slow and rude clients, and PostgreSQL as the store."""
+
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pericard_protocol.edge.kms import KmsClient, KmsUnreachable
+from pericard_server.kms.errors import Misused
+from pericard_server.kms.http import MAX_BODY
+from pericard_server.kms.journal import open_store
+
+
+def talk(port, data):
+    """What comes back for raw bytes, until the server closes or waits."""
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        got = b""
+        while piece := connection.recv(65536):
+            got += piece
+        return got
+
+
+def test_rude_clients_get_an_answer_or_nothing_and_the_rest_goes_on(process):
+    head = b"POST /v1/sys/unseal HTTP/1.1\r\nHost: k\r\n"
+    assert b" 413 " in talk(process.port, head + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1))
+    assert b" 411 " in talk(process.port, head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+    assert b" 400 " in talk(process.port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
+    assert b" 431 " in talk(process.port, b"GET /" + b"a" * 20_000)
+    assert talk(process.port, head) == b""
+    deep = b'{"key":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    body = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(deep) + deep
+    assert b" 400 " in talk(process.port, head + body)
+    for junk in (b"[]", b'"x"', b"{", b"\xff"):
+        body = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(junk) + junk
+        assert b" 400 " in talk(process.port, head + body)
+    with KmsClient(process.url) as client:
+        assert client.call("GET", "sys/seal-status")["initialized"] is False
+
+
+def test_pipelined_requests_are_answered_in_order(process):
+    get = b"GET /v1/sys/%s HTTP/1.1\r\nHost: k\r\n\r\n"
+    last = b"GET /v1/sys/leader HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n"
+    got = talk(process.port, get % b"init" + get % b"seal-status" + last)
+    bodies = [part.split(b"\r\n\r\n", 1)[1] for part in got.split(b"HTTP/1.1 200")[1:]]
+    assert [sorted(json.loads(body))[0] for body in bodies] == ["initialized", "initialized", "ha_enabled"]
+
+
+def test_a_request_nested_deep_is_refused_and_recorded(kms):
+    nested = {"a": 1}
+    for _ in range(200):
+        nested = {"a": nested}
+    kms.refused(400, "POST", "transit/encrypt/k", {"plaintext": "!", "x": nested})
+    deep = b'{"plaintext":"","x":' + b"[" * 900 + b"]" * 900 + b"}"
+    reply = kms.kms.handle("POST", "/v1/transit/encrypt/k", kms.token, deep, "127.0.0.1")
+    assert reply.status in (200, 400)
+    kms.kms.flush()
+    kms.ok("GET", "sys/mounts")
+
+
+def test_tls_1_3_only(tmp_path, start):
+    making = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    making += ["-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=localhost"]
+    making += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run(making, cwd=tmp_path, check=True, capture_output=True)
+    files = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    process = start(tmp_path / "served", *files, secure=True)
+    with KmsClient(f"https://127.0.0.1:{process.port}", ca=tmp_path / "cert.pem") as client:
+        assert client.call("GET", "sys/seal-status")["sealed"] is True
+    with (
+        KmsClient(f"https://127.0.0.1:{process.port}") as client,
+        pytest.raises(KmsUnreachable, match="CERTIFICATE"),
+    ):
+        client.call("GET", "sys/seal-status")
+    old = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with socket.create_connection(("127.0.0.1", process.port), 5) as plain, pytest.raises(ssl.SSLError):
+        old.wrap_socket(plain, server_hostname="localhost")
+
+
+@pytest.fixture
+def postgresql(tmp_path):
+    """A real PostgreSQL of its own, on a socket in a folder."""
+    if shutil.which("initdb") is None or os.getuid() != 0:
+        pytest.skip("skipped: PostgreSQL is not installed, or this is not root, who can run it as postgres")
+    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
+    shutil.chown(folder, "postgres")
+    data = folder / "data"
+
+    def run(*command):
+        subprocess.run(
+            ["runuser", "-u", "postgres", "--", *command], check=True, capture_output=True, cwd=folder
+        )
+
+    run("initdb", "-D", str(data), "-A", "trust", "-N")
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder}"
+    run("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+    yield f"postgresql://postgres@/postgres?host={folder}"
+    run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_postgresql_is_a_store_like_sqlite(postgresql, tmp_path, start):
+    process = start(tmp_path / "served", "--database", postgresql)
+    with KmsClient(process.url) as client:
+        made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
+        client.call("PUT", "sys/unseal", {"key": made["keys"][0]})
+    with KmsClient(process.url, made["root_token"]) as client:
+        client.call("POST", "sys/mounts/transit", {"type": "transit"})
+        box = client.call("POST", "transit/encrypt/k", {"plaintext": "aGVhcnQ="})["ciphertext"]
+        assert client.call("LIST", "transit/keys")["keys"] == ["k"]
+    with pytest.raises(Misused, match="another KMS"):
+        open_store(tmp_path, postgresql)
+    process.kill()
+    process.start()
+    with KmsClient(process.url, made["root_token"]) as client:
+        client.call("PUT", "sys/unseal", {"key": made["keys"][0]})
+        assert client.call("POST", "transit/decrypt/k", {"ciphertext": box})["plaintext"] == "aGVhcnQ="
+        size = int(client.call("GET", "sys/audit-log/checkpoint")["checkpoint"].split("\n")[1])
+        assert len(list(client.audit_entries(size))) == size
+    process.stop()
