@@ -1,5 +1,11 @@
-"""Runs before main.py. Nothing here may fail, or the board could not be reached over its port any more."""
+"""Runs before main.py: completes an update that was cut short. Nothing else may happen here, or fail.
 
-import gc
+A fault in this file would make the board unreachable over its port.
+"""
 
-gc.collect()
+try:
+    from pericard_node import update
+
+    update.finish()
+except Exception as error:
+    print("boot:", error)

@@ -5,13 +5,16 @@ import json
 import time
 from struct import pack_into
 
-from pericard_node import frame, power, sensor, settings
+from pericard_node import frame, power, sensor, settings, update
 from pericard_node.counter import NeedsProvisioning, take_boot
 from pericard_node.keystore import Keystore
 from pericard_node.ring import Ring
 
 # A board whose clock was never set starts in its epoch's year; firmware of this year cannot run before it.
 _CLOCK_IS_SET_FROM = 2025
+# A sender that is silent for so long has gone; the readings go on.
+_UPDATE_SILENCE_MS = 1000
+_UPDATE_POLL_MS = 5
 
 
 class Node:
@@ -29,7 +32,7 @@ class Node:
         self._ring = Ring(chosen.RING_BYTES)
         self._offset = clock(keystore.clock)
         self._epoch_began_at_seq = 0
-        self._rejected_commands = 0
+        self._updates = update.Receiver()
         self._now = time.ticks_ms()
         self._status_due = time.ticks_add(self._now, chosen.STATUS_SECONDS * 1000)
         self._uptime_ms = 0
@@ -50,9 +53,21 @@ class Node:
         self._now = now
         if time.ticks_diff(now, self._status_due) >= 0:
             self.report()
-        # The node takes no commands: what somebody sends it is counted, and reported.
-        if self._link.receive():
-            self._rejected_commands += 1
+        # The node takes nothing but signed updates: what else somebody sends it is counted, and reported.
+        self._take_updates()
+
+    def _take_updates(self):
+        """Hands on what came; while an update is under way the sensor waits, so that nothing overflows."""
+        deadline = time.ticks_add(self._now, _UPDATE_SILENCE_MS)
+        while True:
+            if data := self._link.receive():
+                if self._updates.feed(data):
+                    power.restart()
+                deadline = time.ticks_add(time.ticks_ms(), _UPDATE_SILENCE_MS)
+            elif not self._updates.busy() or time.ticks_diff(deadline, time.ticks_ms()) < 0:
+                return
+            else:
+                time.sleep_ms(_UPDATE_POLL_MS)
 
     def report(self):
         """Sends a status frame; the next is due when STATUS_SECONDS have passed."""
@@ -79,7 +94,8 @@ class Node:
             "battery_volts": power.battery_volts(self._chosen.BATTERY_PIN, self._chosen.BATTERY_DIVIDER),
             "uptime_seconds": self._uptime_ms // 1000,
             "free_bytes": gc.mem_free(),
-            "rejected_commands": self._rejected_commands,
+            "rejected_commands": self._updates.rejected,
+            "version": update.version(),
             "rejected_beats": self._sensor.rejected,
             "dropped_frames": self._ring.dropped,
             "reset_cause": power.reset_cause(),

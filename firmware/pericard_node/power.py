@@ -36,6 +36,11 @@ def battery_volts(pin, divider):
     return round(machine.ADC(pin).read_uv() / 1000000 * divider, 2)
 
 
+def restart():
+    """Starts the chip again from boot.py."""
+    machine.reset()
+
+
 def sleep_deeply(seconds):
     """Switches the chip off but for its clock; it starts again from boot.py after `seconds`."""
     machine.deepsleep(seconds * 1000)

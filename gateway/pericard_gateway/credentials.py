@@ -1,6 +1,8 @@
 """The gateway's TLS identity on disk: read for every connection, renewed before its certificate ends."""
 
 import datetime
+from collections.abc import Callable
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,8 +18,11 @@ from pericard_protocol.enrolment import certificate_request
 class Credentials:
     """The three PEM files of the configuration's `[tls]`."""
 
-    def __init__(self, tls: Tls, gateway_id: str) -> None:
-        self._tls, self._gateway_id = tls, gateway_id
+    def __init__(
+        self, tls: Tls, gateway_id: str, read_secret: Callable[[Path, str], bytes] = files.read_secret
+    ) -> None:
+        """`read_secret` gives the private key's file its content."""
+        self._tls, self._gateway_id, self._read_secret = tls, gateway_id, read_secret
 
     def identity(self) -> Identity:
         """What is on disk now.
@@ -27,7 +32,7 @@ class Credentials:
         """
         return Identity(
             files.read(self._tls.certificate, "certificate"),
-            files.read_secret(self._tls.key, "TLS key"),
+            self._read_secret(self._tls.key, "TLS key"),
             files.read(self._tls.ca, "authorities"),
         )
 

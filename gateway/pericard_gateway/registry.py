@@ -106,6 +106,11 @@ class Registry:
         """How far each of `devices` has come; all must be known."""
         return {number: self._devices[number].mark() for number in devices}
 
+    def adopt(self, devices: Mapping[int, Device], marks: Mapping[int, Mark]) -> None:
+        """Takes other keys for all devices, continuing from where the old ones had come."""
+        self._devices = dict(devices)
+        self.resume(marks)
+
     def forget(self) -> None:
         """Drops every key. Python cannot overwrite them; nothing here refers to them afterwards."""
         self._devices.clear()

@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from pericard_gateway import metrics
 from pericard_gateway.counters import Counters
 from pericard_gateway.credentials import Credentials
+from pericard_gateway.custody import custody_of
 from pericard_gateway.intake import Intake
 from pericard_gateway.link import Link
 from pericard_gateway.pages import Page, Pages
 from pericard_gateway.ports import SerialPort
-from pericard_gateway.registry import Registry, parse_registry
+from pericard_gateway.registry import Registry
 from pericard_gateway.sealing import Sealing
 from pericard_gateway.settings import Settings
 from pericard_gateway.spool import Spool
@@ -50,13 +51,16 @@ class Gateway:
             FileError, RegistryError, CredentialError: which file is wrong, and what to do.
         """
         self._settings = settings
-        self._registry: Registry = parse_registry(files.read_secret(settings.devices, "device registry"))
-        self._credentials = Credentials(settings.tls, settings.gateway_id)
+        self._counters = Counters()
+        self._custody = custody_of(settings, self._counters)
+        self._registry: Registry = self._custody.registry()
+        self._credentials = Credentials(settings.tls, settings.gateway_id, self._custody.read_secret)
         self._credentials.identity()
         self._sealing = Sealing(
-            settings.gateway_id, _private_key(settings.identity), pinned_key(settings.pinned)
+            settings.gateway_id,
+            _private_key(self._custody.read_secret(settings.identity, "identity key"), settings.identity),
+            pinned_key(settings.pinned),
         )
-        self._counters = Counters()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Runs until `stop` is set, then stores what was read and tries to deliver it for a few seconds.
@@ -93,6 +97,7 @@ class Gateway:
             delivering = asyncio.create_task(uplink.run())
             waiting = asyncio.create_task(stop.wait())
             watched = asyncio.create_task(_report(store))
+            keeping = asyncio.create_task(self._custody.keep(self._registry, spool.marks))
             _log.info("gateway started", extra=fields(gateway=settings.gateway_id, pages=address))
             try:
                 # Opening a port discards what it had buffered: only now may a device rely on being heard.
@@ -100,7 +105,8 @@ class Gateway:
                 ready()
                 notify("READY=1")
                 await asyncio.wait(
-                    [*reading, storing, delivering, watched, waiting], return_when=asyncio.FIRST_COMPLETED
+                    [*reading, storing, delivering, watched, keeping, waiting],
+                    return_when=asyncio.FIRST_COMPLETED,
                 )
                 notify("STOPPING=1")
                 await _end(*reading)
@@ -110,7 +116,7 @@ class Gateway:
                 await storing
                 await _delivered(store, uplink)
             finally:
-                await _end(waiting, watched, delivering, *reading, storing)
+                await _end(waiting, watched, keeping, delivering, *reading, storing)
                 pages.close()
                 (settings.state / ADDRESS_FILE).unlink(missing_ok=True)
                 store.close()
@@ -220,9 +226,9 @@ async def _end(*tasks: asyncio.Task[object]) -> None:
             raise result
 
 
-def _private_key(path: Path) -> MLDSA65PrivateKey:
+def _private_key(pem: bytes, path: Path) -> MLDSA65PrivateKey:
     try:
-        key = load_pem_private_key(files.read_secret(path, "identity key"), password=None)
+        key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, MLDSA65PrivateKey):

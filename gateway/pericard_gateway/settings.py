@@ -54,12 +54,27 @@ class SpoolBound(Section):
     max_mb: int = pydantic.Field(default=1024, ge=1)
 
 
+class Kms(Section):
+    """The KMS that lends this gateway its device keys; the token comes in PERICARD_KMS_TOKEN.
+
+    With it the private files of this configuration are sealed by the KMS, under the transit key `files_key`.
+    """
+
+    address: str  # https://host:port
+    ca: _Path
+    files_key: str
+    devices: list[Annotated[int, pydantic.Field(ge=0, le=0xFFFFFFFF)]] = pydantic.Field(min_length=1)
+    lease_hours: int = pydantic.Field(default=24, ge=1, le=168)
+    lease_frames: int = pydantic.Field(default=2**24, ge=1, le=2**32)
+
+
 class Settings(Section):
     """The whole file."""
 
     gateway_id: str = pydantic.Field(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME_BYTES - 1}}}$")
     state: _Path
-    devices: _Path
+    devices: _Path | None = None
+    kms: Kms | None = None
     identity: _Path
     pinned: _Path
     ports: list[Port] = pydantic.Field(min_length=1)
@@ -68,15 +83,24 @@ class Settings(Section):
     metrics: Metrics = Metrics()
     spool: SpoolBound = SpoolBound()
 
+    @pydantic.model_validator(mode="after")
+    def _one_custody(self) -> Self:
+        if (self.devices is None) == (self.kms is None):
+            raise ValueError("give either `devices`, a registry file, or [kms]")
+        return self
+
     def rooted(self, folder: Path) -> Self:
         """The same, with every path relative to `folder`."""
 
         def root(section: Section, *names: str) -> dict[str, Path]:
             return {name: folder / getattr(section, name) for name in names}
 
+        kept = () if self.devices is None else ("devices",)
+        kms = self.kms and self.kms.model_copy(update=root(self.kms, "ca"))
         return self.model_copy(
             update={
-                **root(self, "state", "devices", "identity", "pinned"),
+                **root(self, "state", "identity", "pinned", *kept),
+                "kms": kms,
                 "tls": self.tls.model_copy(update=root(self.tls, "certificate", "key", "ca")),
                 "ports": [port.model_copy(update=root(port, "path")) for port in self.ports],
             }

@@ -39,6 +39,10 @@ class KmsKeys:
         self._client = KmsClient(address, token, ca)
         self._files_key = files_key
 
+    def close(self) -> None:
+        """Ends the connection."""
+        self._client.close()
+
     def create(self) -> None:
         """Nothing: the KMS makes a key when it is first asked for it."""
 

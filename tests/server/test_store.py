@@ -10,6 +10,7 @@ from pericard_protocol.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 from pericard_server.errors import NoSuchPatient, TamperedRow
 from pericard_server.keyfiles import KeyFolder
+from pericard_server.records import store
 from pericard_server.records.keyring import Keyring
 from pericard_server.records.models import Access, Assignment, DataKey, Patient, Reading, Refusal
 from pericard_server.records.seal import SUITES, SuiteName
@@ -127,11 +128,11 @@ def test_a_failed_commit_leaves_nothing_and_poisons_no_key(
 ) -> None:
     """A data key of a rolled-back transaction must not seal a later row of the same number."""
 
-    def fail(rows: list[Reading]) -> None:
+    def fail(rows: list[tuple[object, ...]]) -> int:
         raise OSError("disk")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Reading.objects, "bulk_create", fail)
+        patch.setattr(store, "_insert", fail)
         with pytest.raises(OSError, match="disk"):
             records.commit([frame(0)])
     assert not DataKey.objects.exists()

@@ -16,7 +16,7 @@ from pericard_protocol.frame import Frame, Header, open_frame
 from pericard_protocol.stream import StreamDecoder
 from pericard_tools.board import VirtualBoard
 from pericard_tools.flash import firmware_files, flash
-from pericard_tools.provision import provision
+from pericard_tools.provision import RegistrySource, provision
 from pericard_tools.recording import FLASH_PATH, recording_file
 
 BIN = Path(sys.executable).parent
@@ -79,5 +79,5 @@ def ward(board: VirtualBoard, tmp_path: Path) -> Ward:
     """A board with firmware, key and a fast recording."""
     registry = tmp_path / "devices.json"
     flash(board.port, firmware_files() | {FLASH_PATH: recording_file(INTERVALS, speed=50)})
-    provision(board.port, DEVICE, "bed 4", 61, registry)
+    provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry))
     return Ward(board, registry)

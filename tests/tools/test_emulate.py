@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from pericard_protocol.frame import open_frame
 from pericard_protocol.vitals import parse_vitals
 
-from .conftest import BIN, mpremote, read_frames
+from .conftest import BIN, read_frames
 
 
 def pericard(*arguments: str | Path) -> str:

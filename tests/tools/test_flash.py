@@ -12,7 +12,7 @@ from pericard_protocol.vitals import parse_vitals
 from pericard_tools.board import VirtualBoard
 from pericard_tools.errors import BoardError, NoSuchBoard
 from pericard_tools.flash import firmware_files, flash, precompiled
-from pericard_tools.provision import provision
+from pericard_tools.provision import RegistrySource, provision
 
 from .conftest import DEVICE, Ward, mpremote, opened, read_frames
 
@@ -62,7 +62,7 @@ def test_an_unprovisioned_board_says_so_and_sends_no_frame(board: VirtualBoard) 
 def test_the_registry_is_private_and_keeps_other_devices(board: VirtualBoard, tmp_path: Path) -> None:
     registry = tmp_path / "devices.json"
     for device in (1, 2, 1):
-        provision(board.port, device, f"owner {device}", 40, registry, epoch=3)
+        provision(board.port, device, f"owner {device}", 40, RegistrySource(registry, 3))
     assert stat.S_IMODE(registry.stat().st_mode) == 0o600
     devices = json.loads(registry.read_bytes())["devices"]
     assert [entry["device"] for entry in devices] == [2, 1]
@@ -78,7 +78,7 @@ def test_a_bad_registry_is_refused_before_the_board_is_touched(board: VirtualBoa
     registry = tmp_path / "devices.json"
     registry.write_text("[]")
     with pytest.raises(NoSuchBoard, match="registry"):
-        provision(board.port, 1, "owner", 40, registry)
+        provision(board.port, 1, "owner", 40, RegistrySource(registry))
     assert list(board.flash.iterdir()) == []
 
 
@@ -87,13 +87,13 @@ def test_a_bad_registry_is_refused_before_the_board_is_touched(board: VirtualBoa
 )
 def test_impossible_arguments_are_refused(tmp_path: Path, device: int, owner: str, age: int) -> None:
     with pytest.raises(NoSuchBoard):
-        provision("/dev/null", device, owner, age, tmp_path / "devices.json")
+        provision("/dev/null", device, owner, age, RegistrySource(tmp_path / "devices.json"))
 
 
 def test_a_fault_on_the_board_never_shows_the_key(board: VirtualBoard, tmp_path: Path) -> None:
     (board.flash / "keystore.bin.new").mkdir()
     with pytest.raises(BoardError) as caught:
-        provision(board.port, 1, "owner", 40, tmp_path / "devices.json")
+        provision(board.port, 1, "owner", 40, RegistrySource(tmp_path / "devices.json"))
     assert "OSError" in str(caught.value)
     assert "key" not in str(caught.value).replace("keystore", "")
 

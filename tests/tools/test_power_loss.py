@@ -16,7 +16,7 @@ from pericard_protocol.ratchet import advance
 from pericard_protocol.stream import StreamDecoder
 from pericard_tools.board import VirtualBoard
 from pericard_tools.flash import firmware_files, flash
-from pericard_tools.provision import provision
+from pericard_tools.provision import RegistrySource, provision
 from pericard_tools.recording import FLASH_PATH, recording_file
 
 from .conftest import DEVICE, Ward, mpremote
@@ -65,7 +65,7 @@ def restless(board: VirtualBoard, tmp_path: Path) -> Iterator[tuple[VirtualBoard
     assert files[KEYSTORE] != source
     flash(board.port, files, compiled=True)
     registry = tmp_path / "devices.json"
-    provision(board.port, DEVICE, "bed 4", 61, registry)
+    provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry))
     board.kill()
     assert board.off.wait(5)
     (entry,) = json.loads(registry.read_bytes())["devices"]

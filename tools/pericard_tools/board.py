@@ -9,6 +9,7 @@ nobody reads the port, the VM waits in its write: a real board would lose those 
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -54,7 +55,7 @@ class VirtualBoard:
     `port` is the path to open with pyserial; it stays the same through resets.
     """
 
-    def __init__(self, flash: Path) -> None:
+    def __init__(self, flash: Path, *, radio: bool = False) -> None:
         if not flash.is_dir():
             raise NoSuchBoard(f"{flash} is not a directory: make one to be the board's flash")
         self.flash = flash.resolve()
@@ -76,6 +77,12 @@ class VirtualBoard:
         self._inner = self._control = -1
         self._vm: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
+        #: With `radio`, the far end of the board's `bluetooth`: lines of JSON (board_vm/bluetooth.py), and
+        #: {"active": false} when the processor ends.
+        self.radio: socket.socket | None = None
+        self._antenna: socket.socket | None = None
+        if radio:
+            self.radio, self._antenna = socket.socketpair()
         self._tail = b""
         # A Ctrl-C before MicroPython listens for it would end the VM: what is typed waits.
         self._started = self._at_repl = self._raw = self._enter_raw = False
@@ -119,6 +126,9 @@ class VirtualBoard:
             self._thread = None
         for end in (self._outer, self._port, self._orders, self._order):
             os.close(end)
+        for far in (self.radio, self._antenna):
+            if far is not None:
+                far.close()
         if self._fault is not None:
             raise BoardError(f"the virtual board {self.flash.name} failed: {self._fault}") from self._fault
 
@@ -153,6 +163,7 @@ class VirtualBoard:
             str(control),
             str(self._cut_at),
             str(self._cause),
+            str(self._antenna.fileno() if self._antenna else -1),
         ]
         self._cut_at = 0
         self._watch_ms = self._bites_at = None
@@ -165,7 +176,7 @@ class VirtualBoard:
                 stderr=terminal,
                 start_new_session=True,
                 env={},
-                pass_fds=(control,),
+                pass_fds=(control, self._antenna.fileno()) if self._antenna else (control,),
             )
         finally:
             os.close(terminal)
@@ -183,6 +194,8 @@ class VirtualBoard:
             os.close(self._control)
             self._inner = self._control = -1
             self._to_vm = b""
+            if self._antenna is not None:
+                self._antenna.sendall(b'{"active": false}\n')
         self._bites_at = self._wakes_at = None
 
     def _serve(self) -> bool:

@@ -1,17 +1,22 @@
 """The commands that reach boards: emulate, flash, provision."""
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
 
 import click
 
+from pericard_protocol.edge.kms import KmsClient
 from pericard_tools.emulate import boards
 from pericard_tools.flash import firmware_files
 from pericard_tools.flash import flash as flash_board
+from pericard_tools.provision import KmsSource, RegistrySource
 from pericard_tools.provision import provision as provision_board
 from pericard_tools.recording import FLASH_PATH, recording_file, shipped_intervals
+from pericard_tools.update import build, load_key
+from pericard_tools.update import send as send_update
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -79,11 +84,44 @@ def flash(
 @click.option("--device", type=int, required=True, help="The device id, public.")
 @click.option("--owner", required=True, help="Whose board it is, for people.")
 @click.option("--age", type=int, required=True, help="The patient's age in years; goes into every reading.")
-@click.option(
-    "--registry", type=_FILE, required=True, help="The gateway's file of devices; kept at mode 0600."
-)
-@click.option("--epoch", type=int, default=0, show_default=True, help="The key's first epoch.")
-def provision(port: str, device: int, owner: str, age: int, registry: Path, epoch: int) -> None:
-    """Give the board at PORT an identity and a new key, and the gateway's registry the same."""
-    provision_board(port, device, owner, age, registry, epoch)
-    click.echo(f"{port}\tdevice {device} provisioned, epoch {epoch}")
+@click.option("--registry", type=_FILE, help="Make the key here, for this gateway's file of devices (0600).")
+@click.option("--epoch", type=int, default=0, show_default=True, help="The first epoch of a key made here.")
+@click.option("--kms", metavar="URL", help="Have this KMS make the key; the token is in PERICARD_KMS_TOKEN.")
+@click.option("--ca", type=_EXISTING, help="The CA of the KMS's certificate.")
+@click.option("--update-key", type=_EXISTING, help="PEM of the Ed25519 key whose updates the board takes.")
+def provision(
+    port: str,
+    device: int,
+    owner: str,
+    age: int,
+    registry: Path | None,
+    epoch: int,
+    kms: str | None,
+    ca: Path | None,
+    update_key: Path | None,
+) -> None:
+    """Give the board at PORT an identity and a new key, from the KMS or for a gateway's registry."""
+    if (registry is None) == (kms is None):
+        raise click.UsageError("give either --kms, or --registry")
+    source = (
+        KmsSource(KmsClient(kms, os.environ.get("PERICARD_KMS_TOKEN", ""), ca))
+        if kms
+        else RegistrySource(registry or Path(), epoch)
+    )
+    public = load_key(update_key).public_key().public_bytes_raw() if update_key else None
+    provision_board(port, device, owner, age, source, public)
+    click.echo(f"{port}\tdevice {device} provisioned")
+
+
+@click.command()
+@click.argument("ports", metavar="PORT...", nargs=-1, required=True)
+@click.option("--key", type=_EXISTING, required=True, help="PEM of the Ed25519 signing key.")
+@click.option("--release", type=int, required=True, help="The update's number; nodes take only a higher one.")
+def update(ports: tuple[str, ...], key: Path, release: int) -> None:
+    """Send this version's firmware, signed, to the running nodes at PORT...; they restart with it."""
+    stream = build(firmware_files(), release, load_key(key))
+    with click.progressbar(length=len(stream) * len(ports), label="sending", file=sys.stderr) as bar:
+        for port in ports:
+            send_update(port, stream, bar.update)
+    for port in ports:
+        click.echo(f"{port}\t{len(stream)} bytes sent; the node's status frames tell its version")

@@ -1,6 +1,6 @@
-"""Gives a board its identity and key, and the gateway's registry the same.
+"""Gives a board its identity and key, which the KMS issues, or which we make for a gateway's registry.
 
-The key is made here, 32 random bytes, and travels only over the board's REPL and into files of mode 0600.
+A key travels only over the board's REPL, the KMS's TLS, and into registry files of mode 0600.
 """
 
 import fcntl
@@ -10,9 +10,13 @@ import os
 import secrets
 import tempfile
 import time
+from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from pericard_protocol.edge.kms import KmsClient
 from pericard_protocol.frame import KEY_BYTES
 from pericard_protocol.ratchet import MAX_EPOCH
 from pericard_tools.board_repl import hard_reset, raw_repl
@@ -34,60 +38,113 @@ if hasattr(machine, "RTC"):
 _Registry = dict[str, list[dict[str, object]]]
 
 
+class KeySource(Protocol):
+    """Where a device's key comes from, and who else is told."""
+
+    def issue(self, device: int, owner: str) -> "Issued":
+        """A key that no board had before."""
+
+    def written(self, device: int, owner: str, issued: "Issued") -> None:
+        """The board has it."""
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A device key, its epoch, and the boot number that the board must start above."""
+
+    key: bytes = field(repr=False)
+    epoch: int
+    boot: int
+
+
+class RegistrySource:
+    """Makes keys here, and adds them to the gateway's file of devices (made if it is not there)."""
+
+    def __init__(self, registry: Path, epoch: int = 0) -> None:
+        if not 0 <= epoch <= MAX_EPOCH:
+            raise NoSuchBoard(f"an epoch is between 0 and {MAX_EPOCH}")
+        self._registry, self._epoch = registry, epoch
+
+    def issue(self, device: int, owner: str) -> Issued:
+        """Random bytes. A key is never given twice, so the boot counter may start at 0."""
+        _read(self._registry)  # before the board is touched: an unreadable registry is the operator's to mend
+        return Issued(secrets.token_bytes(KEY_BYTES), self._epoch, 0)
+
+    def written(self, device: int, owner: str, issued: Issued) -> None:
+        """Adds the device. Should it fail, the gateway refuses the board, and a new run gives a new key."""
+        entry = {"device": device, "epoch": issued.epoch, "key": issued.key.hex(), "owner": owner}
+        _add(self._registry, entry)
+
+
+class KmsSource:
+    """Has the KMS enrol the device and make its key; gateways get it by lease."""
+
+    def __init__(self, client: KmsClient) -> None:
+        self._client = client
+
+    def issue(self, device: int, owner: str) -> Issued:
+        """A key of the KMS, with the (epoch, boot) floor of a device that was in use before."""
+        status, _ = self._client.raw("GET", f"devices/devices/{device}")
+        if status == 404:
+            self._client.call("POST", f"devices/devices/{device}", {"owner": owner})
+        answer = self._client.call("POST", f"devices/devices/{device}/provision", {})
+        return Issued(b64decode(answer["key"]), int(answer["epoch"]), int(answer["boot"]))
+
+    def written(self, device: int, owner: str, issued: Issued) -> None:
+        """The KMS knows already."""
+
+
 def provision(
     port: str,
     device: int,
     owner: str,
     age: int,
-    registry: Path,
-    epoch: int = 0,
+    source: KeySource,
+    update_key: bytes | None = None,
     now: Callable[[], float] = time.time,
 ) -> None:
-    """Makes a key, writes it to the board on `port`, adds the device to `registry`, resets the board.
-
-    The board comes first: should the registry then fail, the gateway refuses the board's frames, and the
-    command is run again with a new key. A key is never given twice, so the boot counter may start at 0.
+    """Writes a key from `source` to the board on `port`, and resets the board.
 
     Args:
         port: a serial port, real or a virtual board's.
         device: the public device id, u32.
-        owner: whose board it is, for people; stays on the board and in the registry.
+        owner: whose board it is, for people; stays on the board and with the key's source.
         age: the patient's, in years; goes into every vitals payload.
-        registry: the gateway's file of devices; made if it is not there.
-        epoch: the key's first epoch.
+        source: the KMS, or a gateway's registry.
+        update_key: the Ed25519 public key, 32 bytes, whose updates the board is to take; None: none.
         now: Unix seconds.
 
     Raises:
         NoSuchBoard: the port, an argument or the registry cannot be used.
+        Refused, KmsUnreachable: the KMS gives no key.
         BoardError: the board did not answer as MicroPython does.
     """
-    _check(device, owner, age, epoch)
-    _read(registry)  # before the board is touched: a registry that cannot be read is the operator's to mend
-    key = secrets.token_bytes(KEY_BYTES)
+    _check(device, owner, age)
+    issued = source.issue(device, owner)
     clock = int(now())
     record = {
         "device": device,
-        "epoch": epoch,
-        "key": key.hex(),
+        "epoch": issued.epoch,
+        "key": issued.key.hex(),
         "owner": owner,
         "age": age,
         "clock": clock,
-        "boot": 0,
+        "boot": issued.boot,
         "since": clock,
     }
     with raw_repl(port) as board:
         write_file(board, "/keystore.bin", _record(json.dumps(record).encode()))
-        write_file(board, "/boot.bin", _record(bytes(4)))
+        write_file(board, "/boot.bin", _record(issued.boot.to_bytes(4, "big")))
+        if update_key is not None:
+            write_file(board, "/update.pub", update_key)
         board.exec(_SET_CLOCK.format(tuple(time.gmtime(clock))))
-        _add(registry, {"device": device, "epoch": epoch, "key": key.hex(), "owner": owner})
+        source.written(device, owner, issued)
         hard_reset(board)
 
 
-def _check(device: int, owner: str, age: int, epoch: int) -> None:
+def _check(device: int, owner: str, age: int) -> None:
     if not 0 < device <= _MAX_DEVICE:
         raise NoSuchBoard(f"a device id is between 1 and {_MAX_DEVICE}")
-    if not 0 <= epoch <= MAX_EPOCH:
-        raise NoSuchBoard(f"an epoch is between 0 and {MAX_EPOCH}")
     if not 0 <= age <= _OLDEST_AGE:
         raise NoSuchBoard(f"an age is between 0 and {_OLDEST_AGE} years")
     if not 0 < len(owner) <= _MAX_OWNER_CHARACTERS:

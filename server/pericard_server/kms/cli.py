@@ -62,6 +62,7 @@ def kms(context: click.Context, address: str, token_file: Path | None, ca: Path 
     show_default=True,
     help="What an answer survives: a power cut, or the end of the process only.",
 )
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Write the address here once serving.")
 def run(
     data: Path,
     listen: str,
@@ -75,6 +76,7 @@ def run(
     pkcs11_token: str | None,
     pkcs11_pin_file: Path | None,
     durability: str,
+    ready_file: Path | None,
 ) -> None:
     """Serve until stopped. A fresh KMS is initialised and unsealed through its API."""
     from pericard_server.kms import seals, service
@@ -101,7 +103,7 @@ def run(
     os.umask(0o077)
     store = open_store(data, database, sync=durability == "disk")
     try:
-        service.run(Kms(store, time.time, auto), host, port, tls)
+        service.run(Kms(store, time.time, auto), host, port, tls, ready_file)
     finally:
         store.close()
 

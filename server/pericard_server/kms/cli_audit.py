@@ -126,9 +126,7 @@ def audit_receipt(file: Path, public: bytes) -> None:
     _, size, root, _ = open_checkpoint(note, public)
     check_inclusion(leaf_hash(entry.encode()), position, size, proof, root)
     versions = receipt.get("destroyed_versions")
-    if (
-        told
-        != f"erased the wrapping key of the patient {patient}, versions {versions}: {receipt.get('reason')}"
-    ):
+    reason = receipt.get("reason")
+    if told != f"erased the wrapping key of the patient {patient}, versions {versions}: {reason}":
         raise Tampered("the receipt says another thing than its entry in the log")
     click.echo(f"sound: {told}")

@@ -14,6 +14,7 @@ from typing import cast
 
 import uvloop
 
+from pericard_protocol.edge import files
 from pericard_server.kms.api import Kms
 from pericard_server.kms.errors import Misused, StorageFailed
 from pericard_server.kms.http import BadRequest, HttpRequest, RequestReader, response
@@ -183,7 +184,7 @@ def tls_context(certificate: Path, key: Path, client_ca: Path | None = None) -> 
     return context
 
 
-async def _run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+async def _run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None) -> None:
     loop = asyncio.get_running_loop()
     service = Service(kms)
     try:
@@ -196,16 +197,17 @@ async def _run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None) -> No
     bound = server.sockets[0].getsockname()
     print(f"pericard kms: listening on {bound[0]}:{bound[1]}", flush=True)
     keeper = asyncio.create_task(service.look_after())
-    await stop.wait()
+    with files.announced(ready_file, f"{bound[0]}:{bound[1]}"):
+        await stop.wait()
     server.close()
     keeper.cancel()
     service.finish()
 
 
-def run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-    """Serves until SIGTERM or SIGINT; prints one line with the address when ready.
+def run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; prints one line with the address, also into `ready_file`, when ready.
 
     Raises:
         Misused: the address cannot be used.
     """
-    uvloop.run(_run(kms, host, port, tls))
+    uvloop.run(_run(kms, host, port, tls, ready_file))

@@ -1,5 +1,6 @@
 """Data keys: one an owner and quarter, stored wrapped, opened only in memory."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from pericard_server.keys import Wrapping
@@ -14,14 +15,20 @@ class Keyring:
         # By the wrapped bytes, never by row number: a rolled-back transaction gives a number out again.
         self._unwrapped: dict[tuple[str, str, bytes], bytes] = {}
 
-    def key_for(self, owner: str, quarter: str) -> tuple[DataKey, bytes]:
-        """The data key that seals the rows of `owner` in that quarter; made at first use."""
-        row = DataKey.objects.filter(owner=owner, quarter=quarter).first()
-        if row is None:
-            data_key, wrapped = self._wrapping.new_key(owner, quarter)
-            row = DataKey.objects.create(owner=owner, quarter=quarter, wrapped=wrapped)
-            self._unwrapped[owner, quarter, wrapped] = data_key
-        return row, self.unwrap(row)
+    def keys_for(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[DataKey, bytes]]:
+        """The data key that seals the rows of each (owner, quarter); made at first use."""
+        owners, quarters = {owner for owner, _ in wanted}, {quarter for _, quarter in wanted}
+        rows = DataKey.objects.filter(owner__in=owners, quarter__in=quarters)
+        found = {(row.owner, row.quarter): row for row in rows}
+        for pair in wanted:
+            if pair not in found:
+                found[pair] = self._make(*pair)
+        return {pair: (found[pair], self.unwrap(found[pair])) for pair in wanted}
+
+    def _make(self, owner: str, quarter: str) -> DataKey:
+        data_key, wrapped = self._wrapping.new_key(owner, quarter)
+        self._unwrapped[owner, quarter, wrapped] = data_key
+        return DataKey.objects.create(owner=owner, quarter=quarter, wrapped=wrapped)
 
     def unwrap(self, row: DataKey) -> bytes:
         """The 32 bytes of a data key.

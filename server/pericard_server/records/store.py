@@ -1,12 +1,14 @@
 """Stores opened frames sealed, and opens stored ones again. The only reader and writer of `Reading`."""
 
-import json
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
-from django.db import transaction
+import orjson
+from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from pericard_protocol.frame import FrameType
@@ -15,6 +17,19 @@ from pericard_server.errors import NoSuchPatient, TamperedRow
 from pericard_server.records.keyring import Keyring, quarter
 from pericard_server.records.models import Access, Assignment, DataKey, Patient, Reading, Refusal
 from pericard_server.records.seal import SUITES, SuiteName, seal, unseal
+
+Value = int | str | bytes | None
+
+_DAY_US = 86_400_000_000
+_COLUMNS = (
+    *("device", "epoch", "boot", "seq", "type", "received_at_us", "patient_id", "suite"),
+    *("key_id", "sealed"),
+)
+_INSERT = (
+    f"INSERT INTO {Reading._meta.db_table} ({', '.join(_COLUMNS)})"  # noqa: S608
+    f" VALUES ({', '.join(['%s'] * len(_COLUMNS))})"
+    " ON CONFLICT (device, epoch, boot, seq) DO NOTHING"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +58,18 @@ class Records:
 
     def commit(self, frames: Iterable[OpenedFrame]) -> Stored:
         """Seals and stores the frames that are not stored yet, in one durable transaction."""
-        wanted = {(frame.device, frame.epoch, frame.boot, frame.seq): frame for frame in frames}
-        if not wanted:
-            return Stored(0, 0)
+        read = list(frames)
         with self._writing, transaction.atomic():
-            known = _known(wanted)
-            patients = _patients({device for device, *_ in wanted})
-            keys: dict[tuple[str, str], tuple[DataKey, bytes]] = {}
+            serving = _assignments({frame.device for frame in read})
+            patients = [_patient(serving, frame) for frame in read]
+            owners = [_owner(*pair) for pair in zip(read, patients, strict=True)]
+            keys = self._keyring.keys_for(set(owners))
             rows = [
-                self._sealed(frame, _serving(patients, frame), keys)
-                for identity, frame in wanted.items()
-                if identity not in known
+                self._sealed(frame, patient, *keys[owner])
+                for frame, patient, owner in zip(read, patients, owners, strict=True)
             ]
-            Reading.objects.bulk_create(rows)
-        return Stored(len(rows), len(wanted) - len(rows))
+            new = _insert(rows)
+        return Stored(new, len(read) - new)
 
     def patients(self) -> list[str]:
         """The pseudonyms that have readings, sorted."""
@@ -91,33 +104,23 @@ class Records:
             Refusal.objects.filter(reason=reason).update(count=F("count") + 1)
 
     def _sealed(
-        self, frame: OpenedFrame, patient: str | None, keys: dict[tuple[str, str], tuple[DataKey, bytes]]
-    ) -> Reading:
-        owner = f"device-{frame.device}" if patient is None else f"patient-{patient}"
-        wanted = (owner, quarter(frame.received_at_us))
-        if wanted not in keys:
-            keys[wanted] = self._keyring.key_for(*wanted)
-        key, data_key = keys[wanted]
-        row = Reading(
-            device=frame.device,
-            epoch=frame.epoch,
-            boot=frame.boot,
-            seq=frame.seq,
-            type=frame.type,
-            received_at_us=frame.received_at_us,
-            patient_id=patient,
-            key=key,
-            suite=self._suite,
+        self, frame: OpenedFrame, patient: str | None, key: DataKey, data_key: bytes
+    ) -> tuple[Value, ...]:
+        """The values of `_COLUMNS`."""
+        clear: tuple[Value, ...] = (
+            *(frame.device, frame.epoch, frame.boot, frame.seq, frame.type),
+            *(frame.received_at_us, patient, self._suite),
         )
-        row.sealed = seal(self._suite, data_key, _identity(row), frame.payload)
-        return row
+        return *clear, key.pk, seal(self._suite, data_key, _identity(clear), frame.payload)
 
     def _opened(self, rows: QuerySet[Reading]) -> Iterator[OpenedReading]:
         for row in rows.select_related("key").iterator():
             try:
                 if row.suite not in SUITES:
                     raise TamperedRow("an unknown at-rest suite")
-                payload = unseal(row.suite, self._keyring.unwrap(row.key), _identity(row), bytes(row.sealed))
+                payload = unseal(
+                    row.suite, self._keyring.unwrap(row.key), _identity(_clear(row)), bytes(row.sealed)
+                )
             except TamperedRow as error:
                 self.refuse(error.reason)
                 raise TamperedRow(
@@ -127,45 +130,61 @@ class Records:
             yield OpenedReading(row.device, row.received_at_us, payload)
 
 
-def _identity(row: Reading) -> bytes:
-    """Every clear column of a row, unambiguously: what its payload is bound to."""
-    return json.dumps(
-        [
-            "reading",
-            row.device,
-            row.epoch,
-            row.boot,
-            row.seq,
-            row.type,
-            row.received_at_us,
-            row.patient_id,
-            row.suite,
-        ]
-    ).encode()
-
-
-def _known(wanted: dict[tuple[int, int, int, int], OpenedFrame]) -> set[tuple[int, int, int, int]]:
-    rows = Reading.objects.filter(
-        device__in={device for device, *_ in wanted},
-        boot__in={boot for *_, boot, _ in wanted},
-        seq__gte=min(seq for *_, seq in wanted),
-        seq__lte=max(seq for *_, seq in wanted),
+def _clear(row: Reading) -> tuple[Value, ...]:
+    return (
+        row.device,
+        row.epoch,
+        row.boot,
+        row.seq,
+        row.type,
+        row.received_at_us,
+        row.patient_id,
+        row.suite,
     )
-    return set(rows.values_list("device", "epoch", "boot", "seq"))
 
 
-def _patients(devices: set[int]) -> list[Assignment]:
-    return list(Assignment.objects.filter(device__in=devices))
+def _identity(clear: tuple[Value, ...]) -> bytes:
+    """Every clear column of a row, unambiguously (JSON): what its payload is bound to."""
+    return orjson.dumps(("reading", *clear))
 
 
-def _serving(assignments: list[Assignment], frame: OpenedFrame) -> str | None:
+def _insert(rows: list[tuple[Value, ...]]) -> int:
+    """Stores the rows whose frames are not stored yet; how many those are.
+
+    One statement for all of a batch: a model object for each row would cost more than its seal.
+    """
+    if not rows:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.executemany(_INSERT, rows)
+        count: int = cursor.rowcount
+    return count
+
+
+def _owner(frame: OpenedFrame, patient: str | None) -> tuple[str, str]:
+    """Whose data key, of which quarter, seals the frame."""
+    owner = f"device-{frame.device}" if patient is None else f"patient-{patient}"
+    return owner, _quarter_of_day(frame.received_at_us // _DAY_US)
+
+
+@lru_cache(8)
+def _quarter_of_day(day: int) -> str:
+    return quarter(day * _DAY_US)  # a quarter ends with a day
+
+
+def _assignments(devices: set[int]) -> dict[int, list[tuple[float, float, str]]]:
+    """From when to when (Unix seconds) each device served which patient."""
+    found: dict[int, list[tuple[float, float, str]]] = {}
+    for one in Assignment.objects.filter(device__in=devices):
+        until = math.inf if one.until is None else one.until.timestamp()
+        found.setdefault(one.device, []).append((one.since.timestamp(), until, one.patient_id))
+    return found
+
+
+def _patient(serving: dict[int, list[tuple[float, float, str]]], frame: OpenedFrame) -> str | None:
     """The patient whom the device served when the frame was received; nobody is a valid answer."""
     at = frame.received_at_us / 1e6
-    for one in assignments:
-        if (
-            one.device == frame.device
-            and one.since.timestamp() <= at
-            and (one.until is None or at < one.until.timestamp())
-        ):
-            return one.patient_id
+    for since, until, patient in serving.get(frame.device, ()):
+        if since <= at < until:
+            return patient
     return None

@@ -3,7 +3,7 @@
 Arguments: the directory that is the flash; "main" or "raw" (after a soft reset from the raw REPL,
 MicroPython does not run main.py); the file descriptor on which the board is told of a start and asked
 for a reset; the change of the flash at which the power is to fail, or 0;
-what machine.reset_cause says.
+what machine.reset_cause says; the file descriptor of the radio, or -1.
 """
 
 import os
@@ -13,12 +13,16 @@ import vfs
 
 
 def _start():
-    flash, mode, control, instants, cause = sys.argv[1:]
+    flash, mode, control, instants, cause, radio = sys.argv[1:]
     sys.path.insert(0, sys.argv[0].rsplit("/", 1)[0])
-    import chip  # these two are found beside this file
+    import bluetooth  # these three are found beside this file
+    import chip
     import disk
 
     sys.modules["machine"] = chip
+    sys.modules["bluetooth"] = bluetooth
+    if int(radio) >= 0:
+        bluetooth.radio = open(int(radio), "r+b")  # noqa: SIM115
     chip.control = open(int(control), "w")  # noqa: SIM115 - open for as long as the processor runs
     chip.cause = int(cause)
     chip.tell("ready")

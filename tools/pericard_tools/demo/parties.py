@@ -19,14 +19,29 @@ class StageFailed(PericardError):
     """A stage of the demo did not do what it should; the message names the stage and the reason."""
 
 
-def pericard(stage: str, *words: str, seconds: float = 120.0) -> str:
+def pericard(
+    stage: str,
+    *words: str,
+    environment: dict[str, str] | None = None,
+    typed: str = "",
+    seconds: float = 120.0,
+) -> str:
     """Runs one `pericard` command to its end; what it printed.
+
+    Secrets go by `environment` or are `typed`; never among the words.
 
     Raises:
         StageFailed: it failed or took too long; with the end of its log.
     """
     try:
-        done = subprocess.run([*_PERICARD, *words], capture_output=True, text=True, timeout=seconds)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            [*_PERICARD, *words],
+            capture_output=True,
+            text=True,
+            input=typed,
+            timeout=seconds,
+            env=os.environ | (environment or {}),
+        )
     except subprocess.TimeoutExpired:
         raise StageFailed(f"{stage}: `pericard {' '.join(words)}` took over {seconds:.0f} s") from None
     if done.returncode != 0:
@@ -34,25 +49,30 @@ def pericard(stage: str, *words: str, seconds: float = 120.0) -> str:
     return done.stdout
 
 
-def pericard_json(stage: str, *words: str) -> Any:
+def pericard_json(stage: str, *words: str, environment: dict[str, str] | None = None) -> Any:
     """The same, with --json; what it printed, parsed."""
-    return json.loads(pericard(stage, *words, "--json"))
+    return json.loads(pericard(stage, *words, "--json", environment=environment))
 
 
 class Party:
     """A serving process: `with Party("cloud", folder, "cloud", "run", …) as cloud: cloud.address`."""
 
-    def __init__(self, name: str, folder: Path, *words: str) -> None:
+    def __init__(
+        self, name: str, folder: Path, *words: str, environment: dict[str, str] | None = None
+    ) -> None:
         self.name = name
         self.address = ""
         self.log = folder / f"{name}.log"
         self._ready = folder / f"{name}.ready"
         self._command = [*_PERICARD, *words, "--ready-file", str(self._ready)]
+        self._environment = os.environ | (environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603
+            self._process = subprocess.Popen(  # noqa: S603
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment
+            )
         deadline = time.monotonic() + _READY_SECONDS
         while not self._ready.exists():
             if self._process.poll() is not None:

@@ -12,11 +12,12 @@ from typing import Any
 
 from pericard_tools.board import VirtualBoard
 from pericard_tools.board_repl import raw_repl
+from pericard_tools.demo.ceremony import Ceremony
 from pericard_tools.demo.parties import Party, StageFailed, pericard, pericard_json
 from pericard_tools.demo.wire import Wire
 from pericard_tools.demo.world import BEDS, GATEWAY, Bed, World
 from pericard_tools.flash import firmware_files, flash
-from pericard_tools.provision import provision
+from pericard_tools.provision import KmsSource, provision
 from pericard_tools.recording import FLASH_PATH, recording_file, shipped_intervals
 
 _SPEED = 15.0  # 300 s of recording in 20 s
@@ -91,37 +92,55 @@ def play(say: Say, seconds: float, suite: str) -> Outcome:
     """
     with tempfile.TemporaryDirectory(prefix="pericard-demo-") as folder, ExitStack() as stack:
         world = World(Path(folder))
-        say("starting the cloud and the hospital")
+        say("starting the key management system, its ceremony, the cloud and the hospital")
+        tls = [word for end in ("cert", "key") for word in (f"--tls-{end}", str(world.tls(end)))]
+        data = str(world.folder / "kms")
+        kms = stack.enter_context(
+            Party("kms", world.folder, "kms", "run", "--data", data, "--listen", "127.0.0.1:0", *tls)
+        )
+        keys = Ceremony(kms, world)
         cloud_config = str(world.cloud_config())
         cloud = stack.enter_context(Party("cloud", world.folder, "cloud", "run", "--config", cloud_config))
         to_cloud = stack.enter_context(Wire(cloud.address, world.folder / "hospital-cloud.capture"))
-        server_config = str(world.server_config(to_cloud.address, suite))
-        pinned = _prepare_hospital(world, server_config)
+        server_config = str(world.server_config(to_cloud.address, keys.address, suite))
+        pinned = _prepare_hospital(world, server_config, keys.server)
         server = stack.enter_context(
-            Party("server", world.folder, "server", "run", "--config", server_config)
+            Party("server", world.folder, "server", "run", "--config", server_config, environment=keys.server)
         )
         say(f"flashing and provisioning {len(BEDS)} virtual boards")
         boards = {bed: stack.enter_context(VirtualBoard(world.board(bed))) for bed in BEDS}
         with ThreadPoolExecutor(len(BEDS)) as hands:
             list(hands.map(lambda bed: _flash(bed, boards[bed]), BEDS))
         seal_us = _seal_us(boards[BEDS[0]])
-        for bed in BEDS:
-            # One after the other: they write one registry.
-            provision(boards[bed].port, bed.device, bed.patient, bed.age, world.registry)
-            boards[bed].kill()
+        with keys.officer() as officer:
+            for bed in BEDS:
+                provision(boards[bed].port, bed.device, bed.patient, bed.age, KmsSource(officer))
+                boards[bed].kill()
         say("starting the gateway")
         ports = [board.port for board in boards.values()]
         to_hospital = stack.enter_context(Wire(server.address, world.folder / "ward-hospital.capture"))
-        gateway_config = str(world.gateway_config(to_hospital.address, ports, pinned))
+        gateway_config = str(world.gateway_config(to_hospital.address, keys.address, ports, pinned))
         gateway = stack.enter_context(
-            Party("gateway", world.folder, "gateway", "run", "--config", gateway_config)
+            Party(
+                "gateway",
+                world.folder,
+                "gateway",
+                "run",
+                "--config",
+                gateway_config,
+                environment=keys.gateway,
+            )
         )
         taps = _run_boards(boards, seconds, say)
         ward = _catch_up(gateway, gateway_config, sum(tap.frames for tap in taps.values()))
         gateway.stop()
         say("analysing blindly in the cloud")
-        hospital = pericard_json("hospital", "server", "status", "--config", server_config)
-        report = pericard_json("analysis", "server", "analyse", "--config", server_config)
+        hospital = pericard_json(
+            "hospital", "server", "status", "--config", server_config, environment=keys.server
+        )
+        report = pericard_json(
+            "analysis", "server", "analyse", "--config", server_config, environment=keys.server
+        )
         server.stop()
         cloud.stop()
         say("searching every file for a vital sign")
@@ -130,14 +149,14 @@ def play(say: Say, seconds: float, suite: str) -> Outcome:
         return _outcome(taps, ward, hospital, server.events("stream ended"), report, searched, wires, seal_us)
 
 
-def _prepare_hospital(world: World, config: str) -> bytes:
-    pericard("hospital", "server", "init", "--config", config)
+def _prepare_hospital(world: World, config: str, token: dict[str, str]) -> bytes:
+    pericard("hospital", "server", "init", "--config", config, environment=token)
     key = str(world.gateway_public)
-    pericard("hospital", "server", "gateway", "add", GATEWAY, key, "--config", config)
+    pericard("hospital", "server", "gateway", "add", GATEWAY, key, "--config", config, environment=token)
     for bed in BEDS:
         words = ("server", "patient", "add", bed.patient, "--device", str(bed.device), "--config", config)
-        pericard("hospital", *words)
-    return pericard("hospital", "server", "identity", "--config", config).encode()
+        pericard("hospital", *words, environment=token)
+    return pericard("hospital", "server", "identity", "--config", config, environment=token).encode()
 
 
 def _flash(bed: Bed, board: VirtualBoard) -> None:

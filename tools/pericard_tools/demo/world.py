@@ -1,6 +1,7 @@
 """The demo's temporary world: an authority, certificates, configurations and the boards' flash folders."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trustme
@@ -51,6 +52,10 @@ ca = "ca.pem"
 [records]
 suite = "{suite}"
 
+[kms]
+address = "{kms}"
+ca = "ca.pem"
+
 [cloud]
 address = "{cloud}"
 name = "cloud"
@@ -59,13 +64,18 @@ name = "cloud"
 _GATEWAY = """
 gateway_id = "{gateway}"
 state = "gateway"
-devices = "registry.json"
 identity = "{gateway}.identity.pem"
 pinned = "hospital.identity.pem"
 
 [server]
 address = "{server}"
 name = "hospital"
+
+[kms]
+address = "{kms}"
+ca = "ca.pem"
+files_key = "{gateway}-files"
+devices = {devices}
 
 [tls]
 certificate = "{gateway}.pem"
@@ -86,8 +96,10 @@ class World:
         self.folder = folder
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-        for name in ("hospital", "cloud", GATEWAY):
-            certificate = authority.issue_cert(name)
+        # TLS keys live for an hour: what proves who is who in the long run is in the KMS.
+        ends = datetime.now(UTC) + timedelta(hours=1)
+        for name in ("hospital", "cloud", "127.0.0.1", GATEWAY):
+            certificate = authority.issue_cert(name, not_after=ends)
             self._secret(f"{name}.key", certificate.private_key_pem.bytes())
             self._public(f"{name}.pem", b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
         signer = MLDSA65PrivateKey.generate()
@@ -95,7 +107,10 @@ class World:
         public = signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         self._secret(f"{GATEWAY}.identity.pem", private)
         self.gateway_public = self._public(f"{GATEWAY}.identity.pub.pem", public)
-        self.registry = folder / "registry.json"
+
+    def tls(self, end: str) -> Path:
+        """The KMS's certificate ("cert") or key ("key")."""
+        return self.folder / f"127.0.0.1.{'pem' if end == 'cert' else 'key'}"
 
     def board(self, bed: Bed) -> Path:
         """The folder that is this bed's board's flash."""
@@ -107,16 +122,16 @@ class World:
         """The cloud's configuration."""
         return self._public("cloud.toml", _CLOUD.encode())
 
-    def server_config(self, cloud: str, suite: str) -> Path:
-        """The hospital's, once the cloud's address is known."""
-        return self._public("server.toml", _SERVER.format(cloud=cloud, suite=suite).encode())
+    def server_config(self, cloud: str, kms: str, suite: str) -> Path:
+        """The hospital's, once the addresses of cloud and KMS are known."""
+        return self._public("server.toml", _SERVER.format(cloud=cloud, kms=kms, suite=suite).encode())
 
-    def gateway_config(self, server: str, ports: list[str], pinned: bytes) -> Path:
-        """The gateway's, once the server's address, the ports and the hospital's identity key are known."""
+    def gateway_config(self, server: str, kms: str, ports: list[str], pinned: bytes) -> Path:
+        """The gateway's, once the addresses, the ports and the hospital's identity key are known."""
         self._public("hospital.identity.pem", pinned)
-        text = _GATEWAY.format(gateway=GATEWAY, server=server) + "".join(
-            _PORT.format(path=one) for one in ports
-        )
+        text = _GATEWAY.format(
+            gateway=GATEWAY, server=server, kms=kms, devices=[bed.device for bed in BEDS]
+        ) + "".join(_PORT.format(path=one) for one in ports)
         return self._public("gateway.toml", text.encode())
 
     def _public(self, name: str, content: bytes) -> Path:

@@ -1,0 +1,107 @@
+"""The BLE link: the Nordic UART service, a byte stream in notifications of ATT_MTU - 3 bytes.
+
+The link counts as up from the gateway's first write on: a gateway writes when it has subscribed, so nothing
+is notified to nobody. A session opens with 0x00, as on a cable, and with the last packets of the session
+before, of which a lost connection may have kept some back. BLE's own pairing is not used: frames are sealed
+already.
+"""
+
+import bluetooth
+from micropython import const
+
+_CONNECTED = const(1)
+_DISCONNECTED = const(2)
+_WRITTEN = const(3)
+_MTU_EXCHANGED = const(21)
+
+_SERVICE = bluetooth.UUID("6E400001-B5A3-F393-E0A9-E50E24DCCA9E")
+# To be written, with or without an answer; and to be notified.
+_RX = (bluetooth.UUID("6E400002-B5A3-F393-E0A9-E50E24DCCA9E"), 0x0008 | 0x0004)
+_TX = (bluetooth.UUID("6E400003-B5A3-F393-E0A9-E50E24DCCA9E"), 0x0010)
+# Flags (general discoverable, no classic Bluetooth), then the service's 128-bit id, least byte first.
+_ADVERTISEMENT = b"\x02\x01\x06\x11\x07" + bytes.fromhex("9ecadc240ee5a9e093f3a3b50100406e")
+_ADVERTISE_US = const(250000)
+_SMALLEST_MTU = const(23)  # what every peer takes (Bluetooth Core 5.4, Vol 3, Part F, 3.2.8)
+_LARGEST_MTU = const(247)  # fills one link-layer packet of 251 bytes
+_INPUT_BYTES = const(256)
+# Packets that the radio took but may not have got across when the connection was lost. The next session
+# begins with them; the gateway's window drops those that it has.
+_RECENT = const(8)
+
+
+class BleLink:
+    """One central at a time: the gateway."""
+
+    def __init__(self):
+        """Switches the radio on and advertises."""
+        self._mtu = _SMALLEST_MTU
+        self._connection = None
+        self._up = False
+        self._sent = 0  # bytes of the packet under way
+        self._recent = []
+        self._again = []
+        self._radio = bluetooth.BLE()
+        self._radio.active(True)
+        self._radio.config(mtu=_LARGEST_MTU)
+        self._radio.irq(self._on)
+        ((self._tx, self._rx),) = self._radio.gatts_register_services(((_SERVICE, (_TX, _RX)),))
+        self._radio.gatts_set_buffer(self._rx, _INPUT_BYTES, True)
+        self._advertise()
+
+    def send(self, packet):
+        """Notifies a packet whole; False where the link is down or the radio's buffers are full."""
+        if not self._up:
+            return False
+        while self._again:
+            if not self._notify(self._again[0]):
+                return False
+            self._again.pop(0)
+        if not self._notify(packet):
+            return False
+        self._recent.append(bytes(packet))
+        if len(self._recent) > _RECENT:
+            self._recent.pop(0)
+        return True
+
+    def _notify(self, packet):
+        view = memoryview(packet)
+        while self._up and self._sent < len(packet):
+            chunk = view[self._sent : self._sent + self._mtu - 3]
+            try:
+                self._radio.gatts_notify(self._connection, self._tx, chunk)
+            except OSError:
+                return False  # buffers full, or the connection has just ended: the rest waits
+            self._sent += len(chunk)
+        if not self._up:
+            return False
+        self._sent = 0
+        return True
+
+    def receive(self):
+        """What the gateway wrote since the last call; its first write of a session opens the link."""
+        written = self._radio.gatts_read(self._rx)
+        if written and not self._up and self._connection is not None:
+            self._sent = 0
+            self._again = list(self._recent)
+            self._radio.gatts_notify(self._connection, self._tx, b"\0")
+            self._up = True
+            return b""
+        return written
+
+    def say(self, text):
+        """A line for a person, on the REPL: there is no one to tell over the air."""
+        print("pericard:", text)
+
+    def _on(self, event, data):
+        if event == _CONNECTED:
+            self._connection = data[0]
+        elif event == _DISCONNECTED and data[0] == self._connection:
+            self._connection = None
+            self._up = False
+            self._mtu = _SMALLEST_MTU
+            self._advertise()
+        elif event == _MTU_EXCHANGED:
+            self._mtu = min(data[1], _LARGEST_MTU)
+
+    def _advertise(self):
+        self._radio.gap_advertise(_ADVERTISE_US, adv_data=_ADVERTISEMENT)

@@ -1,0 +1,156 @@
+"""Updates over the link: signed, whole or not at all, and never back to an older version (docs/adr/0010).
+
+The stream: "PUPD" ‖ the manifest's length, 4 hex digits ‖ manifest ‖ its Ed25519 signature, 128 hex digits ‖
+the files, in the manifest's order. It is text where the files are, so that no byte of it is a Ctrl-C to the
+REPL. The manifest is JSON: {"version": n, "files": [{"path", "size", "sha256"}, …]}.
+
+Nothing is written before the signature has verified under the key that provisioning put in /update.pub; files
+go beside the ones they replace, and only when all are there and right is a record written that has `finish`
+rename them, now or, if the power fails, at the next start.
+"""
+
+import hashlib
+import json
+import os
+from binascii import hexlify, unhexlify
+
+from pericard_node import flash
+from pericard_node.ed25519 import verify
+
+KEY_PATH = "/update.pub"
+VERSION_PATH = "/version.bin"
+READY_PATH = "/update.bin"
+
+_MAGIC = b"PUPD"
+_HEAD_BYTES = 8
+_MAX_MANIFEST = 4000
+_MAX_FILE = 65536
+_MAX_FILES = 64
+_SIGNATURE_DIGITS = 128
+_STAGED = ".update"
+
+
+class Refused(Exception):
+    """The update is not taken; the stream is looked through for another."""
+
+
+def version():
+    """The version that an update brought, 0 before the first."""
+    try:
+        return int.from_bytes(flash.read(VERSION_PATH), "big")
+    except flash.Damaged:
+        return 0
+
+
+def finish():
+    """Completes an update whose files are all there; does nothing where none is. Safe to be cut short."""
+    try:
+        manifest = json.loads(flash.read(READY_PATH))
+    except flash.Damaged:
+        return
+    for described in manifest["files"]:
+        path = described["path"]
+        try:
+            os.rename(path + _STAGED, path)
+        except OSError:
+            pass  # renamed already, before the power failed
+    flash.write(VERSION_PATH, manifest["version"].to_bytes(4, "big"))
+    os.remove(READY_PATH)
+
+
+class Receiver:
+    """Feed it what arrives: it stages an update, and returns True when one is complete."""
+
+    def __init__(self):
+        """A node without an update key takes no update."""
+        try:
+            with open(KEY_PATH, "rb") as file:
+                self._key = file.read(32)
+        except OSError:
+            self._key = None
+        self.rejected = 0
+        self._reset()
+
+    def _reset(self):
+        self._pending = b""
+        self._manifest = None
+        self._file = None
+
+    def busy(self):
+        """Whether an update is under way."""
+        return bool(self._pending) or self._manifest is not None
+
+    def feed(self, data):
+        """Takes bytes; a stream that is none of ours, or a refused one, is counted and dropped."""
+        try:
+            return self._take(data)
+        except (Refused, OSError, ValueError, KeyError, TypeError):
+            self.rejected += 1
+            if self._file is not None:
+                self._file.close()
+            self._reset()
+            return False
+
+    def _take(self, data):
+        self._pending += data
+        if self._manifest is None:
+            head = self._pending[:4]
+            if head != _MAGIC[: len(head)] or self._key is None:
+                raise Refused
+            if len(self._pending) < _HEAD_BYTES:
+                return False
+            length = int(self._pending[4:_HEAD_BYTES], 16)
+            if not 0 < length <= _MAX_MANIFEST:
+                raise Refused
+            signed = _HEAD_BYTES + length
+            end = signed + _SIGNATURE_DIGITS
+            if len(self._pending) < end:
+                return False
+            self._open(self._pending[_HEAD_BYTES:signed], unhexlify(self._pending[signed:end]))
+            self._pending = self._pending[end:]
+        while self._at < len(self._files):
+            if not self._write_some():
+                return False
+        manifest, self._manifest = self._manifest, None
+        flash.write(READY_PATH, manifest)
+        return True
+
+    def _open(self, manifest, signature):
+        """The gate: nothing of the stream has touched the flash before this returns."""
+        if not verify(self._key, signature, manifest):
+            raise Refused
+        described = json.loads(manifest)
+        files = described["files"]
+        if described["version"] <= version() or not 0 < len(files) <= _MAX_FILES:
+            raise Refused
+        for one in files:
+            path = one["path"]
+            # Code only: the keystore, the counter and the update key are not an update's to replace.
+            if not (path in ("/boot.py", "/main.py") or path.startswith("/pericard_node/")) or ".." in path:
+                raise Refused
+            if not 0 <= one["size"] <= _MAX_FILE:
+                raise Refused
+        self._manifest = manifest
+        self._files = files
+        self._at = 0
+
+    def _write_some(self):
+        """Writes what has come of the file under way; whether it is complete."""
+        described = self._files[self._at]
+        if self._file is None:
+            self._file = open(described["path"] + _STAGED, "wb")  # noqa: SIM115 - closed when it is complete
+            self._left = described["size"]
+            self._digest = hashlib.sha256()
+        part = self._pending[: self._left]
+        self._pending = self._pending[len(part) :]
+        self._file.write(part)
+        self._digest.update(part)
+        self._left -= len(part)
+        if self._left:
+            return False
+        self._file.close()
+        self._file = None
+        if hexlify(self._digest.digest()).decode() != described["sha256"]:
+            raise Refused
+        self._at += 1
+        return True

@@ -1,0 +1,181 @@
+"""Where the gateway's secrets come from: private files of its own, or files sealed by the KMS and a lease.
+
+Under a lease device keys exist in this process's memory only. It is renewed in time, with what was opened
+under it; when the KMS withdraws it, or it ends while the KMS is away, every device key is dropped at once,
+while what waits in the spool is still delivered. The lease itself needs no signature check here: it comes
+over TLS from the KMS and never touches a disk.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import time
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from pericard_gateway.counters import Counters
+from pericard_gateway.errors import RegistryError
+from pericard_gateway.registry import Device, Registry, parse_registry
+from pericard_gateway.settings import Kms, Settings
+from pericard_gateway.window import Mark
+from pericard_protocol.edge import files
+from pericard_protocol.edge.jsonlog import fields
+from pericard_protocol.edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
+from pericard_protocol.frame import KEY_BYTES
+
+TOKEN = "PERICARD_KMS_TOKEN"  # noqa: S105 - the variable's name
+_TICK_SECONDS = 1.0
+_RETRY_SECONDS = 30.0
+
+_log = logging.getLogger("pericard.gateway")
+
+
+class Custody(Protocol):
+    """Gives the process its secrets."""
+
+    def read_secret(self, path: Path, what: str) -> bytes:
+        """A private file of the configuration."""
+
+    def registry(self) -> Registry:
+        """The devices that this gateway may open."""
+
+    async def keep(self, registry: Registry, marks: Callable[[], Mapping[int, Mark]]) -> None:
+        """Runs beside the gateway for as long as it does."""
+
+
+class FileCustody:
+    """Private files, mode 0600; the device keys in one of them."""
+
+    def __init__(self, devices: Path) -> None:
+        self._devices = devices
+
+    def read_secret(self, path: Path, what: str) -> bytes:
+        """The file as it is."""
+        return files.read_secret(path, what)
+
+    def registry(self) -> Registry:
+        """From the device registry."""
+        return parse_registry(files.read_secret(self._devices, "device registry"))
+
+    async def keep(self, registry: Registry, marks: Callable[[], Mapping[int, Mark]]) -> None:
+        """Nothing ends by itself."""
+        await asyncio.Event().wait()
+
+
+class KmsCustody:
+    """Sealed files, and a lease of device keys."""
+
+    def __init__(self, gateway_id: str, kms: Kms, counters: Counters) -> None:
+        """Speaks to no KMS yet.
+
+        Raises:
+            RegistryError: no token in the environment.
+        """
+        if not (token := os.environ.get(TOKEN)):
+            raise RegistryError(f"set {TOKEN} to a token: `pericard kms token --policy gateway`")
+        self._client = KmsClient(kms.address, token, kms.ca)
+        self._gateway_id, self._kms, self._counters = gateway_id, kms, counters
+        self._lease: dict[str, Any] = {}
+        self._told: dict[int, int] = {}  # frames of each device that the KMS knows of
+        self.read_secret = cache(self._read_secret)  # a reconnection must not need the KMS
+
+    def _read_secret(self, path: Path, what: str) -> bytes:
+        return read_sealed(self._client, self._kms.files_key, path, what)
+
+    def registry(self) -> Registry:
+        """The devices lent to us, from a new lease.
+
+        Raises:
+            Refused, KmsUnreachable: there is no lease.
+        """
+        return Registry(self._take())
+
+    async def keep(self, registry: Registry, marks: Callable[[], Mapping[int, Mark]]) -> None:
+        """Renews the lease at half of its time; drops the keys at its end and then asks for a new one."""
+        attempt = 0.0
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            now = time.time()
+            if self._lease and (now >= self._lease["not_after"] or self._used() > self._lease["frames"]):
+                self._end(registry, "its time or its frames are used up")
+            if now < max(attempt, self._lease.get("renew_at", 0.0)):
+                continue
+            attempt = now + _RETRY_SECONDS
+            try:
+                if self._lease:
+                    await asyncio.to_thread(self._renew, dict(marks()))
+                else:
+                    registry.adopt(await asyncio.to_thread(self._take), marks())
+            except Refused as error:
+                self._end(registry, str(error))
+            except KmsUnreachable as error:
+                _log.warning("the KMS is away", extra=fields(why=str(error), lease=self._lease.get("id")))
+
+    def _take(self) -> dict[int, Device]:
+        answer = self._client.call(
+            "POST",
+            "devices/leases",
+            {"gateway": self._gateway_id, "devices": self._kms.devices, **self._terms()},
+        )
+        self._hold(answer)
+        self._told = {number: self._opened(number) for number in self._kms.devices}
+        lent = answer["keys"].items()
+        keys = {int(number): (b64decode(one["key"]), int(one["epoch"])) for number, one in lent}
+        if any(len(key) != KEY_BYTES for key, _ in keys.values()):
+            raise RegistryError("the KMS lent a key that is not one of a device")
+        return {number: Device(key, epoch) for number, (key, epoch) in keys.items()}
+
+    def _renew(self, marks: dict[int, Mark]) -> None:
+        path = f"devices/leases/{self._lease['id']}"
+        counts = {number: self._opened(number) for number in marks}
+        used = {
+            str(number): {
+                "frames": counts[number] - self._told.get(number, 0),
+                "epoch": mark.epoch,
+                "boot": max(mark.boot, 0),
+            }
+            for number, mark in marks.items()
+        }
+        self._client.call("POST", f"{path}/reconcile", {"used": used})
+        self._told |= counts
+        self._hold(self._client.call("POST", f"{path}/renew", self._terms()))
+
+    def _terms(self) -> dict[str, str | int]:
+        return {"ttl": f"{self._kms.lease_hours}h", "frames": self._kms.lease_frames}
+
+    def _hold(self, answer: dict[str, Any]) -> None:
+        lease = json.loads(answer["lease"])
+        self._lease = {
+            "id": lease["id"],
+            "not_after": lease["not_after"],
+            "renew_at": (time.time() + lease["not_after"]) / 2,
+            # What may be opened in all, by our own count.
+            "frames": self._used() + self._kms.lease_frames,
+        }
+        _log.info("lease held", extra=fields(lease=lease["id"], until=lease["not_after"]))
+
+    def _end(self, registry: Registry, why: str) -> None:
+        if self._lease:
+            _log.error("lease ended, device keys dropped", extra=fields(lease=self._lease["id"], why=why))
+        registry.forget()
+        self._lease = {}
+
+    def _opened(self, device: int) -> int:
+        counts = self._counters.devices.get(device)
+        return counts.accepted if counts else 0
+
+    def _used(self) -> int:
+        return sum(map(self._opened, self._kms.devices))
+
+
+def custody_of(settings: Settings, counters: Counters) -> Custody:
+    """The custody that the configuration names."""
+    if settings.kms is not None:
+        return KmsCustody(settings.gateway_id, settings.kms, counters)
+    if settings.devices is None:  # the settings' own check makes sure that it is not
+        raise RegistryError("give `devices`, or [kms]")
+    return FileCustody(settings.devices)

@@ -1,0 +1,45 @@
+"""A real KMS, opened, with the parties' roles; FHE keys as real as SEAL makes them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.kms.conftest import Process
+
+from pericard_protocol.edge.confined import ConfinedExecutor, Limits
+from pericard_protocol.edge.kms import KmsClient
+from pericard_server.analysis import keys
+from pericard_server.kms.roles import ROLES
+
+
+@pytest.fixture
+def open_kms(tmp_path: Path) -> Iterator[tuple[Process, str]]:
+    """The process and its root token."""
+    process = Process(tmp_path / "kms")
+    with KmsClient(process.url) as client:
+        made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
+        client.call("PUT", "sys/unseal", {"key": made["keys"][0]})
+    with KmsClient(process.url, made["root_token"]) as client:
+        for name, text in ROLES.items():
+            client.call("PUT", f"sys/policies/acl/{name}", {"policy": text})
+    yield process, made["root_token"]
+    process.stop()
+
+
+@pytest.fixture
+def token_of(open_kms: tuple[Process, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a token of a role into the environment, as an operator does."""
+    process, root = open_kms
+
+    def take(role: str) -> None:
+        with KmsClient(process.url, root) as client:
+            made = client.call("POST", "auth/token/create", {"policies": [role], "no_parent": True})
+        monkeypatch.setenv("PERICARD_KMS_TOKEN", made["auth"]["client_token"])
+
+    return take
+
+
+@pytest.fixture(scope="package")
+def fhe_keys() -> keys.FheKeys:
+    with ConfinedExecutor(1, Limits()) as executor:
+        return keys.generate(executor)

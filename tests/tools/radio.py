@@ -1,0 +1,193 @@
+"""The air between a virtual board and the gateway: Bumble's controllers on one local link, no radio.
+
+`Peripheral` is the board's side: it does what board_vm/bluetooth.py asks for. `bleak_backend` makes the
+backend that lets the gateway's own bleak client reach it.
+"""
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import BaseBleakClient
+from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
+from bleak.exc import BleakError
+from bumble.controller import Controller
+from bumble.core import UUID
+from bumble.device import Connection, Device, Peer
+from bumble.gatt import Characteristic, CharacteristicValue, Service
+from bumble.hci import Address
+from bumble.host import Host
+from bumble.link import LocalLink
+from bumble.transport.common import AsyncPipeSink
+
+_PROPERTIES = Characteristic.Properties
+
+
+def device(link: LocalLink, address: str) -> Device:
+    controller = Controller(address, link=link, public_address=address)
+    return Device(address=Address(address), host=Host(controller, AsyncPipeSink(controller)))
+
+
+class Peripheral:
+    """The radio of one virtual board. `out_of_range` cuts the connection and hides the board."""
+
+    def __init__(self, link: LocalLink, address: str, board: socket.socket) -> None:
+        self.device = device(link, address)
+        self._board = board
+        self._handles: dict[int, Characteristic[bytes]] = {}
+        self._connection: Connection | None = None
+        self._hidden = False
+        self._advertisement: bytes | None = None
+        self.advertising = asyncio.Event()
+        self._buffer = b""
+        self.device.on("connection", self._connected)
+
+    async def run(self) -> None:
+        """Does what the board asks for, in order, until cancelled."""
+        await self.device.power_on()
+        loop = asyncio.get_running_loop()
+        self._board.setblocking(False)
+        while data := await loop.sock_recv(self._board, 65536):
+            *lines, self._buffer = (self._buffer + data).split(b"\n")
+            for line in lines:
+                for what, given in json.loads(line).items():
+                    await self._do(what, given)
+
+    async def out_of_range(self) -> None:
+        self._hidden = True
+        self.advertising.clear()
+        await self.device.stop_advertising()
+        if self._connection is not None:
+            await self._connection.disconnect()
+
+    async def back_in_range(self) -> None:
+        self._hidden = False
+        await self._advertise()
+
+    async def _do(self, what: str, given: Any) -> None:
+        if what == "register" and not self._handles:
+            for uuid, characteristics in given:
+                made = [self._characteristic(one, flags) for one, flags in characteristics]
+                self.device.add_service(Service(UUID(uuid), made))
+        elif what == "advertise":
+            self._advertisement = bytes.fromhex(given)
+            await self._advertise()
+        elif what == "notify" and self._connection is not None:
+            _, handle, data = given
+            await self.device.gatt_server.notify_subscriber(
+                self._connection, self._handles[handle], bytes.fromhex(data)
+            )
+        elif what == "active" and not given:
+            self._advertisement = None
+            if self._connection is not None:
+                await self._connection.disconnect()
+
+    async def _advertise(self) -> None:
+        if self._advertisement is not None and not self._hidden and not self.device.is_advertising:
+            await self.device.start_advertising(advertising_data=self._advertisement)
+            self.advertising.set()
+
+    def _characteristic(self, uuid: str, flags: int) -> Characteristic[bytes]:
+        handle = len(self._handles) + 1
+
+        def written(connection: Connection, value: bytes) -> None:
+            self._tell(written=[connection.handle, handle, value.hex()])
+
+        self._handles[handle] = Characteristic(
+            UUID(uuid),
+            Characteristic.Properties(flags),
+            Characteristic.READABLE | Characteristic.WRITEABLE,
+            CharacteristicValue(write=written),
+        )
+        return self._handles[handle]
+
+    def _connected(self, connection: Connection) -> None:
+        self._connection = connection
+        handle = connection.handle
+        self._tell(connected=handle)
+        connection.on("connection_att_mtu_update", lambda: self._tell(mtu=[handle, connection.att_mtu]))
+        connection.on("disconnection", lambda _: self._disconnected(handle))
+
+    def _disconnected(self, handle: int) -> None:
+        self._connection = None
+        self._tell(disconnected=handle)
+
+    def _tell(self, **what: object) -> None:
+        self._board.send(json.dumps(what).encode() + b"\n")
+
+
+def bleak_backend(central: Device, mtu: int) -> type[BaseBleakClient]:
+    """A bleak backend whose radio is `central`, which asks for an MTU of `mtu`."""
+
+    class BumbleClient(BaseBleakClient):
+        _connection: Connection | None = None
+
+        @property
+        def name(self) -> str:
+            return self.address
+
+        @property
+        def mtu_size(self) -> int:
+            return self._connection.att_mtu if self._connection else 23
+
+        @property
+        def is_connected(self) -> bool:
+            return self._connection is not None
+
+        async def connect(self, pair: bool, **_: Any) -> None:
+            try:
+                self._connection = await central.connect(Address(self.address), timeout=2)
+            except Exception as error:
+                raise BleakError(f"{self.address} does not answer") from error
+            self._connection.on("disconnection", self._lost)
+            peer = Peer(self._connection)
+            if mtu > 23:
+                await peer.request_mtu(mtu)
+            await peer.discover_services()
+            self.services = BleakGATTServiceCollection()
+            for service in peer.services:
+                await service.discover_characteristics()
+                known = BleakGATTService(service, service.handle, service.uuid.to_hex_str("-").lower())
+                self.services.add_service(known)
+                for one in service.characteristics:
+                    uuid = one.uuid.to_hex_str("-").lower()
+                    names = [
+                        p.name.lower().replace("_", "-")
+                        for p in Characteristic.Properties
+                        if p in one.properties
+                    ]
+                    self.services.add_characteristic(
+                        BleakGATTCharacteristic(one, one.handle, uuid, names, lambda: 20, known)  # type: ignore[arg-type]
+                    )
+
+        def _lost(self, _: object) -> None:
+            self._connection = None
+            if self._disconnected_callback is not None:
+                self._disconnected_callback()
+
+        async def disconnect(self) -> None:
+            if self._connection is not None:
+                await self._connection.disconnect()
+
+        async def start_notify(self, characteristic: Any, callback: Any, **_: Any) -> None:
+            await characteristic.obj.subscribe(lambda value: callback(bytearray(value)))
+
+        async def write_gatt_char(self, characteristic: Any, data: Any, response: bool) -> None:
+            await characteristic.obj.write_value(bytes(data), with_response=response)
+
+        async def pair(self, *_: Any) -> None: ...
+        async def unpair(self) -> None: ...
+        async def read_gatt_char(self, *_: Any, **__: Any) -> bytearray:
+            raise NotImplementedError
+
+        async def read_gatt_descriptor(self, *_: Any, **__: Any) -> bytearray:
+            raise NotImplementedError
+
+        async def write_gatt_descriptor(self, *_: Any) -> None:
+            raise NotImplementedError
+
+        async def stop_notify(self, *_: Any) -> None: ...
+
+    return BumbleClient

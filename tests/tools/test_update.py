@@ -1,0 +1,122 @@
+"""Updates over the link: signed, whole or not at all, never back; a power cut at any change does no harm."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import serial
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pericard_protocol.frame import Frame, FrameType, open_frame
+from pericard_protocol.stream import StreamDecoder
+from pericard_tools.board import VirtualBoard
+from pericard_tools.errors import NoSuchBoard
+from pericard_tools.flash import firmware_files, flash
+from pericard_tools.provision import RegistrySource, provision
+from pericard_tools.recording import FLASH_PATH, recording_file
+from pericard_tools.update import build, load_key
+
+from .conftest import DEVICE, INTERVALS, Ward
+
+KEY = Ed25519PrivateKey.generate()
+NEW = {"/pericard_node/news.py": b"# new\n" * 100, "/main.py": firmware_files()["/main.py"] + b"# newer\n"}
+
+
+@pytest.fixture
+def updatable(board: VirtualBoard, tmp_path: Path) -> Ward:
+    """A node that takes KEY's updates and tells its version every second."""
+    registry = tmp_path / "devices.json"
+    settings = {"/config.py": b"STATUS_SECONDS = 1\n", FLASH_PATH: recording_file(INTERVALS, speed=50)}
+    flash(board.port, firmware_files() | settings)
+    provision(
+        board.port,
+        DEVICE,
+        "bed 4",
+        61,
+        RegistrySource(registry),
+        update_key=KEY.public_key().public_bytes_raw(),
+    )
+    return Ward(board, registry)
+
+
+def statuses(ward: Ward, *streams: bytes) -> Iterator[dict[str, int]]:
+    """Status frames as they come, after the streams were typed, one after each of the first statuses."""
+    cipher, decoder, waiting = ward.cipher(), StreamDecoder(), list(streams)
+    with serial.Serial(ward.board.port, timeout=0.2) as link:
+        end = time.monotonic() + 25
+        while time.monotonic() < end:
+            for found in decoder.feed(link.read(512)):
+                if isinstance(found, Frame) and found.header.type is FrameType.STATUS:
+                    yield json.loads(open_frame(cipher, found))
+                    if waiting:
+                        stream = waiting.pop(0)
+                        for at in range(0, len(stream), 128):
+                            link.write(stream[at : at + 128])
+                            time.sleep(0.012)
+    raise AssertionError("the status that was waited for did not come")
+
+
+def test_an_update_is_taken_once(updatable: Ward) -> None:
+    for status in statuses(updatable, build(NEW, 7, KEY), build(NEW, 7, KEY)):
+        if status["version"] == 7 and status["rejected_commands"]:
+            break  # the second is not newer
+    for path, content in NEW.items():
+        assert (updatable.board.flash / path.lstrip("/")).read_bytes() == content
+    assert not list(updatable.board.flash.rglob("*.update"))
+
+
+def forged() -> bytes:
+    return build(NEW, 7, Ed25519PrivateKey.generate())
+
+
+def changed_manifest() -> bytes:
+    return build(NEW, 7, KEY).replace(b'"version":7', b'"version":8')
+
+
+def changed_file() -> bytes:
+    return build(NEW, 7, KEY).replace(b"# newer", b"# worse")
+
+
+def keystore() -> bytes:
+    return build({"/keystore.bin": b"mine"}, 7, KEY)
+
+
+def climbing() -> bytes:
+    return build({"/pericard_node/../keystore.bin": b"mine"}, 7, KEY)
+
+
+@pytest.mark.parametrize("bad", [forged, changed_manifest, changed_file, keystore, climbing])
+def test_a_bad_update_is_refused_and_counted(updatable: Ward, bad: object) -> None:
+    before = {path: path.read_bytes() for path in updatable.board.flash.rglob("*.py")}
+    for status in statuses(updatable, bad()):  # type: ignore[operator]
+        if status["rejected_commands"]:
+            assert status["version"] == 0
+            break
+    assert {path: path.read_bytes() for path in updatable.board.flash.rglob("*.py")} == before
+
+
+@pytest.mark.parametrize("instant", range(1, 7))
+def test_a_power_cut_while_it_is_finished(updatable: Ward, instant: int) -> None:
+    """The board has all of it; the power fails at each change in turn; the next start completes it."""
+    board = updatable.board
+    board.kill()
+    assert board.off.wait(5)
+    for path, content in NEW.items():
+        (board.flash / f"{path.lstrip('/')}.update").write_bytes(content)
+    manifest = build(NEW, 7, KEY)[8:].partition(b"}]}")[0] + b"}]}"
+    (board.flash / "update.bin").write_bytes(hashlib.sha256(manifest).digest() + manifest)
+    board.power_on(cut_at=instant)
+    assert board.off.wait(10)
+    board.power_on()
+    assert next(statuses(updatable))["version"] == 7
+    for path, content in NEW.items():
+        assert (board.flash / path.lstrip("/")).read_bytes() == content
+
+
+def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("not a key")
+    with pytest.raises(NoSuchBoard, match="openssl genpkey"):
+        load_key(tmp_path / "key.pem")

@@ -1,0 +1,70 @@
+"""Builds and sends signed updates; pericard_node/update.py describes the stream and is what takes it."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import serial
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from pericard_tools.errors import NoSuchBoard
+
+_MAX_MANIFEST_BYTES = 4000
+_MAX_VERSION = 0xFFFFFFFF
+_PIECE_BYTES = 128
+_PIECE_SECONDS = 0.012
+
+
+def load_key(path: Path) -> Ed25519PrivateKey:
+    """The signing key in a PEM file.
+
+    Raises:
+        NoSuchBoard: the file is not one, or holds another kind of key.
+    """
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise NoSuchBoard(f"{path} holds no Ed25519 key: openssl genpkey -algorithm ed25519 -out {path}")
+    return key
+
+
+def build(files: dict[str, bytes], version: int, key: Ed25519PrivateKey) -> bytes:
+    """The stream that brings `files` (absolute path on the board → content) to nodes of a lower version.
+
+    Raises:
+        NoSuchBoard: the version is no u32 above 0, or the files are more than a manifest can describe.
+    """
+    if not 0 < version <= _MAX_VERSION:
+        raise NoSuchBoard(f"a version is between 1 and {_MAX_VERSION}")
+    described = [
+        {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for path, content in files.items()
+    ]
+    manifest = json.dumps({"version": version, "files": described}, separators=(",", ":")).encode()
+    if len(manifest) > _MAX_MANIFEST_BYTES:
+        raise NoSuchBoard("too many files for one update: send only those that changed")
+    head = b"PUPD%04x" % len(manifest)
+    return head + manifest + key.sign(manifest).hex().encode() + b"".join(files.values())
+
+
+def send(port: str, stream: bytes, progress: Callable[[int], None] = lambda done: None) -> None:
+    """Writes an update to a serial port at the pace at which a node takes it.
+
+    Raises:
+        NoSuchBoard: the port cannot be opened or written.
+    """
+    try:
+        with serial.Serial(port, timeout=0, exclusive=True) as line:
+            for at in range(0, len(stream), _PIECE_BYTES):
+                line.write(stream[at : at + _PIECE_BYTES])
+                line.flush()
+                # A node polls every 5 ms and its buffers hold 256 bytes; it may be busy with the flash.
+                time.sleep(_PIECE_SECONDS)
+                progress(min(_PIECE_BYTES, len(stream) - at))
+    except (OSError, serial.SerialException):
+        raise NoSuchBoard(f"{port} cannot be opened: is another program on it?") from None
