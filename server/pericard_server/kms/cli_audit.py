@@ -114,7 +114,7 @@ def audit_follow(context: click.Context, older: Path, public: bytes) -> None:
 @click.argument("file", type=_FILE)
 @_KEY
 def audit_receipt(file: Path, public: bytes) -> None:
-    """Verify a patient's erasure receipt (JSON), offline: its entry is in the log that the checkpoint signs."""
+    """Verify a patient's erasure receipt, offline: its entry is in the log that the checkpoint signs."""
     try:
         receipt = json.loads(file.read_bytes())
         entry, position = str(receipt["entry"]), int(receipt["position"])
