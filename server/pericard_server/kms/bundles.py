@@ -142,6 +142,7 @@ class BundleEngine:
         record, gateway = self._find(number), request.fields.text("gateway")
         if not gateway:
             raise Invalid("gateway: name the gateway")
+        request.check_gateway(gateway)
         record["holds"] = sorted({*record["holds"], gateway} if hold else {*record["holds"]} - {gateway})
         self._vault.put(self._days + number, orjson.dumps(record))
         return {"holds": record["holds"]}
