@@ -80,8 +80,13 @@ class KmsCustody:
         self._client = KmsClient(kms.address, token, kms.ca)
         self._gateway_id, self._kms, self._counters = gateway_id, kms, counters
         self._lease: dict[str, Any] = {}
+        self.away = False  # whether the KMS did not answer the last time
         self._told: dict[int, int] = {}  # frames of each device that the KMS knows of
         self.read_secret = cache(self._read_secret)  # a reconnection must not need the KMS
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._client.close()
 
     def _read_secret(self, path: Path, what: str) -> bytes:
         return read_sealed(self._client, self._kms.files_key, path, what)
@@ -110,9 +115,11 @@ class KmsCustody:
                     await asyncio.to_thread(self._renew, dict(marks()))
                 else:
                     registry.adopt(await asyncio.to_thread(self._take), marks())
+                self.away = False
             except Refused as error:
                 self._end(registry, str(error))
             except KmsUnreachable as error:
+                self.away = True
                 _log.warning("the KMS is away", extra=fields(why=str(error), lease=self._lease.get("id")))
 
     def _take(self) -> dict[int, Device]:

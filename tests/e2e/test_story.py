@@ -38,7 +38,7 @@ def test_every_frame_is_stored_and_every_statistic_validated(tmp_path: Path, sui
         assert abs(row["sd_difference"]) < 1e-3
         assert 40 < row["mean_clear"] < 160
     assert all(stage["milliseconds"] > 0 for stage in shown["stages"])
-    assert "no vital sign in any" in shown["saw"]["the disks"]
+    assert "no vital sign or long-lived key in any" in shown["saw"]["the disks"]
     assert list(tmp_path.iterdir()) == [], "the demo left a file"
     assert not [
         process

@@ -103,10 +103,34 @@ def test_the_audit_ceremony(command, tmp_path):
     checks = ("audit", "verify", str(export), "--key", key, "--checkpoint", str(older))
     assert command(*checks, token="").startswith("sound: ")
     assert json.loads(command(*checks, "--json"))["checkpoints"] == 1
+    followed = command("audit", "follow", str(older), "--key", key, token=auditor)
+    assert int(followed.split("\n")[1]) > int(older.read_text().split("\n")[1])
     changed = export.read_text().replace('"status":200', '"status":201', 1)
     export.write_text(changed)
     assert "Error: " in command(*checks, code=1)
-    command("audit", "verify", str(export), "--key", "AAAA", code=1)
+    command("audit", "verify", str(export), "--key", "AAAA", code=2)
+
+
+@pytest.mark.slow
+def test_an_erasure_receipt_is_verified_offline(command, tmp_path):
+    with KmsClient(command.url, command.token) as client:
+        client.call("POST", "patients/patients/anna/datakey", {})
+        receipt = client.call("POST", "patients/patients/anna/erase", {"reason": "her request"})
+    key = command("audit", "key").strip()
+    file = tmp_path / "receipt.json"
+    file.write_text(json.dumps(receipt))
+    assert "sound: erased the wrapping key of the patient anna" in command(
+        "audit", "receipt", str(file), "--key", key
+    )
+    forged = [
+        {"patient": "bert"},
+        {"position": 0},
+        {"entry": receipt["entry"].replace("anna", "bert")},
+        {"entry": 1},
+    ]
+    for change in forged:
+        file.write_text(json.dumps({**receipt, **change}))
+        assert "Error: " in command("audit", "receipt", str(file), "--key", key, code=1)
 
 
 def test_every_role_is_least_privilege(kms):

@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
+from pericard_protocol.lease import LeaseError, check_lease
 from pericard_protocol.ratchet import advance
-from pericard_server.kms.errors import Tampered
-from pericard_server.kms.leases import check_lease
+from pericard_server.kms.roles import ROLES
 
 DAY = 86400
 
@@ -106,8 +106,24 @@ def test_a_lease_is_checked_offline(kms, device, clock):
         (lease["lease"], "gw-1", clock.now + 3600, "renew"),
         (lease["lease"], "gw-1", clock.now - 1, "renew"),
     ]:
-        with pytest.raises(Tampered, match=error):
+        with pytest.raises(LeaseError, match=error):
             check_lease(text, lease["signature"], public, gateway, now)
+
+
+def test_a_gateways_token_acts_for_that_gateway_only(kms, device):
+    mine, other = (
+        kms.limited(ROLES["gateway"], "gateway", meta={"gateway": name}) for name in ("gw-1", "gw-2")
+    )
+    asked = {"gateway": "gw-1", "devices": [7]}
+    kms.refused(403, "POST", "devices/leases", asked, token=other)
+    kms.ok("POST", "devices/leases", asked, token=mine)
+    number = kms.ok("LIST", "devices/leases")["keys"][0]
+    for act, body in [("renew", {}), ("reconcile", {"used": {}})]:
+        kms.refused(403, "POST", f"devices/leases/{number}/{act}", body, token=other)
+        kms.ok("POST", f"devices/leases/{number}/{act}", body, token=mine)
+    kms.refused(403, "GET", f"devices/leases/{number}", token=other)
+    day = kms.ok("GET", "bundles/today", token=other)["key_id"]
+    kms.refused(403, "POST", f"bundles/keys/{day}/release", {"gateway": "gw-1"}, token=other)
 
 
 def test_leases_renew_end_and_are_revoked(kms, device, clock):

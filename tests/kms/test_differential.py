@@ -72,7 +72,7 @@ def bao(tmp_path_factory):
         stderr=subprocess.DEVNULL,
     )
     server = Server(f"http://127.0.0.1:{port}", ROOT)
-    for _ in range(200):  # it announces nothing that can be awaited but its port
+    for _ in range(1200):  # it announces nothing that can be awaited but its port
         try:
             if server("GET", "sys/health")[0] == 200:
                 break

@@ -190,11 +190,16 @@ def roles(context: click.Context) -> None:
 )
 @click.option("--ttl", default="768h", show_default=True)
 @click.option("--name", default="", help="Shown in the audit log.")
+@click.option("--gateway", help="The one gateway that the token acts for.")
 @as_json_option
 @click.pass_context
-def token(context: click.Context, chosen: tuple[str, ...], ttl: str, name: str, as_json: bool) -> None:
+def token(
+    context: click.Context, chosen: tuple[str, ...], ttl: str, name: str, gateway: str | None, as_json: bool
+) -> None:
     """Make a token; prints it, this once."""
     body = {"policies": list(chosen), "ttl": ttl, "display_name": name, "no_parent": True}
+    if gateway is not None:
+        body["meta"] = {"gateway": gateway}
     answer = call(context, "POST", "auth/token/create", body)["auth"]
     click.echo(json.dumps(answer) if as_json else answer["client_token"])
 

@@ -207,6 +207,7 @@ class DeviceEngine:
         gateway = fields.text("gateway")
         if not gateway:
             raise Invalid("gateway: name the gateway that will hold the keys")
+        request.check_gateway(gateway)
         wanted = fields.raw.get("devices")
         if not isinstance(wanted, list) or not 0 < len(wanted) <= 1000:
             raise Invalid("devices: a list of 1 to 1000 device ids")
@@ -235,11 +236,13 @@ class DeviceEngine:
 
     def _read_lease(self, request: Request, number: str) -> dict[str, Any]:
         lease = self._lease(number)
+        request.check_gateway(lease.gateway)
         return {**asdict(lease), "not_after_text": rfc3339(lease.not_after)}
 
     def _renew(self, request: Request, number: str) -> dict[str, Any]:
         """POST leases/{id}/renew: {ttl, frames}: more time and frames for what was not withdrawn."""
         lease = self._lease(number)
+        request.check_gateway(lease.gateway)
         if lease.state != "held":
             raise Invalid(f"lease {number} is {lease.state}: take a new one")
         lease.not_after = self._vault.clock() + _ttl(request.fields)
@@ -271,6 +274,7 @@ class DeviceEngine:
         The numbers reach the audit log as they are; floors rise by them and never sink.
         """
         lease = self._lease(number)
+        request.check_gateway(lease.gateway)
         used = request.fields.raw.get("used")
         if not isinstance(used, dict):
             raise Invalid("used: an object of device ids with frames, epoch and boot")

@@ -32,6 +32,16 @@ class Request:
             raise Denied
         return self.token
 
+    def check_gateway(self, gateway: str) -> None:
+        """A token whose meta names a gateway acts for that one only.
+
+        Raises:
+            Denied: it is another's.
+        """
+        own = (self.caller.meta or {}).get("gateway")
+        if own is not None and own != gateway:
+            raise Denied
+
 
 @dataclass(slots=True)
 class Answer:

@@ -143,8 +143,8 @@ def play(say: Say, seconds: float, suite: str) -> Outcome:
         )
         server.stop()
         cloud.stop()
-        say("searching every file for a vital sign")
-        searched = _search_for_plaintext(world)
+        say("searching every file for a vital sign or a key")
+        searched = _search(world)
         wires = {"ward to hospital": to_hospital.bytes, "hospital to cloud": to_cloud.bytes}
         return _outcome(taps, ward, hospital, server.events("stream ended"), report, searched, wires, seal_us)
 
@@ -199,16 +199,22 @@ def _catch_up(gateway: Party, config: str, sent: int) -> dict[str, Any]:
         time.sleep(0.3)
 
 
-def _search_for_plaintext(world: World) -> str:
-    """Looks for a part of each payload in databases, spool, logs and captures: all but the boards."""
-    plain = [bed.sensor_id.encode() for bed in BEDS] + [b"heart_rate_bpm"]
-    markers = [form for one in plain for form in encodings(one)]
+def _search(world: World) -> str:
+    """Looks for vital signs, device keys and private keys in all files but the boards' own flash."""
+    vitals = [bed.sensor_id.encode() for bed in BEDS] + [b"heart_rate_bpm"]
+    keys = [key for bed in BEDS for key in world.device_key(bed)]
+    forbidden = {form: "a readable vital sign" for one in vitals for form in encodings(one)}
+    forbidden |= {form: "a device key" for one in keys for form in encodings(one)}
     files = [path for path in world.folder.rglob("*") if path.is_file() and "boards" not in path.parts]
     content = {path: path.read_bytes() for path in files}
     for path, found in content.items():
-        if any(marker in found for marker in markers):
-            raise StageFailed(f"privacy: {path.name} holds a readable vital sign")
-    return f"{len(files)} files and captures, {sum(map(len, content.values())):,} bytes: no vital sign in any"
+        for marker, what in forbidden.items():
+            if marker in found:
+                raise StageFailed(f"privacy: {path.name} holds {what}")
+        if b"PRIVATE KEY" in found and path not in world.short_lived_keys:
+            raise StageFailed(f"privacy: {path.name} holds a private key that nobody sealed")
+    size = sum(map(len, content.values()))
+    return f"{len(files)} files and captures, {size:,} bytes: no vital sign or long-lived key in any"
 
 
 def encodings(text: bytes) -> list[bytes]:
@@ -273,6 +279,7 @@ def _outcome(
         "the gateway": f"{ward['acked_frames']} vitals, in memory only; its disk held sealed records",
         "the network": ", ".join(f"{name} {size:,} bytes" for name, size in wires.items()) + ", all TLS 1.3",
         "the hospital": f"every reading when opened; its database holds {hospital['stored']} sealed rows",
+        "the KMS": "keys only; it lends device keys to the gateway and opens sessions for the hospital",
         "the cloud": f"{sealed_up} and no secret key",
         "the disks": searched,
     }

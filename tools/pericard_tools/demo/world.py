@@ -1,5 +1,6 @@
 """The demo's temporary world: an authority, certificates, configurations and the boards' flash folders."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,6 +118,16 @@ class World:
         flash = self.folder / "boards" / bed.patient
         flash.mkdir(parents=True, exist_ok=True)
         return flash
+
+    def device_key(self, bed: Bed) -> tuple[bytes, bytes]:
+        """The key in this bed's board, raw and as the board writes it down."""
+        text = json.loads((self.board(bed) / "keystore.bin").read_bytes()[32:])["key"]
+        return bytes.fromhex(text), text.encode()
+
+    @property
+    def short_lived_keys(self) -> set[Path]:
+        """TLS keys that end with their certificates, within the hour, and so may lie in files."""
+        return {self.folder / "cloud.key", self.tls("key")}
 
     def cloud_config(self) -> Path:
         """The cloud's configuration."""

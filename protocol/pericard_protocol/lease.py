@@ -1,0 +1,48 @@
+"""A lease: the right of one gateway to open some devices' frames, for a time and a number, checkable offline.
+
+The document is JSON with sorted keys, made by the KMS and signed by its log key (Ed25519) under a domain of
+its own, so that it is never taken for another thing that this key signs. No I/O: clock and key are given.
+"""
+
+import json
+from base64 import b64decode
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from pericard_protocol.errors import PeerError
+
+DOMAIN = b"pericard lease v1\x00"
+
+
+class LeaseError(PeerError):
+    """The lease is not this KMS's, not for this gateway, or not for this time."""
+
+    reason = "lease"
+
+
+def check_lease(lease: str, signature: str, public: bytes, gateway: str, now: float) -> dict[str, Any]:
+    """The lease's fields (`id`, `gateway`, `devices`, `not_before`, `not_after`, `frames`), once it holds.
+
+    Args:
+        lease: the document as it came.
+        signature: base64.
+        public: the KMS's log key, 32 bytes, known from the enrolment.
+        gateway: who we are.
+        now: Unix seconds.
+
+    Raises:
+        LeaseError: not signed by `public`, for another gateway, or its time is over or has not come.
+    """
+    try:
+        raw = lease.encode()
+        Ed25519PublicKey.from_public_bytes(public).verify(b64decode(signature, validate=True), DOMAIN + raw)
+        document: dict[str, Any] = json.loads(raw)
+    except (InvalidSignature, ValueError):
+        raise LeaseError("the lease is not signed by this KMS: take a new one") from None
+    if document["gateway"] != gateway:
+        raise LeaseError(f"the lease is for the gateway {document['gateway']}: take one of our own")
+    if not document["not_before"] <= now < document["not_after"]:
+        raise LeaseError("the lease's time is over or has not come: renew it, and check this machine's clock")
+    return document

@@ -1,0 +1,177 @@
+"""The gateway's device keys under a lease of a real KMS: lent, renewed with what was used, withdrawn."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from tests.kms.conftest import Process
+
+from pericard_gateway import custody
+from pericard_gateway.counters import Counters
+from pericard_gateway.custody import KmsCustody
+from pericard_gateway.errors import RegistryError, Replayed, UnknownDevice
+from pericard_gateway.registry import Registry
+from pericard_gateway.settings import Kms
+from pericard_gateway.window import Mark
+from pericard_protocol.edge.kms import KmsClient, KmsUnreachable, Refused
+from pericard_protocol.frame import FrameType, Header, parse, seal_frame
+from pericard_tools.provision import Issued, KmsSource
+
+DEVICE = 7
+
+
+class Ward:
+    """A gateway's custody, with the board whose key the KMS issued."""
+
+    def __init__(
+        self, process: Process, root: str, issued: Issued, held: KmsCustody, counters: Counters
+    ) -> None:
+        self.process, self.root, self.issued, self.held, self.counters = process, root, issued, held, counters
+        self.registry = held.registry()
+        self.seq = 0
+
+    def opens(self) -> None:
+        """The next frame of the board opens."""
+        self.seq += 1
+        header = Header(FrameType.VITALS, self.issued.epoch, DEVICE, 1, self.seq)
+        frame = parse(seal_frame(ChaCha20Poly1305(self.issued.key), header, b"x"))
+        assert self.registry.open(frame) == b"x"
+        self.counters.accept(DEVICE)
+
+    def renewal_due(self, at: float) -> None:
+        self.held._lease["renew_at"] = at
+
+    def marks(self) -> dict[int, Mark]:
+        return {DEVICE: Mark(self.issued.epoch, 1, self.seq, 2**64 - 1)}
+
+    def kept_until(self, done: Callable[[], Any]) -> None:
+        """Runs the keeper until `done`."""
+
+        async def run() -> None:
+            keeping = asyncio.create_task(self.held.keep(self.registry, self.marks))
+            deadline = time.monotonic() + 15
+            while not done():
+                assert time.monotonic() < deadline, "the keeper did nothing"
+                assert not keeping.done()
+                await asyncio.sleep(0.02)
+            keeping.cancel()
+
+        asyncio.run(run())
+
+    def lease(self) -> dict[str, Any]:
+        (lease,) = self.leases()
+        return lease
+
+    def leases(self) -> list[dict[str, Any]]:
+        with KmsClient(self.process.url, self.root) as client:
+            names = client.call("LIST", "devices/leases")["keys"]
+            return [client.call("GET", f"devices/leases/{name}") for name in names]
+
+
+@pytest.fixture
+def ward(
+    open_kms: tuple[Process, str], token_of: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Ward]:
+    process, root = open_kms
+    monkeypatch.setattr(custody, "_TICK_SECONDS", 0.02)
+    monkeypatch.setattr(custody, "_RETRY_SECONDS", 0.1)
+    with KmsClient(process.url, root) as client:
+        issued = KmsSource(client).issue(DEVICE, "bed 4")
+    token_of("gateway")
+    counters = Counters()
+    with held_by(process, counters) as held:
+        yield Ward(process, root, issued, held, counters)
+
+
+@contextmanager
+def held_by(process: Process, counters: Counters, frames: int = 1000) -> Iterator[KmsCustody]:
+    kms = Kms(address=process.url, ca=Path("none"), files_key="f", devices=[DEVICE], lease_frames=frames)
+    with closing(KmsCustody("ward-1", kms, counters)) as held:
+        yield held
+
+
+def test_a_lent_key_opens_the_boards_frames(ward: Ward) -> None:
+    ward.opens()
+    lease = ward.lease()
+    assert (lease["gateway"], lease["state"]) == ("ward-1", "held")
+    assert lease["not_after"] - time.time() == pytest.approx(24 * 3600, abs=60)
+
+
+def test_a_renewal_tells_what_was_opened_and_gives_more_time(ward: Ward) -> None:
+    for _ in range(3):
+        ward.opens()
+    before = ward.lease()["not_after"]
+    ward.renewal_due(0)
+    ward.kept_until(lambda: ward.lease()["not_after"] > before)
+    assert ward.lease()["used"] == 3
+    ward.opens()
+    ward.renewal_due(0)
+    ward.kept_until(lambda: ward.lease()["used"] == 4)
+
+
+def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(ward: Ward) -> None:
+    ward.opens()
+    with KmsClient(ward.process.url, ward.root) as client:
+        client.call("POST", f"devices/leases/{ward.lease()['id']}/revoke", {})
+        client.call("POST", f"devices/devices/{DEVICE}/state", {"state": "suspended", "reason": "test"})
+    ward.renewal_due(0)
+    ward.kept_until(lambda: DEVICE not in ward.registry)
+    with pytest.raises(UnknownDevice):
+        ward.opens()
+    time.sleep(0.3)
+    assert DEVICE not in ward.registry, "a suspended device was lent again"
+    with KmsClient(ward.process.url, ward.root) as client:
+        client.call("POST", f"devices/devices/{DEVICE}/state", {"state": "active", "reason": "test"})
+    ward.kept_until(lambda: DEVICE in ward.registry)
+    old = seal_frame(ChaCha20Poly1305(ward.issued.key), Header(FrameType.VITALS, 0, DEVICE, 1, 1), b"x")
+    with pytest.raises(Replayed):  # the marks came along
+        ward.registry.open(parse(old))
+    ward.seq += 100
+    ward.opens()
+
+
+def test_an_absent_kms_is_borne_until_the_leases_end(ward: Ward) -> None:
+    ward.process.stop()
+    ward.renewal_due(0)
+    ward.kept_until(lambda: ward.held.away)
+    ward.opens()
+    ward.held._lease["not_after"] = time.time() - 1
+    ward.kept_until(lambda: DEVICE not in ward.registry)
+
+
+def test_more_frames_than_lent_end_the_lease(ward: Ward) -> None:
+    for _ in range(1001):
+        ward.opens()
+    ward.renewal_due(time.time() + 1000)
+    first = ward.lease()["id"]
+    ward.kept_until(lambda: len(ward.leases()) == 2)
+    assert first in {lease["id"] for lease in ward.leases()}
+
+
+def test_no_lease_no_gateway(
+    open_kms: tuple[Process, str], token_of: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, _ = open_kms
+    token_of("cloud")
+    with held_by(process, Counters()) as held, pytest.raises(Refused, match="permission denied"):
+        held.registry()
+    token_of("gateway")
+    with held_by(process, Counters()) as held, pytest.raises(Refused, match="7"):
+        held.registry()  # never enrolled
+    monkeypatch.delenv("PERICARD_KMS_TOKEN")
+    with pytest.raises(RegistryError, match="pericard kms token --policy gateway"):
+        KmsCustody("ward-1", Kms(address="http://x", ca=Path("x"), files_key="f", devices=[1]), Counters())
+
+
+def test_keys_are_in_no_repr_and_no_error(ward: Ward) -> None:
+    shown = repr(vars(ward.held)) + repr(vars(ward.registry)) + repr(ward.issued)
+    assert ward.issued.key.hex() not in shown
+    assert json.dumps(list(ward.issued.key))[1:-1] not in shown
+    assert isinstance(ward.registry, Registry)
+    assert issubclass(KmsUnreachable, Exception)
