@@ -11,4 +11,4 @@ def test_every_agreed_figure_is_measured() -> None:
     assert 0 < float(str(figures["p50_ms"])) <= float(str(figures["p99_ms"]))
     assert (
         89 < float(str(figures["wire_bytes_per_frame"])) < 121
-    )  # above the payload, below the device's frame
+    )  # payload < it < device frame
