@@ -8,10 +8,10 @@ import contextlib
 import logging
 import sqlite3
 
-from pericard_gateway.errors import NoKeyBundle
 from pericard_gateway.registry import Registry
 from pericard_gateway.store import Store
 from pericard_protocol.edge.jsonlog import fields
+from pericard_protocol.errors import PericardError
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 
 # A record this large costs each frame little of the seal and the commit; at a low rate the time decides.
@@ -81,7 +81,7 @@ class Intake:
         try:
             if frames:
                 await self._store.keep(frames, marks)
-        except (NoKeyBundle, sqlite3.Error) as error:
+        except (PericardError, sqlite3.Error) as error:
             if str(error) != self.trouble:
                 _log.error("frames cannot be stored and wait in memory", extra=fields(why=str(error)))
             self.trouble = str(error)

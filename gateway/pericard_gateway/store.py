@@ -57,7 +57,7 @@ class Store:
         """Seals the frames and commits them with the marks.
 
         Raises:
-            NoKeyBundle, sqlite3.Error: nothing was kept; try again later.
+            NoKeyBundle, KemError, sqlite3.Error: nothing was kept; try again later.
         """
 
         def work() -> None:

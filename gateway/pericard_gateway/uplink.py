@@ -8,6 +8,7 @@ a record once, however often it comes.
 import asyncio
 import datetime
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from pericard_gateway.spool import RecordKey
 from pericard_gateway.store import Store
 from pericard_protocol import channel
 from pericard_protocol.edge.jsonlog import fields
-from pericard_protocol.errors import PeerError
+from pericard_protocol.errors import PeerError, PericardError
 from pericard_protocol.proto.uplink_pb2 import (
     Ack,
     IssuedCertificate,
@@ -92,7 +93,8 @@ class Uplink:
                 await self._connected()
             except grpc.aio.AioRpcError as error:
                 self._down(f"{error.code().name}: {(error.details() or '')[:_REASON_CHARACTERS]}")
-            except PeerError as error:
+            except (PericardError, OSError, sqlite3.Error) as error:
+                # Also what is our own: a file that an operator is replacing, a disk that is full.
                 self._down(str(error))
             await asyncio.sleep(self._backoff.next())
             self._counters.reconnects += 1

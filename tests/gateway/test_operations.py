@@ -12,6 +12,7 @@ import pytest
 from pericard_gateway.doctor import Finding, examine
 from pericard_gateway.settings import load
 from pericard_gateway.systemd import watchdog_seconds
+from pericard_protocol.proto.uplink_pb2 import Ack
 
 from .ward import Hospital, Ward, pericard_gateway, until
 
@@ -114,3 +115,16 @@ def test_the_table_names_devices_and_reasons(ward: Ward, hospital: Hospital) -> 
     )
     assert "gateway ward-1: uplink up" in done.stdout
     assert "replayed 1" in done.stdout
+
+
+def test_a_file_that_is_away_for_a_moment_ends_nothing(ward: Ward, hospital: Hospital) -> None:
+    """An operator replaces the certificate while the hospital restarts: a state, not the gateway's end."""
+    certificate = ward.folder / "tls.pem"
+    hospital.answer = lambda: Ack.RETRY  # every stream ends, and every connection reads the files again
+    ward.start()
+    ward.lines[0].write(ward.devices[0].packet())
+    certificate.rename(ward.folder / "tls.away")
+    until(lambda: "cannot be read" in ward.status()["uplink"])
+    (ward.folder / "tls.away").rename(certificate)
+    hospital.answer = lambda: Ack.COMMITTED
+    hospital.wait_for(1)

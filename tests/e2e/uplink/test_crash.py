@@ -12,7 +12,7 @@ from tests.gateway.ward import Device, Line, Ward, committed, feed, new_line, un
 
 from .conftest import HospitalProcess
 
-KILLS = int(os.environ.get("PERICARD_KILLS", "16"))
+KILLS = int(os.environ.get("PERICARD_KILLS", "12"))
 
 
 @pytest.mark.slow
