@@ -111,10 +111,11 @@ def open_frame(cipher: ChaCha20Poly1305, frame: Frame) -> bytes:
     Raises:
         NotAuthentic: the tag does not verify under `cipher`'s key.
     """
+    header, associated_data, sealed = frame
     try:
-        return cipher.decrypt(_nonce(frame.associated_data), frame.sealed, frame.associated_data)
+        return cipher.decrypt(_nonce(associated_data), sealed, associated_data)
     except InvalidTag:
-        raise NotAuthentic(f"device {frame.header.device}: the tag does not verify") from None
+        raise NotAuthentic(f"device {header.device}: the tag does not verify") from None
 
 
 def seal_frame(cipher: ChaCha20Poly1305, header: Header, payload: bytes) -> bytes:
