@@ -1,8 +1,8 @@
 """The hospital's daily KEM keys: one pair per UTC day and suite, published as a bundle signed by ML-DSA-65.
 
-A private key is destroyed seven days after its bundle ended, and from then on nobody can open what was recorded
-on the wire or lies on a lost gateway's disk; unless a gateway is known to hold records under it: then
-destruction waits until that hold is released. Nothing is lost by a timer.
+A private key is destroyed seven days after its bundle ended, and from then on nobody can open what was
+recorded on the wire or lies on a lost gateway's disk; unless a gateway is known to hold records under it:
+then destruction waits until that hold is released. Nothing is lost by a timer.
 """
 
 import os
