@@ -9,6 +9,4 @@ def test_every_agreed_figure_is_measured() -> None:
     assert {"p50_ms", "p99_ms", "wire_bytes_per_frame", "rss_mb"} <= set(figures)
     assert float(str(figures["ratio"])) > 1
     assert 0 < float(str(figures["p50_ms"])) <= float(str(figures["p99_ms"]))
-    assert (
-        89 < float(str(figures["wire_bytes_per_frame"])) < 121
-    )  # payload < it < device frame
+    assert 89 < float(str(figures["wire_bytes_per_frame"])) < 121  # payload < it < device frame
