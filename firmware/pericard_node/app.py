@@ -45,7 +45,7 @@ class Node:
         if isinstance(found, sensor.Reading):
             self.readings += 1
             self._send_json(frame.VITALS, self._vitals(found))
-        else:
+        elif isinstance(found, sensor.Block):
             self._send(frame.WAVEFORM, self._lay_block(found))
         now = time.ticks_ms()
         # Summed up step by step: the millisecond clock itself starts over every few days.

@@ -82,8 +82,7 @@ class BleLink:
         written = self._radio.gatts_read(self._rx)
         if written and not self._up and self._connection is not None:
             self._sent = 0
-            self._again = list(self._recent)
-            self._radio.gatts_notify(self._connection, self._tx, b"\0")
+            self._again = [b"\0"] + self._recent
             self._up = True
             return b""
         return written

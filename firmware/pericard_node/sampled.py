@@ -31,8 +31,8 @@ class SampledSensor:
         self.rejected = 0
 
     def read(self):
-        """The next block or reading."""
-        while not self._ready:
+        """The next block or reading; None where a block's time brought neither, as with an electrode off."""
+        if not self._ready:
             self._source.read_into(self._samples)
             if self._blocks:
                 self._ready.append(Block(self._taken, self._source.rate, self._samples))
@@ -41,7 +41,7 @@ class SampledSensor:
                 beat = self._detector.feed(sample)
                 if beat >= 0:
                     self._take(beat)
-        return self._ready.pop(0)
+        return self._ready.pop(0) if self._ready else None
 
     def _take(self, beat):
         rate = self._source.rate

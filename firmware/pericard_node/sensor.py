@@ -1,7 +1,7 @@
 """What a heart sensor gives: readings, and where it samples an ECG, blocks of it.
 
-A driver has `read()`, which waits for the next and returns it: a `Reading` or a `Block`. `rejected` counts
-the beats that it did not believe.
+A driver has `read()`, which waits for the next and returns it: a `Reading`, a `Block`, or None where there
+was neither for a while. `rejected` counts the beats that it did not believe.
 """
 
 import json

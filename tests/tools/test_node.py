@@ -146,3 +146,12 @@ print(out, ring.dropped, len(ring))
 """,
     )
     assert said == f"{list(kept)} {20 - len(kept)} 0\n"
+
+
+def test_an_electrode_that_is_off_stops_the_readings_and_not_the_node(ward: Ward) -> None:
+    flat = waveform_file([0] * 3000, 250, speed=20)
+    (ward.board.flash / WAVEFORM_FLASH_PATH.lstrip("/")).write_bytes(flat)
+    configure(ward, SENSOR="waveform", STATUS_SECONDS=1, WATCHDOG_SECONDS=1)
+    found = frames_until(ward, lambda found: len(statuses(found)) == 2)
+    assert [frame.header.type for frame, _ in found] == [FrameType.STATUS] * 2
+    assert {status["reset_cause"] for status in statuses(found)} == {1}

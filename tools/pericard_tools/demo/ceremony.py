@@ -32,7 +32,7 @@ class Ceremony:
         own = [str(world.folder / f"{GATEWAY}.{name}") for name in ("key", "identity.pem")]
         self._kms(root, "key", "seal-file", GATEWAY_FILES, *own)
         self.server = self._token(root, "server")
-        self.gateway = self._token(root, "gateway", GATEWAY_FILES)
+        self.gateway = self._token(root, "gateway", GATEWAY_FILES, gateway=GATEWAY)
         self._officer = self._token(root, "key-officer")
         with KmsClient(self.address, made["root_token"], self._ca) as client:
             client.call("POST", "auth/token/revoke-self")
@@ -41,8 +41,9 @@ class Ceremony:
         """A connection of the key officer's, who provisions boards."""
         return KmsClient(self.address, self._officer["PERICARD_KMS_TOKEN"], self._ca)
 
-    def _token(self, root: dict[str, str], *roles: str) -> dict[str, str]:
+    def _token(self, root: dict[str, str], *roles: str, gateway: str = "") -> dict[str, str]:
         words = [word for role in roles for word in ("--policy", role)]
+        words += ["--gateway", gateway] if gateway else []  # no other gateway's leases
         return {"PERICARD_KMS_TOKEN": self._kms(root, "token", *words, "--ttl", _TTL).strip()}
 
     def _kms(self, environment: dict[str, str], *words: str, typed: str = "") -> str:
