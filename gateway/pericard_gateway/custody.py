@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from pericard_gateway.counters import Counters
 from pericard_gateway.errors import RegistryError
+from pericard_gateway.holds import Holds
 from pericard_gateway.registry import Device, Registry, parse_registry
 from pericard_gateway.settings import Kms, Settings
 from pericard_gateway.window import Mark
@@ -30,6 +31,7 @@ from pericard_protocol.frame import KEY_BYTES
 TOKEN = "PERICARD_KMS_TOKEN"  # noqa: S105 - the variable's name
 _TICK_SECONDS = 1.0
 _RETRY_SECONDS = 30.0
+_HOLD_SECONDS = 5.0
 
 _log = logging.getLogger("pericard.gateway")
 
@@ -43,8 +45,13 @@ class Custody(Protocol):
     def registry(self) -> Registry:
         """The devices that this gateway may open."""
 
-    async def keep(self, registry: Registry, marks: Callable[[], Mapping[int, Mark]]) -> None:
-        """Runs beside the gateway for as long as it does."""
+    async def keep(
+        self,
+        registry: Registry,
+        marks: Callable[[], Mapping[int, Mark]],
+        needed: Callable[[], frozenset[str]],
+    ) -> None:
+        """Runs beside the gateway for as long as it does; `needed` are ids of the hospital's KEM keys."""
 
 
 class FileCustody:
@@ -61,7 +68,12 @@ class FileCustody:
         """From the device registry."""
         return parse_registry(files.read_secret(self._devices, "device registry"))
 
-    async def keep(self, registry: Registry, marks: Callable[[], Mapping[int, Mark]]) -> None:
+    async def keep(
+        self,
+        registry: Registry,
+        marks: Callable[[], Mapping[int, Mark]],
+        needed: Callable[[], frozenset[str]],
+    ) -> None:
         """Nothing ends by itself."""
         await asyncio.Event().wait()
 
@@ -69,7 +81,7 @@ class FileCustody:
 class KmsCustody:
     """Sealed files, and a lease of device keys."""
 
-    def __init__(self, gateway_id: str, kms: Kms, counters: Counters) -> None:
+    def __init__(self, gateway_id: str, kms: Kms, counters: Counters, state: Path) -> None:
         """Speaks to no KMS yet.
 
         Raises:
@@ -79,6 +91,7 @@ class KmsCustody:
             raise RegistryError(f"set {TOKEN} to a token: `pericard kms token --policy gateway`")
         self._client = KmsClient(kms.address, token, kms.ca)
         self._gateway_id, self._kms, self._counters = gateway_id, kms, counters
+        self._holds = Holds(self._client, gateway_id, state)
         self._lease: dict[str, Any] = {}
         self.away = False  # whether the KMS did not answer the last time
         self._told: dict[int, int] = {}  # frames of each device that the KMS knows of
@@ -99,12 +112,23 @@ class KmsCustody:
         """
         return Registry(self._take())
 
-    async def keep(self, registry: Registry, marks: Callable[[], Mapping[int, Mark]]) -> None:
-        """Renews the lease at half of its time; drops the keys at its end and then asks for a new one."""
-        attempt = 0.0
+    async def keep(
+        self,
+        registry: Registry,
+        marks: Callable[[], Mapping[int, Mark]],
+        needed: Callable[[], frozenset[str]],
+    ) -> None:
+        """Renews the lease at half of its time; drops the keys at its end and then asks for a new one.
+
+        And holds the hospital's KEM keys that are needed (see `holds`).
+        """
+        attempt = held_at = 0.0
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             now = time.time()
+            if now >= held_at:
+                held_at = now + _HOLD_SECONDS
+                await self._hold_keys(needed())
             if self._lease and (now >= self._lease["not_after"] or self._used() > self._lease["frames"]):
                 self._end(registry, "its time or its frames are used up")
             if now < max(attempt, self._lease.get("renew_at", 0.0)):
@@ -121,6 +145,14 @@ class KmsCustody:
             except KmsUnreachable as error:
                 self.away = True
                 _log.warning("the KMS is away", extra=fields(why=str(error), lease=self._lease.get("id")))
+
+    async def _hold_keys(self, needed: frozenset[str]) -> None:
+        if needed == self._holds.held:
+            return
+        try:
+            await asyncio.to_thread(self._holds.update, needed)
+        except (Refused, KmsUnreachable) as error:
+            _log.warning("a KEM key's hold is not told yet", extra=fields(why=str(error)))
 
     def _take(self) -> dict[int, Device]:
         answer = self._client.call(
@@ -182,7 +214,7 @@ class KmsCustody:
 def custody_of(settings: Settings, counters: Counters) -> Custody:
     """The custody that the configuration names."""
     if settings.kms is not None:
-        return KmsCustody(settings.gateway_id, settings.kms, counters)
+        return KmsCustody(settings.gateway_id, settings.kms, counters, settings.state)
     if settings.devices is None:  # the settings' own check makes sure that it is not
         raise RegistryError("give `devices`, or [kms]")
     return FileCustody(settings.devices)

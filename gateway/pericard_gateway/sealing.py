@@ -31,6 +31,11 @@ class Sealing:
         return self._bundle is not None and self._bundle.not_before <= now < self._bundle.not_after
 
     @property
+    def key_ids(self) -> frozenset[str]:
+        """The KEM key in use, if any."""
+        return frozenset({self._bundle.key_id}) if self._bundle else frozenset()
+
+    @property
     def ends(self) -> float:
         """When the bundle ends, in Unix seconds; 0 without one."""
         return float(self._bundle.not_after) if self._bundle else 0.0

@@ -104,7 +104,11 @@ class Gateway:
             delivering = asyncio.create_task(uplink.run())
             waiting = asyncio.create_task(stop.wait())
             watched = asyncio.create_task(_report(store))
-            keeping = asyncio.create_task(self._custody.keep(self._registry, spool.marks))
+            keeping = asyncio.create_task(
+                self._custody.keep(
+                    self._registry, spool.marks, lambda: spool.key_ids() | self._sealing.key_ids
+                )
+            )
             _log.info("gateway started", extra=fields(gateway=settings.gateway_id, pages=address))
             try:
                 # Opening a port discards what it had buffered: only now may a device rely on being heard.

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 
 from pericard_gateway.errors import SpoolError
 from pericard_gateway.window import WIDTH, Mark
-from pericard_protocol.proto.uplink_pb2 import SealedRecord, SignedSessionHeader
+from pericard_protocol.proto.uplink_pb2 import SealedRecord, SessionHeader, SignedSessionHeader
 
 # WAL with synchronous=FULL: a commit is on the disk when it returns (https://sqlite.org/pragma.html).
 _SETTINGS = """
@@ -125,6 +125,14 @@ class Spool:
             device: Mark(epoch, boot, seq, int.from_bytes(seen, "big"))
             for device, epoch, boot, seq, seen in rows
         }
+
+    def key_ids(self) -> frozenset[str]:
+        """The hospital's KEM keys under which something is still stored, refused records included."""
+        rows = self._database.execute(
+            "SELECT header FROM sessions WHERE id IN (SELECT DISTINCT session FROM records)"
+        )
+        signed = (SignedSessionHeader.FromString(header) for (header,) in rows)
+        return frozenset(SessionHeader.FromString(one.header).key_id for one in signed)
 
     def append(self, batches: Sequence[SealedBatch], marks: Mapping[int, Mark]) -> None:
         """Stores the records and the marks of their devices; on the disk, all or nothing, when it returns.

@@ -10,7 +10,7 @@ import pytest
 from pericard_gateway.errors import SpoolError
 from pericard_gateway.spool import Depth, SealedBatch, Spool
 from pericard_gateway.window import Mark
-from pericard_protocol.proto.uplink_pb2 import SealedRecord, SignedSessionHeader
+from pericard_protocol.proto.uplink_pb2 import SealedRecord, SessionHeader, SignedSessionHeader
 
 
 def _batch(session: bytes, number: int, frames: int = 3) -> SealedBatch:
@@ -38,6 +38,20 @@ def test_records_come_back_in_order_and_leave_when_settled(tmp_path: Path) -> No
         spool.append([_batch(b"b", 1)], {})
         assert spool.header(b"b").header == b"header of b"
         assert spool.depth == Depth(1, 3, 4, 1)
+
+
+def test_the_kem_keys_of_what_is_stored_are_known(tmp_path: Path) -> None:
+    def sealed(session: bytes, key_id: str) -> SealedBatch:
+        header = SessionHeader(session_id=session, key_id=key_id).SerializeToString()
+        return _batch(session, 0)._replace(header=SignedSessionHeader(header=header))
+
+    with Spool(tmp_path) as spool:
+        assert spool.key_ids() == frozenset()
+        spool.append([sealed(b"a", "monday"), sealed(b"b", "monday"), sealed(b"c", "tuesday")], {})
+        spool.settle([(b"a", 0)], [((b"c", 0), "refused, and kept aside")])
+        assert spool.key_ids() == {"monday", "tuesday"}
+        spool.settle([(b"b", 0)], [])
+        assert spool.key_ids() == {"tuesday"}
 
 
 def test_a_failed_append_leaves_nothing(tmp_path: Path) -> None:

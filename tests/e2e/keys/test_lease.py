@@ -35,6 +35,7 @@ class Ward:
         self.process, self.root, self.issued, self.held, self.counters = process, root, issued, held, counters
         self.registry = held.registry()
         self.seq = 0
+        self.needed = frozenset[str]()
 
     def opens(self) -> None:
         """The next frame of the board opens."""
@@ -54,7 +55,7 @@ class Ward:
         """Runs the keeper until `done`."""
 
         async def run() -> None:
-            keeping = asyncio.create_task(self.held.keep(self.registry, self.marks))
+            keeping = asyncio.create_task(self.held.keep(self.registry, self.marks, lambda: self.needed))
             deadline = time.monotonic() + 15
             while not done():
                 assert time.monotonic() < deadline, "the keeper did nothing"
@@ -76,23 +77,27 @@ class Ward:
 
 @pytest.fixture
 def ward(
-    open_kms: tuple[Process, str], token_of: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    open_kms: tuple[Process, str],
+    token_of: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> Iterator[Ward]:
     process, root = open_kms
     monkeypatch.setattr(custody, "_TICK_SECONDS", 0.02)
     monkeypatch.setattr(custody, "_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(custody, "_HOLD_SECONDS", 0.05)
     with KmsClient(process.url, root) as client:
         issued = KmsSource(client).issue(DEVICE, "bed 4")
     token_of("gateway")
     counters = Counters()
-    with held_by(process, counters) as held:
+    with held_by(process, counters, tmp_path / "state") as held:
         yield Ward(process, root, issued, held, counters)
 
 
 @contextmanager
-def held_by(process: Process, counters: Counters, frames: int = 1000) -> Iterator[KmsCustody]:
-    kms = Kms(address=process.url, ca=Path("none"), files_key="f", devices=[DEVICE], lease_frames=frames)
-    with closing(KmsCustody("ward-1", kms, counters)) as held:
+def held_by(process: Process, counters: Counters, state: Path) -> Iterator[KmsCustody]:
+    kms = Kms(address=process.url, ca=Path("none"), files_key="f", devices=[DEVICE], lease_frames=1000)
+    with closing(KmsCustody("ward-1", kms, counters, state)) as held:
         yield held
 
 
@@ -136,6 +141,26 @@ def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(ward: Ward) -> None:
     ward.opens()
 
 
+def test_needed_kem_keys_are_held_and_released_also_after_a_restart(ward: Ward, tmp_path: Path) -> None:
+    def holders(key_id: str) -> list[str]:
+        with KmsClient(ward.process.url, ward.root) as client:
+            found: list[str] = client.call("GET", f"bundles/keys/{key_id}")["holds"]
+            return found
+
+    with KmsClient(ward.process.url, ward.root) as client:
+        ids = [client.call("GET", f"bundles/today?suites={suite}")["key_id"] for suite in (0x647A, 0x0041)]
+    ward.needed = frozenset(ids)
+    ward.kept_until(lambda: all(holders(one) == ["ward-1"] for one in ids))
+    ward.needed = frozenset(ids[:1])
+    ward.kept_until(lambda: holders(ids[1]) == [])
+    assert holders(ids[0]) == ["ward-1"]
+    ward.needed = frozenset()
+    with held_by(ward.process, ward.counters, tmp_path / "state") as restarted:
+        ward.held = restarted
+        ward.registry = restarted.registry()
+        ward.kept_until(lambda: holders(ids[0]) == [])
+
+
 def test_an_absent_kms_is_borne_until_the_leases_end(ward: Ward) -> None:
     ward.process.stop()
     ward.renewal_due(0)
@@ -155,18 +180,23 @@ def test_more_frames_than_lent_end_the_lease(ward: Ward) -> None:
 
 
 def test_no_lease_no_gateway(
-    open_kms: tuple[Process, str], token_of: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    open_kms: tuple[Process, str],
+    token_of: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     process, _ = open_kms
     token_of("cloud")
-    with held_by(process, Counters()) as held, pytest.raises(Refused, match="permission denied"):
+    with held_by(process, Counters(), tmp_path) as held, pytest.raises(Refused, match="permission denied"):
         held.registry()
     token_of("gateway")
-    with held_by(process, Counters()) as held, pytest.raises(Refused, match="7"):
+    with held_by(process, Counters(), tmp_path) as held, pytest.raises(Refused, match="7"):
         held.registry()  # never enrolled
     monkeypatch.delenv("PERICARD_KMS_TOKEN")
     with pytest.raises(RegistryError, match="pericard kms token --policy gateway"):
-        KmsCustody("ward-1", Kms(address="http://x", ca=Path("x"), files_key="f", devices=[1]), Counters())
+        KmsCustody(
+            "ward-1", Kms(address="http://x", ca=Path("x"), files_key="f", devices=[1]), Counters(), tmp_path
+        )
 
 
 def test_keys_are_in_no_repr_and_no_error(ward: Ward) -> None:
