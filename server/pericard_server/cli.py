@@ -19,6 +19,7 @@ from pericard_server.analyse import analyse
 from pericard_server.enrolment.commands import invite, serving_enrolment
 from pericard_server.site import config_option, open_site
 
+_REVOCATION_SECONDS = 1.0
 _STREAMS = 64  # one thread a connected gateway
 
 
@@ -71,7 +72,8 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
         options=server_options(MAX_RECORD_BYTES + 1024),
         maximum_concurrent_rpcs=_STREAMS,
     )
-    add_UplinkServicer_to_server(Uplink(records, site.keys, authority), grpc_server)
+    uplink = Uplink(records, site.keys, authority)
+    add_UplinkServicer_to_server(uplink, grpc_server)
     host = site.config.listen.address.rpartition(":")[0]
     try:
         port = grpc_server.add_secure_port(site.config.listen.address, server_credentials(own_identity))
@@ -86,7 +88,8 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
         grpc_server.start()
         click.echo(f"serving on {host}:{port}", err=True)
         with files.announced(ready_file, f"{host}:{port}"):
-            stop.wait()
+            while not stop.wait(_REVOCATION_SECONDS):
+                uplink.end_revoked()
         grpc_server.stop(grace=5).wait()
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -150,6 +151,34 @@ def test_who_may_not_deliver(hospital: Hospital, other_authority: Any) -> None:
                 refused_code(lambda: stub.GetKeyBundle(request, timeout=10)) == StatusCode.PERMISSION_DENIED
             )
     assert status(hospital)["refused"] == {"unknown gateway": 2}
+
+
+def test_an_idle_stream_of_a_revoked_gateway_is_cut(hospital: Hospital) -> None:
+    hospital.gateway("ward-1")
+    silent = threading.Event()
+    with hospital.running() as address, connected(address, hospital.identity("ward-1")) as stub:
+        stream = stub.Ingest((Sealed() for _ in iter(silent.wait, True)), timeout=60)  # sends nothing
+        stub.GetKeyBundle(KeyBundleRequest(), timeout=10)
+        hospital.command("gateway", "revoke", "ward-1")
+        code = refused_code(lambda: list(stream))
+        silent.set()
+        assert code == StatusCode.CANCELLED
+
+
+def test_a_hospital_without_its_keys_keeps_nothing_and_refuses_nothing(hospital: Hospital) -> None:
+    """Its own trouble: the gateway keeps the record, and delivers it when the keys are back."""
+    signer = hospital.gateway("ward-1")
+    with hospital.running() as address, connected(address, hospital.identity("ward-1")) as stub:
+        session = SessionSealer(bundle(stub, hospital), "ward-1", signer, time.time())
+        parts = [Sealed(session=session.header), Sealed(record=session.seal(frames(1)))]
+        keys = list((hospital.folder / "keys").glob("kem-*.key"))
+        for key in keys:
+            key.chmod(0o644)
+        assert refused_code(lambda: deliver(stub, parts)) == StatusCode.UNAVAILABLE
+        for key in keys:
+            key.chmod(0o600)
+        assert deliver(stub, parts) == [(Ack.COMMITTED, "")]
+    assert status(hospital)["refused"] == {}
 
 
 def test_a_truncated_or_oversized_message_ends_its_call_only(hospital: Hospital) -> None:

@@ -16,7 +16,7 @@ from django.db import DatabaseError, close_old_connections
 from pericard_protocol.channel import ChannelRefused, peer_name
 from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.enrolment import requested_key
-from pericard_protocol.errors import PeerError
+from pericard_protocol.errors import PeerError, UsageError
 from pericard_protocol.proto.uplink_pb2 import (
     Ack,
     IssuedCertificate,
@@ -68,6 +68,25 @@ class Uplink:
         self._records = records
         self._authority = authority
         self._keys = keys
+        self._streams: dict[grpc.ServicerContext, str] = {}
+
+    def end_revoked(self) -> None:
+        """Ends the streams of gateways that were revoked; called every second, for idle ones say nothing."""
+        if not (streams := dict(self._streams)):
+            return
+        close_old_connections()
+        known = Gateway.objects.filter(name__in=set(streams.values()), revoked_at=None)
+        try:
+            admitted = set(known.values_list("name", flat=True))
+        except (
+            DatabaseError
+        ) as error:  # busy, or away: the next second asks again, and each message is checked
+            log.warning("revocations not read", extra=fields(error=type(error).__name__))
+            return
+        for context, name in streams.items():
+            if name not in admitted:
+                log.warning("stream cut", extra=fields(gateway=name, why="revoked"))
+                context.cancel()
 
     def GetKeyBundle(self, request: KeyBundleRequest, context: grpc.ServicerContext) -> SignedKeyBundle:
         """Today's bundle of the first suite that both offer."""
@@ -98,11 +117,16 @@ class Uplink:
         sessions: dict[bytes, SessionOpener] = {}
         tally = Tally()
         log.info("stream began", extra=fields(gateway=gateway.name))
+        self._streams[context] = gateway.name
         try:
             yield from self._acks(
                 self._while_admitted(parts, context), gateway.name, verifier, sessions, tally
             )
+        except UsageError as error:  # our own keys cannot be had: the gateway keeps its records and returns
+            log.error("stream cut", extra=fields(gateway=gateway.name, why=str(error)))
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the hospital cannot reach its keys")
         finally:
+            self._streams.pop(context, None)
             log.info("stream ended", extra=fields(gateway=gateway.name, **vars(tally)))
 
     def _while_admitted(self, parts: Iterator[Sealed], context: grpc.ServicerContext) -> Iterator[Sealed]:
