@@ -78,9 +78,7 @@ class Uplink:
         known = Gateway.objects.filter(name__in=set(streams.values()), revoked_at=None)
         try:
             admitted = set(known.values_list("name", flat=True))
-        except (
-            DatabaseError
-        ) as error:  # busy, or away: the next second asks again, and each message is checked
+        except DatabaseError as error:  # the next second asks again
             log.warning("revocations not read", extra=fields(error=type(error).__name__))
             return
         for context, name in streams.items():
