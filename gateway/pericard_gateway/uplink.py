@@ -149,7 +149,10 @@ class Uplink:
 
     async def _write(self, stream: Any, message: Sealed) -> None:
         self._counters.bytes_out += message.ByteSize()
-        await stream.write(message)
+        try:
+            await stream.write(message)
+        except asyncio.InvalidStateError:  # grpcio's word for a call that ended before this write began
+            raise UplinkError("the server ended the stream") from None
 
     async def _receive(self, stream: Any) -> None:
         while True:

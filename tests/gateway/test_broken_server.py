@@ -1,5 +1,6 @@
 """A hospital's server that speaks gRPC over good TLS, but wrongly: the gateway stays up and says why."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import grpc
 import pytest
 
+from pericard_gateway.counters import Counters
+from pericard_gateway.errors import UplinkError
+from pericard_gateway.uplink import Target, Uplink
 from pericard_protocol import channel
-from pericard_protocol.proto.uplink_pb2 import Ack
+from pericard_protocol.proto.uplink_pb2 import Ack, SealedRecord
 
 from .ward import Hospital, Ward, serving, until
 
@@ -58,3 +62,30 @@ def test_what_is_no_answer_is_said_and_survived(
     server.stop(0).wait()
     with serving(hospital, identity, f"127.0.0.1:{port}"):
         hospital.wait_for(1)
+
+
+def test_a_write_after_the_calls_end_is_the_links_trouble_not_the_gateways(authority: Any) -> None:
+    """The call may end between any two writes; grpcio then raises what is no gRPC error."""
+    server = grpc.server(
+        ThreadPoolExecutor(1),
+        handlers=[_Raw(b"", lambda _: b"")],
+        options=channel.server_options(4_000_000),
+    )
+    port = server.add_secure_port("127.0.0.1:0", channel.server_credentials(authority.issue("server.test")))
+    server.start()
+    target = Target(f"127.0.0.1:{port}", "server.test")
+    nothing: Any = None
+    uplink = Uplink(target, nothing, nothing, asyncio.Event(), lambda: None, Counters())
+
+    async def write_late() -> None:
+        credentials = channel.channel_credentials(authority.issue("ward-1"))
+        options = channel.channel_options(4_000_000, target.name)
+        async with grpc.aio.secure_channel(target.address, credentials, options=options) as connection:
+            stream = connection.stream_stream(_PREFIX + "Ingest", SealedRecord.SerializeToString)()
+            await stream.done_writing()
+            await stream.code()  # over
+            await uplink._write(stream, SealedRecord())
+
+    with pytest.raises(UplinkError, match="ended the stream"):
+        asyncio.run(write_late())
+    server.stop(0).wait()
