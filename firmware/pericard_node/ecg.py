@@ -1,36 +1,73 @@
 """Finds heartbeats in a sampled ECG, one sample at a time, in integers and bounded memory.
 
 The steps are those of Pan and Tompkins (IEEE Trans. Biomed. Eng. 32(3), 1985): band-pass, slope, square,
-moving sum; then a peak is a beat where both the moving sum and the band-passed wave pass a threshold between
-the running levels of beats and of noise, and after a gap of one and two thirds of the usual interval the best
-peak left out is taken back. The band-pass is the difference of two moving averages: additions only.
+moving sum; then a peak of the band-passed wave is a beat where both it and the energy around it pass a
+threshold a quarter of the way from the running level of noise to that of beats; after a gap of one and two
+thirds of the usual interval the highest peak left out is judged again at half the thresholds. Soon after a
+beat a peak that rises less than half as steeply is its T wave.
+
+The band-pass is the difference of two moving averages, additions only, and they share their centre, so that
+it turns no phase: with a turned one the slow rise of a T wave or of a wide beat counts for a slope. For the
+same reason the energy is taken from a window centred on the peak: the wave waits for it in a delay line.
 
 Like that method it follows upright R waves: a wide beat that points down in the lead is left out.
 """
 
 from array import array
 
+# A moving average of T seconds halves what has 0.603 / T Hz (the root of sin(pi x) = pi x / 2), so these two
+# halve 30 and 5 Hz: 5 to 15 Hz is where a QRS complex has most of its power, and the method's range.
+_SHORT_MS = 20
+_LONG_MS = 120
+_ENERGY_MS = 150  # about the widest QRS complex, and the method's window
 # Two beats are at least this far apart: the heart's refractory time.
 REFRACTORY_MS = 200
-_SLOPE_SHIFT = 4  # keeps the square of a slope within 30 bits: samples have at most 16
+# Up to here after a beat a peak may be its T wave: one that rises less than half as steeply is.
+_T_WAVE_MS = 360
+# The first levels are learnt from two seconds, which hold a beat at 30 a minute; it judges after one of them.
+_LEARNING_SECONDS = 2
+# After each gap of one and two thirds of the usual interval the thresholds for what was left out are halved,
+# to an eighth at most: the method halves once, and loses a wave that a moved electrode made much smaller.
+_HALVINGS = 3
+# The usual interval follows those of 92 to 116 % of it, so that neither an early beat nor a gap counts; after
+# eight others in a row, the method's count, the rhythm is another.
+_NEW_RHYTHM = 8
+# No beat for so long: the levels are those of an electrode's jerk, or of before it moved. They are learnt
+# anew, as in Hamilton's open source detector (Computers in Cardiology 29, 2002).
+_DEAF_SECONDS = 8
+_SLOPE_SHIFT = 3  # a slope of 16-bit samples, at most 6 * 2^16, then nearly fits 15 bits,
+_SLOPE_LIMIT = 32767  # and what does not is cut: its square must be below 2^30, a small int on 32 bits
+_NONE = (0, 0, 0, 0)  # no peak: its wave, its energy, where it was known, its steepest step
 
 
-class _MovingSum:
-    """The sum of the last n values."""
+class _Delay:
+    """The value of n before."""
 
     def __init__(self, n):
         self._values = array("i", bytes(4 * n))
         self._at = 0
         self.n = n
+
+    def push(self, value):
+        """Takes a value; returns that of n before."""
+        at = self._at
+        before = self._values[at]
+        self._values[at] = value
+        at += 1
+        self._at = 0 if at == self.n else at
+        return before
+
+
+class _MovingSum(_Delay):
+    """The sum of the last n values."""
+
+    def __init__(self, n):
+        super().__init__(n)
         self.total = 0
 
     def push(self, value):
         """Takes a value; returns the sum."""
-        at = self._at
-        self.total += value - self._values[at]
-        self._values[at] = value
-        at += 1
-        self._at = 0 if at == self.n else at
+        self.total += value - _Delay.push(self, value)  # super() would allocate on MicroPython
         return self.total
 
 
@@ -38,18 +75,23 @@ class _Levels:
     """The running heights of beats and of noise, and the threshold between them."""
 
     def __init__(self):
+        self.forget()
+
+    def forget(self):
+        """Nothing is known."""
         self._beat = self._noise = 0
 
     def learn(self, height):
-        """While nothing is known, the highest peak stands for a beat."""
-        self._beat = max(self._beat, height >> 1)
-        self._noise = self._beat >> 3
+        """While nothing is known, the highest stands for a beat and the mean for noise."""
+        if height > self._beat:
+            self._beat = height
+        self._noise += (height - self._noise) >> 6
 
     def passed_by(self, height, shift=0):
         """Whether `height` is a beat's; `shift` 1 halves the threshold."""
         return height > (self._noise + ((self._beat - self._noise) >> 2)) >> shift
 
-    def beat(self, height, shift=3):
+    def beat(self, height, shift):
         """A beat of that height; `shift` is how slowly the level follows."""
         self._beat += (height - self._beat) >> shift
 
@@ -64,20 +106,26 @@ class BeatDetector:
     def __init__(self, rate):
         """`rate` in samples a second, 100 to 1000; samples are signed and of 16 bits."""
         self.rate = rate
-        self._short = _MovingSum(max(1, rate // 30))  # takes out what is faster than a QRS complex
-        self._long = _MovingSum(rate // 5)  # and this what is slower
-        self._energy = _MovingSum(rate * 3 // 20)  # 150 ms, about a wide QRS complex
+        self._short = _MovingSum(rate * _SHORT_MS // 1000)
+        self._long = _MovingSum(rate * _LONG_MS // 1000)
+        self._centring = _Delay((self._long.n - self._short.n) // 2)
+        self._energy = _MovingSum(rate * _ENERGY_MS // 1000)
+        self._waiting = _Delay(self._energy.n // 2 + 2)
+        self._late = self._long.n // 2 + self._waiting.n + 1  # how long after a peak it is known for one
         self._refractory = rate * REFRACTORY_MS // 1000
+        self._t_wave = rate * _T_WAVE_MS // 1000
         self._before = array("i", (0, 0, 0, 0))
         self._n = 0
-        self._energies = _Levels()
+        self._learning = _LEARNING_SECONDS * rate  # samples still to learn from
         self._waves = _Levels()
-        self._peak = 0  # the highest energy since it last fell to half,
-        self._peak_at = 0  # where that was,
-        self._wave = 0  # and the highest band-passed wave up to there
-        self._last = -1  # where the last beat was
+        self._energies = _Levels()
+        self._wave = 0  # the band-passed wave, one sample ago
+        self._rise = 0  # its steepest step since it last fell
+        self._last = 0  # where the last beat was,
+        self._last_rise = 0  # and its steepest step
         self._usual = rate  # the usual interval, a second to begin with
-        self._missed = (0, 0, 0)  # the best peak taken for noise since the last beat: energy, wave, where
+        self._odd = _NEW_RHYTHM - 2  # intervals far from it in a row: the second settles the first usual one
+        self._missed = _NONE  # the highest peak taken for noise since the last beat
 
     def feed(self, sample):
         """Takes one sample; returns the number of the sample of a beat found now, else -1."""
@@ -85,52 +133,78 @@ class BeatDetector:
         self._n = n + 1
         short = self._short
         long = self._long
-        band = (short.push(sample) * long.n - long.push(sample) * short.n) // (short.n * long.n)
+        band = self._centring.push(short.push(sample)) * long.n - long.push(sample) * short.n
+        band //= short.n * long.n
         before = self._before
         slope = (2 * band + before[3] - before[1] - 2 * before[0]) >> _SLOPE_SHIFT
         before[0] = before[1]
         before[1] = before[2]
         before[2] = before[3]
         before[3] = band
-        energy = self._energy.push(slope * slope >> _SLOPE_SHIFT)
-        if band > self._wave:
-            self._wave = band
-        if energy > self._peak:
-            self._peak = energy
-            self._peak_at = n
-        elif energy < self._peak >> 1:
-            peak, wave, at = self._peak, self._wave, self._peak_at
-            self._peak = energy
-            self._peak_at = n
-            self._wave = 0
-            return self._judge(peak, wave, at)
-        if self._last >= 0 and n - self._last > self._usual * 5 // 3:
-            peak, wave, at = self._missed
-            if self._energies.passed_by(peak, 1) and self._waves.passed_by(wave, 1):
-                return self._take(peak, wave, at, 2)
-        return -1
-
-    def _judge(self, peak, wave, at):
-        """Whether a peak of the energy is a beat."""
-        if self._n < 2 * self.rate:
-            self._energies.learn(peak)
-            self._waves.learn(wave)
-        if self._last >= 0 and at - self._last < self._refractory:
+        if not -_SLOPE_LIMIT <= slope <= _SLOPE_LIMIT:
+            slope = _SLOPE_LIMIT
+        energy = self._energy.push(slope * slope >> 4)
+        wave = self._waiting.push(band)
+        peak = self._wave
+        self._wave = wave
+        if self._learning and energy:
+            self._learn(n, wave, energy)
+        if self._learning > self.rate:
             return -1
-        if self._energies.passed_by(peak) and self._waves.passed_by(wave):
-            return self._take(peak, wave, at, 3)
-        self._energies.noise(peak)
-        self._waves.noise(wave)
-        if peak > self._missed[0]:
-            self._missed = (peak, wave, at)
+        if wave > peak:
+            if wave - peak > self._rise:
+                self._rise = wave - peak
+        elif self._rise:
+            rise = self._rise
+            self._rise = 0
+            return self._judge(n, peak, energy, rise)
         return -1
 
-    def _take(self, peak, wave, at, shift):
-        self._energies.beat(peak, shift)
+    def _learn(self, n, wave, energy):
+        self._learning -= 1
+        self._waves.learn(wave)
+        self._energies.learn(energy)
+        if self._learning == self.rate:
+            self._last = n
+
+    def _judge(self, n, wave, energy, rise):
+        """Whether a peak of the wave, known for one at `n`, is a beat, or else one before it was."""
+        since = n - self._last
+        if since <= self._refractory:
+            return -1
+        steep = since >= self._t_wave or rise >= self._last_rise >> 1
+        if steep and self._waves.passed_by(wave) and self._energies.passed_by(energy):
+            return self._take((wave, energy, n, rise), 3)
+        self._waves.noise(wave)
+        self._energies.noise(energy)
+        if wave > self._missed[0]:
+            self._missed = (wave, energy, n, rise)
+        halvings = min(3 * since // (5 * self._usual), _HALVINGS)
+        if halvings:
+            wave, energy, _, _ = self._missed
+            if self._waves.passed_by(wave, halvings) and self._energies.passed_by(energy, halvings):
+                return self._take(self._missed, 2)
+        if since > _DEAF_SECONDS * self.rate:
+            self._learning = _LEARNING_SECONDS * self.rate
+            self._waves.forget()
+            self._energies.forget()
+            self._missed = _NONE
+        return -1
+
+    def _take(self, peak, shift):
+        """Takes a peak for a beat; `shift` is how slowly the levels follow it."""
+        wave, energy, at, self._last_rise = peak
         self._waves.beat(wave, shift)
-        if self._last >= 0 and at - self._last < 3 * self.rate:
-            self._usual += (at - self._last - self._usual) >> 3
+        self._energies.beat(energy, shift)
+        interval = at - self._last
+        if 92 * self._usual < 100 * interval < 116 * self._usual:
+            self._usual += (interval - self._usual) >> 3
+            self._odd = 0
+        else:
+            self._odd += 1
+            if self._odd == _NEW_RHYTHM:
+                self._usual = interval
+                self._odd = 0
         self._last = at
-        self._missed = (0, 0, 0)
-        # The energy's peak comes after the R wave by half of its window.
-        return at - self._energy.n // 2
+        self._missed = _NONE
+        return at - self._late
