@@ -1,12 +1,12 @@
 """A device over BLE: the Nordic UART service, read as the byte stream that it is, reconnected when lost."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from bleak import BleakClient
-from bleak.exc import BleakError
+from bleak.backends.client import BaseBleakClient
 
 from pericard_gateway.backoff import Backoff
 from pericard_gateway.counters import Counters
@@ -29,16 +29,15 @@ class BlePort:
         connected: Callable[[], Callable[[bytes], None]],
         room: asyncio.Event,
         counters: Counters,
-        **client: Any,
+        radio: type[BaseBleakClient] | None = None,
     ) -> None:
         """`connected` is called at every connection, for what takes the bytes; `room` holds reading back.
 
-        `client` goes to BleakClient as it is: a backend of another radio, an adapter.
+        `radio` is bleak's backend; None takes this machine's own.
         """
         self._address, self._connected, self._room = address, connected, room
-        self._counters, self._client = counters, client
+        self._counters, self._radio = counters, radio
         self.trouble = "not connected yet"
-        self.tried = asyncio.Event()  # set after the first attempt to connect
 
     @property
     def path(self) -> str:
@@ -52,13 +51,14 @@ class BlePort:
             try:
                 await self._read(backoff)
                 why = "the connection has ended"
-            except (BleakError, OSError, TimeoutError) as error:
+            except Exception as error:
+                # bleak lets through what its backend raises (D-Bus ends, refuses, answers nonsense), and one
+                # device's radio must not end the reading of all the others.
                 why = str(error) or type(error).__name__
             self._counters.port_errors += 1
             if self.trouble != why:
                 _log.warning("device lost", extra=fields(port=self._address, why=why))
             self.trouble = why
-            self.tried.set()
             await asyncio.sleep(backoff.next())
 
     def drain(self) -> None:
@@ -67,8 +67,9 @@ class BlePort:
     async def _read(self, backoff: Backoff) -> None:
         await self._room.wait()
         lost = asyncio.Event()
-        client = BleakClient(self._address, disconnected_callback=lambda _: lost.set(), **self._client)
-        async with client:
+        client = BleakClient(self._address, disconnected_callback=lambda _: lost.set(), backend=self._radio)
+        await client.connect()
+        try:
             take = self._connected()
 
             def received(_: object, data: bytearray) -> None:
@@ -80,7 +81,10 @@ class BlePort:
             await client.start_notify(TX, received)
             await client.write_gatt_char(RX, _READY, response=True)
             self.trouble = ""
-            self.tried.set()
             backoff.reset()
             _log.info("device connected", extra=fields(port=self._address))
             await lost.wait()
+        finally:
+            # A disconnection that fails must not take the place of the cancellation that asked for it.
+            with contextlib.suppress(Exception):
+                await client.disconnect()

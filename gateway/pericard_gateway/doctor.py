@@ -1,13 +1,15 @@
 """Looks for the usual mistakes, from this machine outwards; says what to do. Changes nothing."""
 
+import asyncio
 import datetime
 import os
 import stat
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
+from bleak import BleakScanner
 from google.protobuf.message import DecodeError
 
 from pericard_gateway import status
@@ -23,6 +25,7 @@ from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.suites import SUITES
 
 CALL_SECONDS = 5.0
+SCAN_SECONDS = 5.0  # a node advertises four times a second
 # A session header and a certificate carry times: beyond this they begin to be refused.
 MAX_SKEW_SECONDS = 30.0
 
@@ -43,18 +46,20 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding("files", str(error), "mend this first: the rest cannot be looked at")
         return
     yield Finding("files", "all there, private ones closed to others")
-    running = _running(settings)
-    yield running
+    try:
+        running = status.fetch(settings.state)
+    except NotRunning:
+        running = None
+    yield _running(running)
     yield from _ports(settings)
+    yield from _ble(settings, running)
     yield _certificate(settings)
     yield _kept_bundle(settings)
     yield from _hospital(settings)
 
 
-def _running(settings: Settings) -> Finding:
-    try:
-        found = status.fetch(settings.state)
-    except NotRunning:
+def _running(found: dict[str, Any] | None) -> Finding:
+    if found is None:
         return Finding("gateway", "does not run", "start it: pericard gateway run, or systemctl start")
     refused = found["spool"]["refused_records"]
     if refused:
@@ -82,6 +87,34 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             yield Finding(what, "may not be opened by this user", advice)
         else:
             yield Finding(what, "is there and may be opened")
+
+
+def _ble(settings: Settings, running: dict[str, Any] | None) -> Iterator[Finding]:
+    troubles = {} if running is None else running["troubles"]
+    ports = {f"port {one.address}": one.address.upper() for one in settings.ble}
+    if running is not None:
+        # A connected node does not advertise: it could not be heard.
+        for what in [one for one in ports if one not in troubles]:
+            yield Finding(what, "is connected to the gateway")
+            del ports[what]
+    if not ports:
+        return
+    try:
+        heard = {device.address.upper() for device in asyncio.run(BleakScanner.discover(SCAN_SECONDS))}
+    except Exception as error:  # as in ble.py: whatever bleak's backend raises
+        advice = "start bluetoothd, unblock the radio (rfkill list), let this user call org.bluez on D-Bus"
+        for what in ports:
+            yield Finding(what, f"this machine's Bluetooth cannot be used: {error}", advice)
+        return
+    for what, address in ports.items():
+        if address not in heard:
+            advice = "bring it nearer, look whether it has power and its LINK is ble, correct [[ble]] address"
+            yield Finding(what, "is not heard", advice)
+        elif what in troubles:
+            advice = "reset the device: another gateway may hold it, or its firmware is not Pericard's"
+            yield Finding(what, f"is in range; the gateway says: {troubles[what]}", advice)
+        else:
+            yield Finding(what, "is in range")
 
 
 def _certificate(settings: Settings) -> Finding:

@@ -10,6 +10,7 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
+from bleak.backends.client import BaseBleakClient
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
@@ -45,13 +46,15 @@ _log = logging.getLogger("pericard.gateway")
 class Gateway:
     """Everything that the configuration names, read and checked; `run` starts it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, radio: type[BaseBleakClient] | None = None) -> None:
         """Reads all files; opens no port, no spool, no connection.
+
+        `radio` is bleak's backend for the BLE devices; None takes this machine's own.
 
         Raises:
             FileError, RegistryError, CredentialError: which file is wrong, and what to do.
         """
-        self._settings = settings
+        self._settings, self._radio = settings, radio
         self._counters = Counters()
         self._custody = custody_of(settings, self._counters)
         self._registry: Registry = self._custody.registry()
@@ -85,16 +88,17 @@ class Gateway:
                 intake.review,
                 counters,
             )
-            ports: list[SerialPort | BlePort] = [
-                *(
-                    SerialPort(port, partial(self._taker, intake, str(port.path)), intake.room, counters)
-                    for port in settings.ports
-                ),
-                *(
-                    BlePort(one.address, partial(self._taker, intake, one.address), intake.room, counters)
-                    for one in settings.ble
-                ),
+            wired = [
+                SerialPort(port, partial(self._taker, intake, str(port.path)), intake.room, counters)
+                for port in settings.ports
             ]
+            wireless = [
+                BlePort(
+                    one.address, partial(self._taker, intake, one.address), intake.room, counters, self._radio
+                )
+                for one in settings.ble
+            ]
+            ports: list[SerialPort | BlePort] = [*wired, *wireless]
             pages = self._pages(store, intake, uplink, ports)
             host, _, number = settings.metrics.listen.rpartition(":")
             address = f"{host}:{await pages.start(host, int(number))}"
@@ -112,7 +116,8 @@ class Gateway:
             _log.info("gateway started", extra=fields(gateway=settings.gateway_id, pages=address))
             try:
                 # Opening a port discards what it had buffered: only now may a device rely on being heard.
-                await asyncio.gather(*(port.tried.wait() for port in ports))
+                # On BLE a node keeps its frames until we subscribe, so nobody waits for one out of range.
+                await asyncio.gather(*(port.tried.wait() for port in wired))
                 ready()
                 notify("READY=1")
                 await asyncio.wait(

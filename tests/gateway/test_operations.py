@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bleak import BleakScanner
+from bleak.backends.device import BLEDevice
+from bleak.exc import BleakError
 
 from pericard_gateway.doctor import Finding, examine
 from pericard_gateway.settings import load
@@ -16,6 +19,7 @@ from pericard_protocol.proto.uplink_pb2 import Ack
 
 from .ward import Hospital, Ward, pericard_gateway, until
 
+BLE = "C4:4F:33:00:00:01"
 UNIT = Path(__file__).parents[2] / "gateway" / "pericard-gateway.service"
 
 
@@ -62,6 +66,45 @@ def test_each_mistake_is_found_with_what_to_do(
     ward.lines[0].path = path
     assert said in found[what].advice + found[what].found
     assert set(found) <= {what, "gateway"}
+
+
+@pytest.mark.parametrize(
+    ("heard", "found", "advice"),
+    [
+        ([BLE], "is in range", ""),
+        ([BLE.lower()], "is in range", ""),
+        (["C4:4F:33:00:00:02"], "is not heard", "power"),
+        (EOFError(), "cannot be used", "bluetoothd"),
+        (BleakError("no adapter"), "no adapter", "rfkill"),
+    ],
+)
+def test_a_ble_device_is_listened_for_where_no_gateway_runs(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, heard: list[str] | Exception, found: str, advice: str
+) -> None:
+    async def discover(_seconds: float) -> list[BLEDevice]:
+        if isinstance(heard, Exception):
+            raise heard
+        return [BLEDevice(address, None, None) for address in heard]
+
+    monkeypatch.setattr(BleakScanner, "discover", discover)
+    ward.extra = f'[[ble]]\naddress = "{BLE}"\n'
+    (told,) = [one for one in examine(load(ward.configure())) if one.what == f"port {BLE}"]
+    assert found in told.found
+    assert advice in told.advice
+    assert bool(told.advice) == bool(advice)
+
+
+def test_an_absent_ble_device_delays_neither_readiness_nor_the_other_ports(
+    ward: Ward, hospital: Hospital
+) -> None:
+    """No device has this address, and perhaps there is no radio: a trouble that is shown."""
+    nobody = "00:00:00:00:00:00"
+    ward.extra = f'[[ble]]\naddress = "{nobody}"\n'
+    ward.start()
+    ward.lines[0].write(ward.devices[0].packet())
+    hospital.wait_for(1)
+    assert ward.status()["troubles"][f"port {nobody}"]
+    assert ward.stop() == 0
 
 
 def test_a_wrong_authority_is_told_from_a_dead_server(ward: Ward, other_authority: Any) -> None:

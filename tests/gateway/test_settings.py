@@ -31,6 +31,7 @@ def test_the_example_of_the_readme_is_right(tmp_path: Path) -> None:
     assert settings.state == tmp_path / "state"
     assert settings.tls.key == tmp_path / "gateway.key"
     assert str(settings.ports[0].path) == "/dev/ttyUSB0"
+    assert settings.ble[0].address == "C4:4F:33:00:00:01"
     assert settings.spool.max_mb == 1024
 
 
@@ -39,6 +40,7 @@ def test_the_example_of_the_readme_is_right(tmp_path: Path) -> None:
     [
         ('gateway_id = "ward-1"', 'gateway_id = "../ward"', "gateway_id"),
         ("baud = 115200", 'baud = "fast"', "ports.0.baud"),
+        ("C4:4F:33:00:00:01", "bed 4", "ble.0.address"),
         ("hospital.example:8443", "hospital.example", "server.address"),
         ("127.0.0.1:9464", "0.0.0.0:9464", "metrics.listen"),
         ("max_mb = 1024", "max_mb = 0", "spool.max_mb"),
@@ -50,6 +52,18 @@ def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, old: str, new: str
     path.write_text(_example().replace(old, new))
     number = 1 + path.read_text()[: path.read_text().index(new)].count("\n")
     with pytest.raises(ConfigError, match=rf"gateway\.toml, line {number}: {re.escape(key)}:"):
+        load(path)
+
+
+def test_either_ports_or_ble_devices_are_enough_but_not_neither(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    without_ports = re.sub(r"\[\[ports\]\][^\[]*", "", _example())
+    path.write_text(without_ports)
+    assert (load(path).ports, len(load(path).ble)) == ([], 1)
+    path.write_text(re.sub(r"\[\[ble\]\][^\[]*", "", _example()))
+    assert (len(load(path).ports), load(path).ble) == (1, [])
+    path.write_text(re.sub(r"\[\[ble\]\][^\[]*", "", without_ports))
+    with pytest.raises(ConfigError, match="nothing to read"):
         load(path)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,3 +82,17 @@ def ward(board: VirtualBoard, tmp_path: Path) -> Ward:
     flash(board.port, firmware_files() | {FLASH_PATH: recording_file(INTERVALS, speed=50)})
     provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry))
     return Ward(board, registry)
+
+
+@contextmanager
+def wireless_board(folder: Path) -> Iterator[Ward]:
+    """A board whose link is BLE, without power."""
+    (folder / "board").mkdir()
+    registry = folder / "devices.json"
+    with VirtualBoard(folder / "board", radio=True) as board:
+        files = {FLASH_PATH: recording_file(INTERVALS, speed=50), "/config.py": b'LINK = "ble"\n'}
+        flash(board.port, firmware_files() | files)
+        provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry))
+        board.kill()
+        assert board.off.wait(5)
+        yield Ward(board, registry)

@@ -7,6 +7,8 @@ backend that lets the gateway's own bleak client reach it.
 import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -22,6 +24,9 @@ from bumble.host import Host
 from bumble.link import LocalLink
 from bumble.transport.common import AsyncPipeSink
 
+from pericard_tools.board import VirtualBoard
+
+BOARD, GATEWAY = "F0:F0:F0:F0:F0:F0", "F1:F1:F1:F1:F1:F1"
 _PROPERTIES = Characteristic.Properties
 
 
@@ -116,6 +121,25 @@ class Peripheral:
 
     def _tell(self, **what: object) -> None:
         self._board.send(json.dumps(what).encode() + b"\n")
+
+
+@asynccontextmanager
+async def in_the_air(
+    board: VirtualBoard, mtu: int
+) -> AsyncIterator[tuple[Peripheral, type[BaseBleakClient]]]:
+    """Gives the board power; yields its radio, once it advertises, and the bleak backend that reaches it."""
+    assert board.radio is not None
+    link = LocalLink()
+    peripheral = Peripheral(link, BOARD, board.radio)
+    central = device(link, GATEWAY)
+    await central.power_on()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(peripheral.run())
+        board.power_on()
+        async with asyncio.timeout(10):
+            await peripheral.advertising.wait()
+        yield peripheral, bleak_backend(central, mtu)
+        running.cancel()
 
 
 def bleak_backend(central: Device, mtu: int) -> type[BaseBleakClient]:

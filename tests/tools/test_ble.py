@@ -7,35 +7,22 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from bumble.link import LocalLink
+from bleak import BleakClient
+from bleak.exc import BleakError
 
 from pericard_gateway.ble import BlePort
 from pericard_gateway.counters import Counters
 from pericard_protocol.frame import Frame, FrameError, open_frame
 from pericard_protocol.stream import StreamDecoder
-from pericard_tools.board import VirtualBoard
-from pericard_tools.flash import firmware_files, flash
-from pericard_tools.provision import RegistrySource, provision
-from pericard_tools.recording import FLASH_PATH, recording_file
 
-from .conftest import DEVICE, INTERVALS, Ward
-from .radio import Peripheral, bleak_backend, device
-
-BOARD, GATEWAY = "F0:F0:F0:F0:F0:F0", "F1:F1:F1:F1:F1:F1"
+from .conftest import Ward, wireless_board
+from .radio import BOARD, Peripheral, in_the_air
 
 
 @pytest.fixture
 def wireless(tmp_path: Path) -> Iterator[Ward]:
-    """A board whose link is BLE."""
-    (tmp_path / "board").mkdir()
-    registry = tmp_path / "devices.json"
-    with VirtualBoard(tmp_path / "board", radio=True) as board:
-        files = {FLASH_PATH: recording_file(INTERVALS, speed=50), "/config.py": b'LINK = "ble"\n'}
-        flash(board.port, firmware_files() | files)
-        provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry))
-        board.kill()
-        assert board.off.wait(5)
-        yield Ward(board, registry)
+    with wireless_board(tmp_path) as ward:
+        yield ward
 
 
 class Received:
@@ -74,29 +61,21 @@ class Received:
 
 
 @asynccontextmanager
-async def in_the_air(ward: Ward, received: Received, mtu: int) -> AsyncIterator[tuple[Peripheral, BlePort]]:
-    link = LocalLink()
-    assert ward.board.radio is not None
-    peripheral = Peripheral(link, BOARD, ward.board.radio)
-    central = device(link, GATEWAY)
-    await central.power_on()
-    port = BlePort(BOARD, received.connected, received.room, Counters(), backend=bleak_backend(central, mtu))
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(peripheral.run())]
-        ward.board.power_on()
-        async with asyncio.timeout(10):
-            await peripheral.advertising.wait()
-        tasks.append(group.create_task(port.run()))
-        yield peripheral, port
-        for task in tasks:
-            task.cancel()
+async def carried(ward: Ward, received: Received, mtu: int) -> AsyncIterator[Peripheral]:
+    """A port that reads the board, until the end."""
+    async with in_the_air(ward.board, mtu) as (peripheral, backend):
+        port = BlePort(BOARD, received.connected, received.room, Counters(), backend)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(port.run())
+            yield peripheral
+            running.cancel()
 
 
 @pytest.mark.parametrize("mtu", [23, 24, 100, 185, 247])
 def test_frames_are_split_and_joined_at_every_mtu(wireless: Ward, mtu: int) -> None:
     async def ward_round() -> None:
         received = Received(wireless)
-        async with in_the_air(wireless, received, mtu):
+        async with carried(wireless, received, mtu):
             await received.until(20)
         assert received.seqs == list(range(len(received.seqs)))
         assert received.rejected == []
@@ -107,7 +86,7 @@ def test_frames_are_split_and_joined_at_every_mtu(wireless: Ward, mtu: int) -> N
 def test_a_device_that_returns_has_lost_nothing(wireless: Ward) -> None:
     async def ward_round() -> None:
         received = Received(wireless)
-        async with in_the_air(wireless, received, 100) as (peripheral, _):
+        async with carried(wireless, received, 100) as peripheral:
             for _ in range(3):
                 last = received.seqs[-1] if received.seqs else 0
                 await received.until(last + 10)
@@ -126,7 +105,7 @@ def test_without_room_the_connection_is_given_up_until_there_is(wireless: Ward) 
 
     async def ward_round() -> None:
         received = Received(wireless)
-        async with in_the_air(wireless, received, 100):
+        async with carried(wireless, received, 100):
             await received.until(10)
             received.room.clear()
             await asyncio.sleep(1)
@@ -138,5 +117,45 @@ def test_without_room_the_connection_is_given_up_until_there_is(wireless: Ward) 
             await received.until(received.seqs[-1] + 20)
         assert received.sessions == 2
         assert received.seqs == list(range(len(received.seqs)))
+
+    asyncio.run(ward_round())
+
+
+def test_whatever_the_radio_raises_the_port_tries_again(
+    wireless: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One device's trouble must not end the gateway: an end of D-Bus is an EOFError, not a BleakError."""
+    connect = BleakClient.connect
+    errors: list[Exception] = [EOFError(), BleakError("busy"), AssertionError()]
+
+    async def troubled(client: BleakClient) -> None:
+        if errors:
+            raise errors.pop()
+        await connect(client)
+
+    async def ward_round() -> None:
+        received = Received(wireless)
+        monkeypatch.setattr(BleakClient, "connect", troubled)
+        async with carried(wireless, received, 100):
+            await received.until(5)
+        assert errors == []
+
+    asyncio.run(ward_round())
+
+
+def test_a_disconnection_that_fails_does_not_keep_a_cancelled_port_running(
+    wireless: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway's stop waits for its ports: what the radio says must not take the cancellation's place."""
+
+    async def fail(_: object) -> None:
+        raise BleakError("the adapter has gone")
+
+    async def ward_round() -> None:
+        received = Received(wireless)
+        async with asyncio.timeout(30), carried(wireless, received, 100):
+            await received.until(5)
+            monkeypatch.setattr(BleakClient, "disconnect", fail)
+        assert received.sessions == 1
 
     asyncio.run(ward_round())
