@@ -35,6 +35,9 @@ _HOLD_SECONDS = 5.0
 
 _log = logging.getLogger("pericard.gateway")
 
+Marks = Callable[[], Mapping[int, Mark]]  # how far each device has come
+KeyIds = Callable[[], frozenset[str]]  # of the hospital's KEM keys
+
 
 class Custody(Protocol):
     """Gives the process its secrets."""
@@ -45,13 +48,8 @@ class Custody(Protocol):
     def registry(self) -> Registry:
         """The devices that this gateway may open."""
 
-    async def keep(
-        self,
-        registry: Registry,
-        marks: Callable[[], Mapping[int, Mark]],
-        needed: Callable[[], frozenset[str]],
-    ) -> None:
-        """Runs beside the gateway for as long as it does; `needed` are ids of the hospital's KEM keys."""
+    async def keep(self, registry: Registry, marks: Marks, needed: KeyIds) -> None:
+        """Runs beside the gateway for as long as it does; `needed` names KEM keys to keep."""
 
 
 class FileCustody:
@@ -68,12 +66,7 @@ class FileCustody:
         """From the device registry."""
         return parse_registry(files.read_secret(self._devices, "device registry"))
 
-    async def keep(
-        self,
-        registry: Registry,
-        marks: Callable[[], Mapping[int, Mark]],
-        needed: Callable[[], frozenset[str]],
-    ) -> None:
+    async def keep(self, registry: Registry, marks: Marks, needed: KeyIds) -> None:
         """Nothing ends by itself."""
         await asyncio.Event().wait()
 
@@ -112,12 +105,7 @@ class KmsCustody:
         """
         return Registry(self._take())
 
-    async def keep(
-        self,
-        registry: Registry,
-        marks: Callable[[], Mapping[int, Mark]],
-        needed: Callable[[], frozenset[str]],
-    ) -> None:
+    async def keep(self, registry: Registry, marks: Marks, needed: KeyIds) -> None:
         """Renews the lease at half of its time; drops the keys at its end and then asks for a new one.
 
         And holds the hospital's KEM keys that are needed (see `holds`).
