@@ -5,23 +5,24 @@ import json
 import time
 from struct import pack_into
 
-from pericard_node import frame, power, sensor, settings, update
+from pericard_node import frame, power, sensor, settings
 from pericard_node.counter import NeedsProvisioning, take_boot
 from pericard_node.keystore import Keystore
+from pericard_node.listener import Listener
 from pericard_node.ring import Ring
 
 # A board whose clock was never set starts in its epoch's year; firmware of this year cannot run before it.
 _CLOCK_IS_SET_FROM = 2025
-# A sender that is silent for so long has gone; the readings go on.
-_UPDATE_SILENCE_MS = 1000
-_UPDATE_POLL_MS = 5
+# Before the chip stops: the radio gets across what it was given, and a gateway that has read the status
+# before may begin an update. Some connection intervals of 50 ms at most, and as much for a slow gateway.
+_SETTLE_MS = 500
 
 
 class Node:
     """A provisioned node between its sensor and its link."""
 
-    def __init__(self, keystore, boot, source, link, chosen):
-        """`boot` is durable already (counter.take_boot)."""
+    def __init__(self, keystore, boot, source, link, chosen, alive):
+        """`boot` is durable already (counter.take_boot); `alive` feeds the watchdog."""
         self._keystore = keystore
         self._boot = boot
         self._sensor = source
@@ -32,7 +33,8 @@ class Node:
         self._ring = Ring(chosen.RING_BYTES)
         self._offset = clock(keystore.clock)
         self._epoch_began_at_seq = 0
-        self._updates = update.Receiver()
+        self._alive = alive
+        self._listener = Listener(link, self)
         self._now = time.ticks_ms()
         self._status_due = time.ticks_add(self._now, chosen.STATUS_SECONDS * 1000)
         self._uptime_ms = 0
@@ -54,20 +56,24 @@ class Node:
         if time.ticks_diff(now, self._status_due) >= 0:
             self.report()
         # The node takes nothing but signed updates: what else somebody sends it is counted, and reported.
-        self._take_updates()
+        self._listener.listen(0)
+        self._alive()
 
-    def _take_updates(self):
-        """Hands on what came; while an update is under way the sensor waits, so that nothing overflows."""
-        deadline = time.ticks_add(self._now, _UPDATE_SILENCE_MS)
-        while True:
-            if data := self._link.receive():
-                if self._updates.feed(data):
-                    power.restart()
-                deadline = time.ticks_add(time.ticks_ms(), _UPDATE_SILENCE_MS)
-            elif not self._updates.busy() or time.ticks_diff(deadline, time.ticks_ms()) < 0:
-                return
-            else:
-                time.sleep_ms(_UPDATE_POLL_MS)
+    def updated(self):
+        """Whether the next start will be of newer firmware."""
+        return self._listener.receiver.complete
+
+    def settle(self):
+        """Whether the chip may stop: all is sent, and nobody has more to say."""
+        if not self.flush():
+            return False
+        self._listener.listen(_SETTLE_MS)
+        return self.flush()
+
+    def tell_position(self):
+        """Sends a short status frame that lets the update's sender go on."""
+        self._alive()
+        self._send_json(frame.STATUS, self._update_status())
 
     def report(self):
         """Sends a status frame; the next is due when STATUS_SECONDS have passed."""
@@ -88,18 +94,27 @@ class Node:
             "timestamp": self._offset + reading.seconds,
         }
 
+    def _update_status(self):
+        listener = self._listener
+        return {
+            "version": listener.receiver.version,
+            "update": listener.position(),
+            "room": listener.room(),
+        }
+
     def _status(self):
         gc.collect()
-        return {
+        status = {
             "battery_volts": power.battery_volts(self._chosen.BATTERY_PIN, self._chosen.BATTERY_DIVIDER),
             "uptime_seconds": self._uptime_ms // 1000,
             "free_bytes": gc.mem_free(),
-            "rejected_commands": self._updates.rejected,
-            "version": update.version(),
+            "rejected_commands": self._listener.receiver.rejected,
             "rejected_beats": self._sensor.rejected,
             "dropped_frames": self._ring.dropped,
             "reset_cause": power.reset_cause(),
         }
+        status.update(self._update_status())
+        return status
 
     def _lay_block(self, block):
         """A block's payload: u32 number of its first sample, u16 samples a second, u16 how many, i16 each."""
@@ -175,15 +190,18 @@ def main():
         try:
             keystore = Keystore()
             source = sensor.open_sensor(chosen)
-            node = Node(keystore, take_boot(), source, link, chosen)
+            node = Node(keystore, take_boot(), source, link, chosen, watchdog.feed)
             gc.collect()
             while True:
                 node.step()
-                watchdog.feed()
-                if chosen.SLEEP_SECONDS and node.readings >= chosen.READINGS_A_WAKE:
+                tired = chosen.SLEEP_SECONDS and node.readings >= chosen.READINGS_A_WAKE
+                if tired:
                     node.report()
-                    if node.flush():
-                        power.sleep_deeply(chosen.SLEEP_SECONDS)
+                if (tired or node.updated()) and node.settle():
+                    # A restart loses the ring, so an update waits until all is sent; a power cut brings it too.
+                    if node.updated():
+                        power.restart()
+                    power.sleep_deeply(chosen.SLEEP_SECONDS)
         except NeedsProvisioning as error:
             link.say(f"needs provisioning: {error}")
             watchdog.leave_to_operator()

@@ -23,7 +23,6 @@ _ADVERTISEMENT = b"\x02\x01\x06\x11\x07" + bytes.fromhex("9ecadc240ee5a9e093f3a3
 _ADVERTISE_US = const(250000)
 _SMALLEST_MTU = const(23)  # what every peer takes (Bluetooth Core 5.4, Vol 3, Part F, 3.2.8)
 _LARGEST_MTU = const(247)  # fills one link-layer packet of 251 bytes
-_INPUT_BYTES = const(256)
 # Packets that the radio took but may not have got across when the connection was lost. The next session
 # begins with them; the gateway's window drops those that it has.
 _RECENT = const(8)
@@ -32,11 +31,16 @@ _RECENT = const(8)
 class BleLink:
     """One central at a time: the gateway."""
 
+    # Kept of what the gateway writes until it is read. Four writes of the largest size (244 bytes each): while
+    # the word that two were taken is on its way back, the other two are in the air. More would take from a heap
+    # of some 110 KB and make nothing faster, as each write waits for its answer.
+    room = 1024
+
     def __init__(self):
         """Switches the radio on and advertises."""
         self._mtu = _SMALLEST_MTU
         self._connection = None
-        self._up = False
+        self.up = False
         self._sent = 0  # bytes of the packet under way
         self._recent = []
         self._again = []
@@ -45,12 +49,12 @@ class BleLink:
         self._radio.config(mtu=_LARGEST_MTU)
         self._radio.irq(self._on)
         ((self._tx, self._rx),) = self._radio.gatts_register_services(((_SERVICE, (_TX, _RX)),))
-        self._radio.gatts_set_buffer(self._rx, _INPUT_BYTES, True)
+        self._radio.gatts_set_buffer(self._rx, self.room, True)
         self._advertise()
 
     def send(self, packet):
         """Notifies a packet whole; False where the link is down or the radio's buffers are full."""
-        if not self._up:
+        if not self.up:
             return False
         while self._again:
             if not self._notify(self._again[0]):
@@ -65,14 +69,14 @@ class BleLink:
 
     def _notify(self, packet):
         view = memoryview(packet)
-        while self._up and self._sent < len(packet):
+        while self.up and self._sent < len(packet):
             chunk = view[self._sent : self._sent + self._mtu - 3]
             try:
                 self._radio.gatts_notify(self._connection, self._tx, chunk)
             except OSError:
                 return False  # buffers full, or the connection has just ended: the rest waits
             self._sent += len(chunk)
-        if not self._up:
+        if not self.up:
             return False
         self._sent = 0
         return True
@@ -80,10 +84,10 @@ class BleLink:
     def receive(self):
         """What the gateway wrote since the last call; its first write of a session opens the link."""
         written = self._radio.gatts_read(self._rx)
-        if written and not self._up and self._connection is not None:
+        if written and not self.up and self._connection is not None:
             self._sent = 0
             self._again = [b"\0"] + self._recent
-            self._up = True
+            self.up = True
             return b""
         return written
 
@@ -96,7 +100,7 @@ class BleLink:
             self._connection = data[0]
         elif event == _DISCONNECTED and data[0] == self._connection:
             self._connection = None
-            self._up = False
+            self.up = False
             self._mtu = _SMALLEST_MTU
             self._advertise()
         elif event == _MTU_EXCHANGED:

@@ -7,12 +7,14 @@ opens a session ends them, so that they spoil no frame.
 import select
 import sys
 
-# What one call takes in, so that a flooded line holds the sensor up only so long.
-_INPUT_BYTES = 256
-
 
 class SerialLink:
     """Writes whole packets. A cable says nothing of who listens, so it always counts as up."""
+
+    # What a chip keeps of its input until it is read: 260 bytes on the REPL's port, 256 on a UART. So much
+    # one call takes in, too, so that a flooded line holds the sensor up only so long.
+    room = 256
+    up = True
 
     def __init__(self, uart=None, baudrate=115200):
         """`uart` None is the USB port that the REPL is on, else the number of a UART."""
@@ -37,7 +39,7 @@ class SerialLink:
     def receive(self):
         """What has come in, at most 256 bytes; b"" where nothing has."""
         found = bytearray()
-        while len(found) < _INPUT_BYTES and self._poll.poll(0):
+        while len(found) < self.room and self._poll.poll(0):
             octet = self._in.read(1)
             if not octet:
                 break

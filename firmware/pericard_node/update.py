@@ -59,7 +59,7 @@ def finish():
 
 
 class Receiver:
-    """Feed it what arrives: it stages an update, and returns True when one is complete."""
+    """Feed it what arrives: it stages an update, and says when one is complete."""
 
     def __init__(self):
         """A node without an update key takes no update."""
@@ -68,28 +68,43 @@ class Receiver:
                 self._key = file.read(32)
         except OSError:
             self._key = None
+        self.version = version()
         self.rejected = 0
+        self.complete = False  # an update is staged whole: the next start is of its version
         self._reset()
 
     def _reset(self):
         self._pending = b""
         self._manifest = None
         self._file = None
+        self.taken = 0  # bytes of the update under way
+
+    def willing(self):
+        """Whether an update could be taken at all."""
+        return self._key is not None
 
     def busy(self):
         """Whether an update is under way."""
-        return bool(self._pending) or self._manifest is not None
+        return self.taken > 0 and not self.complete
+
+    def verified(self):
+        """Whether the update under way has shown its signature."""
+        return self._manifest is not None
 
     def feed(self, data):
         """Takes bytes; a stream that is none of ours, or a refused one, is counted and dropped."""
+        self.taken += len(data)
         try:
-            return self._take(data)
+            self.complete = self._take(data)
         except (Refused, OSError, ValueError, KeyError, TypeError):
-            self.rejected += 1
-            if self._file is not None:
-                self._file.close()
-            self._reset()
-            return False
+            self.refuse()
+
+    def refuse(self):
+        """Counts and drops what is under way; a next update starts from its beginning."""
+        self.rejected += 1
+        if self._file is not None:
+            self._file.close()
+        self._reset()
 
     def _take(self, data):
         self._pending += data
@@ -111,8 +126,7 @@ class Receiver:
         while self._at < len(self._files):
             if not self._write_some():
                 return False
-        manifest, self._manifest = self._manifest, None
-        flash.write(READY_PATH, manifest)
+        flash.write(READY_PATH, self._manifest)
         return True
 
     def _open(self, manifest, signature):
@@ -121,7 +135,7 @@ class Receiver:
             raise Refused
         described = json.loads(manifest)
         files = described["files"]
-        if described["version"] <= version() or not 0 < len(files) <= _MAX_FILES:
+        if described["version"] <= self.version or not 0 < len(files) <= _MAX_FILES:
             raise Refused
         for one in files:
             path = one["path"]

@@ -37,6 +37,7 @@ class BlePort:
         """
         self._address, self._connected, self._room = address, connected, room
         self._counters, self._radio = counters, radio
+        self._client: BleakClient | None = None
         self.trouble = "not connected yet"
 
     @property
@@ -61,6 +62,19 @@ class BlePort:
             self.trouble = why
             await asyncio.sleep(backoff.next())
 
+    async def write(self, data: bytes) -> None:
+        """Writes to the device, each part answered before the next: none is lost while the connection stands.
+
+        Raises:
+            Exception: the connection is lost, or whatever else bleak's backend raises.
+        """
+        if self._client is None or (rx := self._client.services.get_characteristic(RX)) is None:
+            raise ConnectionError("the device is not connected")
+        # ATT_MTU - 3: a longer write would be a queued one, which the node's buffer does not join.
+        most = rx.max_write_without_response_size
+        for at in range(0, len(data), most):
+            await self._client.write_gatt_char(rx, data[at : at + most], response=True)
+
     def drain(self) -> None:
         """Nothing waits to be read: a notification is taken when it comes."""
 
@@ -80,11 +94,13 @@ class BlePort:
 
             await client.start_notify(TX, received)
             await client.write_gatt_char(RX, _READY, response=True)
+            self._client = client
             self.trouble = ""
             backoff.reset()
             _log.info("device connected", extra=fields(port=self._address))
             await lost.wait()
         finally:
+            self._client = None
             # A disconnection that fails must not take the place of the cancellation that asked for it.
             with contextlib.suppress(Exception):
                 await client.disconnect()

@@ -17,6 +17,7 @@ from rich.table import Table
 from pericard_gateway import settings, status
 from pericard_gateway.doctor import examine
 from pericard_gateway.enrol import enrol as redeem
+from pericard_gateway.rollout import State
 from pericard_gateway.service import Gateway
 from pericard_protocol.edge import files
 from pericard_protocol.edge.jsonlog import log_to_stderr
@@ -122,11 +123,22 @@ def _table(found: dict[str, Any]) -> Table:
         title=f"gateway {found['gateway']}: uplink {found['uplink']}",
         caption=f"rejected: {_reasons(found['rejected']) or 'none'}\n"
         f"waiting: {spool['records']} records, {spool['frames']} frames, {spool['bytes']} bytes\n"
-        f"committed by the hospital: {found['acked_frames']} frames",
+        f"committed by the hospital: {found['acked_frames']} frames{_updates(found['updates'])}",
     )
     for device, counts in found["devices"].items():
         table.add_row(device, str(counts["received"]), str(counts["accepted"]), _reasons(counts["rejected"]))
     return table
+
+
+def _updates(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    lines = [f"\nupdate {found['version']}:"]
+    for device, one in found["devices"].items():
+        percent = f" {one['percent']} %" if one["state"] == State.UPDATING else ""
+        why = f" ({one['why']})" if one["why"] else ""
+        lines.append(f"device {device} {one['state']}{percent}{why}")
+    return "\n  ".join(lines)
 
 
 def _reasons(counts: dict[str, int]) -> str:

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from pericard_gateway import status
 from pericard_gateway.credentials import Credentials
 from pericard_gateway.errors import NotRunning
+from pericard_gateway.rollout import State
 from pericard_gateway.service import BUNDLE_FILE, Gateway, pinned_key
 from pericard_gateway.settings import Settings
 from pericard_protocol import channel
@@ -51,6 +52,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     except NotRunning:
         running = None
     yield _running(running)
+    if running is not None and running["updates"] is not None:
+        yield from _updates(running["updates"])
     yield from _ports(settings)
     yield from _ble(settings, running)
     yield _certificate(settings)
@@ -69,6 +72,17 @@ def _running(found: dict[str, Any] | None) -> Finding:
         advice = "reach the hospital again, or raise [spool] max_mb"
         return Finding("gateway", "runs; its spool is full", advice)
     return Finding("gateway", f"runs; {found['spool']['records']} records wait")
+
+
+def _updates(found: dict[str, Any]) -> Iterator[Finding]:
+    devices = found["devices"].values()
+    current = sum(one["state"] == State.CURRENT for one in devices)
+    what = f"update {found['version']}"
+    yield Finding(what, f"{current} of {len(devices)} devices heard so far have it")
+    for device, one in found["devices"].items():
+        if one["state"] == State.FAILED:
+            advice = "do that, or look at the device; restarting the gateway has it try again"
+            yield Finding(f"{what}, device {device}", f"{one['why']} (attempts: {one['attempts']})", advice)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

@@ -3,6 +3,8 @@
 Nothing that a port delivers raises here, and garbage costs the memory of one frame.
 """
 
+from collections.abc import Callable
+
 from pericard_gateway.counters import Counters
 from pericard_gateway.registry import Registry
 from pericard_protocol.errors import PeerError
@@ -15,8 +17,11 @@ from pericard_protocol.vitals import parse_vitals
 class Link:
     """One port's stream; the registry and the counters are shared by all ports."""
 
-    def __init__(self, registry: Registry, counters: Counters) -> None:
-        self._registry, self._counters = registry, counters
+    def __init__(
+        self, registry: Registry, counters: Counters, told: Callable[[int, bytes], None] | None = None
+    ) -> None:
+        """`told` is called with the device and payload of every accepted status frame."""
+        self._registry, self._counters, self._told = registry, counters, told
         self._decoder = StreamDecoder()
 
     def feed(self, data: bytes, received_at_us: int) -> tuple[list[OpenedFrame], list[PeerError]]:
@@ -43,6 +48,8 @@ class Link:
                 rejected.append(error)
                 continue
             counters.accept(device)
+            if kind is FrameType.STATUS and self._told is not None:
+                self._told(device, payload)
             opened.append(
                 OpenedFrame(
                     device=device,

@@ -1,17 +1,21 @@
 """The gateway's counts for Prometheus, read when scraped: the frames' way stays free of it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from pericard_gateway.counters import Counters
+from pericard_gateway.rollout import Rollout, State
 from pericard_gateway.spool import Depth
 
 
 class _Collector:
-    def __init__(self, counters: Counters, depth: Callable[[], Depth], up: Callable[[], bool]) -> None:
-        self._counters, self._depth, self._up = counters, depth, up
+    def __init__(
+        self, counters: Counters, depth: Callable[[], Depth], up: Callable[[], bool], rollout: Rollout | None
+    ) -> None:
+        self._counters, self._depth, self._up, self._rollout = counters, depth, up, rollout
 
     def collect(self) -> Iterator[Metric]:
         counters, depth = self._counters, self._depth()
@@ -51,10 +55,34 @@ class _Collector:
             ("uplink_up", "1 while the stream to the hospital stands", int(self._up())),
         ):
             yield GaugeMetricFamily(f"pericard_gateway_{name}", text, value=level)
+        if self._rollout is not None:
+            yield from _of(self._rollout)
 
 
-def exposition(counters: Counters, depth: Callable[[], Depth], up: Callable[[], bool]) -> Callable[[], bytes]:
+def _of(rollout: Rollout) -> Iterator[Metric]:
+    devices = GaugeMetricFamily(
+        "pericard_gateway_update_devices", "Devices by their way to the update", labels=["state"]
+    )
+    states = Counter(node.state for node in rollout.nodes.values())
+    for state in State:
+        devices.add_metric([state], states[state])
+    yield devices
+    failures = CounterMetricFamily(
+        "pericard_gateway_update_failures", "Attempts to update a device that failed", labels=["reason"]
+    )
+    for reason, count in rollout.failures.items():
+        failures.add_metric([reason], count)
+    yield failures
+    yield CounterMetricFamily("pericard_gateway_updated", "Devices brought up to date", value=rollout.updated)
+    yield GaugeMetricFamily(
+        "pericard_gateway_update_version", "The update's version", value=rollout.update.version
+    )
+
+
+def exposition(
+    counters: Counters, depth: Callable[[], Depth], up: Callable[[], bool], rollout: Rollout | None = None
+) -> Callable[[], bytes]:
     """A function that returns the metrics of the moment in Prometheus's text format."""
     registry = CollectorRegistry()
-    registry.register(_Collector(counters, depth, up))
+    registry.register(_Collector(counters, depth, up, rollout))
     return lambda: generate_latest(registry)

@@ -1,7 +1,9 @@
 """Serial ports on the event loop: opened, read when they have something, reopened when they vanish."""
 
 import asyncio
+import contextlib
 import logging
+import os
 from collections.abc import Callable
 
 import serial
@@ -56,6 +58,17 @@ class SerialPort:
                 self.trouble = str(error)
                 self.tried.set()
             await asyncio.sleep(backoff.next())
+
+    async def write(self, data: bytes) -> None:
+        """Writes to the device. What the line does not take at once is lost: nobody reads it.
+
+        Raises:
+            OSError, serial.SerialException: the port is not open, or breaks.
+        """
+        if self._serial is None:
+            raise serial.SerialException("the port is not open")
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._serial.fileno(), data)
 
     def drain(self) -> None:
         """Takes what has arrived and not been read yet, a bounded amount, and closes the port."""

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 from bleak.backends.client import BaseBleakClient
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
@@ -25,20 +27,26 @@ from pericard_gateway.link import Link
 from pericard_gateway.pages import Page, Pages
 from pericard_gateway.ports import SerialPort
 from pericard_gateway.registry import Registry
+from pericard_gateway.rollout import Rollout
 from pericard_gateway.sealing import Sealing
-from pericard_gateway.settings import Settings
+from pericard_gateway.settings import Settings, Updates
 from pericard_gateway.spool import Spool
 from pericard_gateway.store import Store
 from pericard_gateway.systemd import notify, watchdog_seconds
+from pericard_gateway.updater import Updater
 from pericard_gateway.uplink import Target, Uplink
 from pericard_protocol.edge import files
 from pericard_protocol.edge.files import FileError
 from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.errors import PeerError
+from pericard_protocol.update import Update, UpdateError
+from pericard_protocol.update import parse as parse_update
 
 ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
 BUNDLE_FILE = "bundle.pb"
 FLUSH_SECONDS = 3.0
+
+K = TypeVar("K")
 
 _log = logging.getLogger("pericard.gateway")
 
@@ -52,7 +60,7 @@ class Gateway:
         `radio` is bleak's backend for the BLE devices; None takes this machine's own.
 
         Raises:
-            FileError, RegistryError, CredentialError: which file is wrong, and what to do.
+            FileError, RegistryError, CredentialError, UpdateError: which file is wrong, and what to do.
         """
         self._settings, self._radio = settings, radio
         self._counters = Counters()
@@ -65,6 +73,7 @@ class Gateway:
             _private_key(self._custody.read_secret(settings.identity, "identity key"), settings.identity),
             pinned_key(settings.pinned),
         )
+        self._rollout = None if settings.updates is None else Rollout(_update(settings.updates))
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Runs until `stop` is set, then stores what was read and tries to deliver it for a few seconds.
@@ -88,14 +97,17 @@ class Gateway:
                 intake.review,
                 counters,
             )
+            paths = [*(str(port.path) for port in settings.ports), *(one.address for one in settings.ble)]
+            updaters = {path: Updater(self._rollout) for path in paths if self._rollout is not None}
+
+            def taker(path: str) -> Callable[[], Callable[[bytes], None]]:
+                return partial(self._taker, intake, path, updaters.get(path))
+
             wired = [
-                SerialPort(port, partial(self._taker, intake, str(port.path)), intake.room, counters)
-                for port in settings.ports
+                SerialPort(port, taker(str(port.path)), intake.room, counters) for port in settings.ports
             ]
             wireless = [
-                BlePort(
-                    one.address, partial(self._taker, intake, one.address), intake.room, counters, self._radio
-                )
+                BlePort(one.address, taker(one.address), intake.room, counters, self._radio)
                 for one in settings.ble
             ]
             ports: list[SerialPort | BlePort] = [*wired, *wireless]
@@ -104,6 +116,11 @@ class Gateway:
             address = f"{host}:{await pages.start(host, int(number))}"
             files.write(settings.state / ADDRESS_FILE, address.encode())
             reading = [asyncio.create_task(port.run()) for port in ports]
+            reading += [
+                asyncio.create_task(updaters[port.path].run(port.write))
+                for port in ports
+                if port.path in updaters
+            ]
             storing = asyncio.create_task(intake.run())
             delivering = asyncio.create_task(uplink.run())
             waiting = asyncio.create_task(stop.wait())
@@ -141,8 +158,10 @@ class Gateway:
             "gateway stopped", extra=fields(gateway=settings.gateway_id, spool_records=spool.depth.records)
         )
 
-    def _taker(self, intake: Intake, port: str) -> Callable[[bytes], None]:
-        link = Link(self._registry, self._counters)
+    def _taker(self, intake: Intake, port: str, updater: Updater | None) -> Callable[[bytes], None]:
+        if updater is not None:
+            updater.connected()
+        link = Link(self._registry, self._counters, updater and updater.heard)
 
         def take(data: bytes) -> None:
             with self._counters.stage("open"):
@@ -164,7 +183,9 @@ class Gateway:
     def _pages(
         self, store: Store, intake: Intake, uplink: Uplink, ports: list[SerialPort | BlePort]
     ) -> Pages:
-        scrape = metrics.exposition(self._counters, lambda: store.depth, lambda: uplink.state == "up")
+        scrape = metrics.exposition(
+            self._counters, lambda: store.depth, lambda: uplink.state == "up", self._rollout
+        )
 
         def troubles() -> dict[str, str]:
             found = {"uplink": uplink.state} if uplink.state != "up" else {}
@@ -210,6 +231,7 @@ class Gateway:
             "bytes_in": counters.bytes_in,
             "bytes_out": counters.bytes_out,
             "stage_ms": counters.stage_ms,
+            "updates": None if self._rollout is None else self._rollout.row(),
             "troubles": troubles,
         }
 
@@ -260,10 +282,22 @@ def pinned_key(path: Path) -> MLDSA65PublicKey:
     Raises:
         FileError: it is none.
     """
+    return _public_key(path, "pinned key", "ML-DSA-65", MLDSA65PublicKey)
+
+
+def _update(chosen: Updates) -> Update:
+    key = chosen.key and _public_key(chosen.key, "update key", "Ed25519", Ed25519PublicKey)
     try:
-        key = load_pem_public_key(files.read(path, "pinned key"))
+        return parse_update(files.read(chosen.path, "update"), key)
+    except UpdateError as error:
+        raise UpdateError(f"{chosen.path}: {error}") from None
+
+
+def _public_key(path: Path, what: str, algorithm: str, kind: type[K]) -> K:
+    try:
+        key = load_pem_public_key(files.read(path, what))
     except (ValueError, UnsupportedAlgorithm):
         key = None
-    if not isinstance(key, MLDSA65PublicKey):
-        raise FileError(f"pinned key {path} is not an ML-DSA-65 public key in PEM")
+    if not isinstance(key, kind):
+        raise FileError(f"{what} {path} is not an {algorithm} public key in PEM")
     return key

@@ -60,6 +60,13 @@ class SpoolBound(Section):
     max_mb: int = pydantic.Field(default=1024, ge=1)
 
 
+class Updates(Section):
+    """A firmware update to bring to the devices; `key` is the Ed25519 public key that signed it, PEM."""
+
+    path: _Path
+    key: _Path | None = None
+
+
 class Kms(Section):
     """The KMS that lends this gateway its device keys; the token comes in PERICARD_KMS_TOKEN.
 
@@ -89,6 +96,7 @@ class Settings(Section):
     tls: Tls
     metrics: Metrics = Metrics()
     spool: SpoolBound = SpoolBound()
+    updates: Updates | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_custody(self) -> Self:
@@ -109,11 +117,15 @@ class Settings(Section):
             return {name: folder / getattr(section, name) for name in names}
 
         kept = () if self.devices is None else ("devices",)
+        updates = self.updates and self.updates.model_copy(
+            update=root(self.updates, "path", *(("key",) if self.updates.key else ()))
+        )
         kms = self.kms and self.kms.model_copy(update=root(self.kms, "ca"))
         return self.model_copy(
             update={
                 **root(self, "state", "identity", "pinned", *kept),
                 "kms": kms,
+                "updates": updates,
                 "tls": self.tls.model_copy(update=root(self.tls, "certificate", "key", "ca")),
                 "ports": [port.model_copy(update=root(port, "path")) for port in self.ports],
             }

@@ -85,14 +85,22 @@ def ward(board: VirtualBoard, tmp_path: Path) -> Ward:
 
 
 @contextmanager
-def wireless_board(folder: Path) -> Iterator[Ward]:
-    """A board whose link is BLE, without power."""
+def quiet_board(folder: Path, update_key: bytes | None = None, **settings: object) -> Iterator[Ward]:
+    """A board ready to run, without power; with `settings` in its config.py."""
     (folder / "board").mkdir()
     registry = folder / "devices.json"
-    with VirtualBoard(folder / "board", radio=True) as board:
-        files = {FLASH_PATH: recording_file(INTERVALS, speed=50), "/config.py": b'LINK = "ble"\n'}
+    lines = "".join(f"{name} = {value!r}\n" for name, value in settings.items())
+    with VirtualBoard(folder / "board", radio=settings.get("LINK") == "ble") as board:
+        files = {FLASH_PATH: recording_file(INTERVALS, speed=50), "/config.py": lines.encode()}
         flash(board.port, firmware_files() | files)
-        provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry))
+        provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry), update_key)
         board.kill()
         assert board.off.wait(5)
         yield Ward(board, registry)
+
+
+@contextmanager
+def wireless_board(folder: Path) -> Iterator[Ward]:
+    """A board whose link is BLE, without power."""
+    with quiet_board(folder, LINK="ble") as ward:
+        yield ward

@@ -183,8 +183,11 @@ def bleak_backend(central: Device, mtu: int) -> type[BaseBleakClient]:
                         if p in one.properties
                     ]
                     self.services.add_characteristic(
-                        BleakGATTCharacteristic(one, one.handle, uuid, names, lambda: 20, known)  # type: ignore[arg-type]
+                        BleakGATTCharacteristic(one, one.handle, uuid, names, self._room, known)  # type: ignore[arg-type]
                     )
+
+        def _room(self) -> int:
+            return self.mtu_size - 3
 
         def _lost(self, _: object) -> None:
             self._connection = None

@@ -52,13 +52,14 @@ def test_a_status_tells_how_the_node_is(ward: Ward) -> None:
     first, second = statuses(found)
     assert set(first) == {
         "battery_volts", "uptime_seconds", "free_bytes", "rejected_commands", "rejected_beats",
-        "dropped_frames", "reset_cause", "version",
+        "dropped_frames", "reset_cause", "version", "update", "room",
     }  # fmt: skip
     assert (first["uptime_seconds"], second["uptime_seconds"]) == (1, 2)
     assert first["battery_volts"] is None
     assert isinstance(first["free_bytes"], int)
     assert second["rejected_commands"] == 1
-    assert second["version"] == 0
+    # It was provisioned without an update key.
+    assert (second["version"], second["update"], second["room"]) == (0, None, 0)
     # Every fifth interval of the recording is no heart's.
     assert first["rejected_beats"] > 0  # type: ignore[operator]
     assert second["dropped_frames"] == 0

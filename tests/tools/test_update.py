@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pericard_protocol.frame import Frame, FrameType, open_frame
 from pericard_protocol.stream import StreamDecoder
+from pericard_protocol.update import UpdateError, build, parse
 from pericard_tools.board import VirtualBoard
 from pericard_tools.errors import NoSuchBoard
 from pericard_tools.flash import firmware_files, flash
 from pericard_tools.provision import RegistrySource, provision
 from pericard_tools.recording import FLASH_PATH, recording_file
-from pericard_tools.update import build, load_key
+from pericard_tools.update import load_key
 
 from .conftest import DEVICE, INTERVALS, Ward
 
@@ -50,7 +51,10 @@ def statuses(ward: Ward, *streams: bytes) -> Iterator[dict[str, int]]:
         while time.monotonic() < end:
             for found in decoder.feed(link.read(512)):
                 if isinstance(found, Frame) and found.header.type is FrameType.STATUS:
-                    yield json.loads(open_frame(cipher, found))
+                    status = json.loads(open_frame(cipher, found))
+                    if status["update"]:
+                        continue  # how far the update has come
+                    yield status
                     if waiting:
                         stream = waiting.pop(0)
                         for at in range(0, len(stream), 128):
@@ -60,7 +64,8 @@ def statuses(ward: Ward, *streams: bytes) -> Iterator[dict[str, int]]:
 
 
 def test_an_update_is_taken_once(updatable: Ward) -> None:
-    for status in statuses(updatable, build(NEW, 7, KEY), build(NEW, 7, KEY)):
+    stream = build(NEW, 7, KEY).stream
+    for status in statuses(updatable, stream, stream):
         if status["version"] == 7 and status["rejected_commands"]:
             break  # the second is not newer
     for path, content in NEW.items():
@@ -69,29 +74,39 @@ def test_an_update_is_taken_once(updatable: Ward) -> None:
 
 
 def forged() -> bytes:
-    return build(NEW, 7, Ed25519PrivateKey.generate())
+    return build(NEW, 7, Ed25519PrivateKey.generate()).stream
 
 
 def changed_manifest() -> bytes:
-    return build(NEW, 7, KEY).replace(b'"version":7', b'"version":8')
+    return build(NEW, 7, KEY).stream.replace(b'"version":7', b'"version":8')
 
 
 def changed_file() -> bytes:
-    return build(NEW, 7, KEY).replace(b"# newer", b"# worse")
+    return build(NEW, 7, KEY).stream.replace(b"# newer", b"# worse")
+
+
+def signed(path: str) -> bytes:
+    """Signed by the right key, which should not have."""
+    files = [{"path": path, "size": 4, "sha256": hashlib.sha256(b"mine").hexdigest()}]
+    manifest = json.dumps({"version": 7, "files": files}).encode()
+    return b"PUPD%04x" % len(manifest) + manifest + KEY.sign(manifest).hex().encode() + b"mine"
 
 
 def keystore() -> bytes:
-    return build({"/keystore.bin": b"mine"}, 7, KEY)
+    return signed("/keystore.bin")
 
 
 def climbing() -> bytes:
-    return build({"/pericard_node/../keystore.bin": b"mine"}, 7, KEY)
+    return signed("/pericard_node/../keystore.bin")
 
 
 @pytest.mark.parametrize("bad", [forged, changed_manifest, changed_file, keystore, climbing])
 def test_a_bad_update_is_refused_and_counted(updatable: Ward, bad: object) -> None:
     before = {path: path.read_bytes() for path in updatable.board.flash.rglob("*.py")}
-    for status in statuses(updatable, bad()):  # type: ignore[operator]
+    stream = bad()  # type: ignore[operator]
+    with pytest.raises(UpdateError):
+        parse(stream, KEY.public_key())
+    for status in statuses(updatable, stream):
         if status["rejected_commands"]:
             assert status["version"] == 0
             break
@@ -106,7 +121,7 @@ def test_a_power_cut_while_it_is_finished(updatable: Ward, instant: int) -> None
     assert board.off.wait(5)
     for path, content in NEW.items():
         (board.flash / f"{path.lstrip('/')}.update").write_bytes(content)
-    manifest = build(NEW, 7, KEY)[8:].partition(b"}]}")[0] + b"}]}"
+    manifest = build(NEW, 7, KEY).stream[8:].partition(b"}]}")[0] + b"}]}"
     (board.flash / "update.bin").write_bytes(hashlib.sha256(manifest).digest() + manifest)
     board.power_on(cut_at=instant)
     assert board.off.wait(10)

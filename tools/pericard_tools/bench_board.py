@@ -10,6 +10,8 @@ gc.collect()
 before = gc.mem_alloc()
 from pericard_node import aead, app, frame, sensor, settings, uart
 class Silent:
+    room = 256
+    up = True
     def send(self, packet): return True
     def receive(self): return b""
 class Steady:
@@ -18,7 +20,7 @@ class Steady:
 class Store:
     key = bytes(32); device = 1; epoch = 0; age = 61; clock = 0; boot = since = 0
     def epoch_is_over(self, *_): return False
-node = app.Node(Store(), 1, Steady(), Silent(), settings.load())
+node = app.Node(Store(), 1, Steady(), Silent(), settings.load(), lambda: None)
 node.step()
 gc.collect()
 print(json.dumps({{"ram_bytes": gc.mem_alloc() - before}}))

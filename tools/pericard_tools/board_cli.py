@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from pericard_protocol.edge.kms import KmsClient
+from pericard_protocol.update import build
 from pericard_tools.emulate import boards
 from pericard_tools.flash import firmware_files
 from pericard_tools.flash import flash as flash_board
 from pericard_tools.provision import KmsSource, RegistrySource
 from pericard_tools.provision import provision as provision_board
 from pericard_tools.recording import FLASH_PATH, recording_file, shipped_intervals
-from pericard_tools.update import build, load_key
+from pericard_tools.update import load_key
 from pericard_tools.update import send as send_update
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -114,12 +115,21 @@ def provision(
 
 
 @click.command()
-@click.argument("ports", metavar="PORT...", nargs=-1, required=True)
+@click.argument("ports", metavar="[PORT...]", nargs=-1)
 @click.option("--key", type=_EXISTING, required=True, help="PEM of the Ed25519 signing key.")
 @click.option("--release", type=int, required=True, help="The update's number; nodes take only a higher one.")
-def update(ports: tuple[str, ...], key: Path, release: int) -> None:
-    """Send this version's firmware, signed, to the running nodes at PORT...; they restart with it."""
-    stream = build(firmware_files(), release, load_key(key))
+@click.option("--output", type=_FILE, help="Write the update to this file, for a gateway's [updates].")
+def update(ports: tuple[str, ...], key: Path, release: int, output: Path | None) -> None:
+    """Sign this version's firmware as an update, for gateways to bring to their nodes (--output).
+
+    Or send it by cable to the running nodes at PORT..., which restart with it.
+    """
+    if not ports and output is None:
+        raise click.UsageError("give --output, or a PORT to send the update to")
+    stream = build(firmware_files(), release, load_key(key)).stream
+    if output is not None:
+        output.write_bytes(stream)
+        click.echo(f"{output}\trelease {release}, {len(stream)} bytes")
     with click.progressbar(length=len(stream) * len(ports), label="sending", file=sys.stderr) as bar:
         for port in ports:
             send_update(port, stream, bar.update)

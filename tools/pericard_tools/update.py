@@ -1,7 +1,5 @@
-"""Builds and sends signed updates; pericard_node/update.py describes the stream and is what takes it."""
+"""Signs firmware updates, and sends them over a cable; over the air it is the gateway that brings them."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +10,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pericard_tools.errors import NoSuchBoard
 
-_MAX_MANIFEST_BYTES = 4000
-_MAX_VERSION = 0xFFFFFFFF
 _PIECE_BYTES = 128
 _PIECE_SECONDS = 0.012
 
@@ -33,27 +29,10 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def build(files: dict[str, bytes], version: int, key: Ed25519PrivateKey) -> bytes:
-    """The stream that brings `files` (absolute path on the board → content) to nodes of a lower version.
-
-    Raises:
-        NoSuchBoard: the version is no u32 above 0, or the files are more than a manifest can describe.
-    """
-    if not 0 < version <= _MAX_VERSION:
-        raise NoSuchBoard(f"a version is between 1 and {_MAX_VERSION}")
-    described = [
-        {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        for path, content in files.items()
-    ]
-    manifest = json.dumps({"version": version, "files": described}, separators=(",", ":")).encode()
-    if len(manifest) > _MAX_MANIFEST_BYTES:
-        raise NoSuchBoard("too many files for one update: send only those that changed")
-    head = b"PUPD%04x" % len(manifest)
-    return head + manifest + key.sign(manifest).hex().encode() + b"".join(files.values())
-
-
 def send(port: str, stream: bytes, progress: Callable[[int], None] = lambda done: None) -> None:
     """Writes an update to a serial port at the pace at which a node takes it.
+
+    The node's word of how far it has come is sealed for the gateway: who has no device key can only be slow.
 
     Raises:
         NoSuchBoard: the port cannot be opened or written.

@@ -102,6 +102,7 @@ class BLE:
             self._handler(_MTU_EXCHANGED, tuple(given))
         elif what == "written":
             connection, handle, data = given
+            # As the chip's: what goes beyond the buffer is lost.
             value = self._values[handle] + unhexlify(data)
-            self._values[handle] = value[-self._room.get(handle, 20) :]
+            self._values[handle] = value[: self._room.get(handle, 20)]
             self._handler(_WRITTEN, (connection, handle))
