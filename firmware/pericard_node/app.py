@@ -73,6 +73,7 @@ class Node:
     def tell_position(self):
         """Sends a short status frame that lets the update's sender go on."""
         self._alive()
+        gc.collect()  # often, as its pieces are large beside what is free in one place
         self._send_json(frame.STATUS, self._update_status())
 
     def report(self):
@@ -198,7 +199,7 @@ def main():
                 if tired:
                     node.report()
                 if (tired or node.updated()) and node.settle():
-                    # A restart loses the ring, so an update waits until all is sent; a power cut brings it too.
+                    # A restart loses the ring: an update waits until all is sent. A power cut brings it too.
                     if node.updated():
                         power.restart()
                     power.sleep_deeply(chosen.SLEEP_SECONDS)

@@ -31,9 +31,9 @@ _RECENT = const(8)
 class BleLink:
     """One central at a time: the gateway."""
 
-    # Kept of what the gateway writes until it is read. Four writes of the largest size (244 bytes each): while
-    # the word that two were taken is on its way back, the other two are in the air. More would take from a heap
-    # of some 110 KB and make nothing faster, as each write waits for its answer.
+    # Kept of what the gateway writes until it is read: four writes of the largest size (244 bytes). While
+    # the word that two were taken is on its way back, the other two are in the air. More would take from a
+    # heap of some 110 KB and make nothing faster, as each write waits for its answer.
     room = 1024
 
     def __init__(self):
@@ -45,6 +45,8 @@ class BleLink:
         self._recent = []
         self._again = []
         self._radio = bluetooth.BLE()
+        # Off first: after a crash of the application a connection may stand of which nobody would tell us.
+        self._radio.active(False)
         self._radio.active(True)
         self._radio.config(mtu=_LARGEST_MTU)
         self._radio.irq(self._on)

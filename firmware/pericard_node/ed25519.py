@@ -40,9 +40,12 @@ def sha512(message):
     """The 64-byte digest of a short message."""
     constants = _fractions(80, 3)
     state = _fractions(8, 2)
-    padded = message + b"\x80" + bytes((111 - len(message)) % 128) + (8 * len(message)).to_bytes(16, "big")
-    for start in range(0, len(padded), 128):
-        w = [int.from_bytes(padded[start + 8 * i : start + 8 * i + 8], "big") for i in range(16)]
+    whole = len(message) // 128 * 128
+    padding = b"\x80" + bytes((111 - len(message)) % 128) + (8 * len(message)).to_bytes(16, "big")
+    last = message[whole:] + padding  # only this is copied: a chip may have no second room for the message
+    for start in range(0, whole + len(last), 128):
+        block = message[start : start + 128] if start < whole else last[start - whole : start - whole + 128]
+        w = [int.from_bytes(block[8 * i : 8 * i + 8], "big") for i in range(16)]
         for i in range(16, 80):
             x, y = w[i - 15], w[i - 2]
             low = _turn(x, 1) ^ _turn(x, 8) ^ (x >> 7)

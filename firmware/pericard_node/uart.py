@@ -27,6 +27,8 @@ class SerialLink:
             self._out = self._in = UART(uart, baudrate)
         self._poll = select.poll()
         self._poll.register(self._in, select.POLLIN)
+        self._octet = bytearray(1)
+        self._received = bytearray(self.room)
         self._out.write(b"\0")
 
     def send(self, packet):
@@ -38,13 +40,12 @@ class SerialLink:
 
     def receive(self):
         """What has come in, at most 256 bytes; b"" where nothing has."""
-        found = bytearray()
-        while len(found) < self.room and self._poll.poll(0):
-            octet = self._in.read(1)
-            if not octet:
-                break
-            found += octet
-        return bytes(found)
+        # An octet at a time, since a read of more would wait for it; and without an allocation for each.
+        count = 0
+        while count < self.room and any(self._poll.ipoll(0)) and self._in.readinto(self._octet):
+            self._received[count] = self._octet[0]
+            count += 1
+        return bytes(memoryview(self._received)[:count])
 
     def say(self, text):
         """A line for a person; the gateway counts it as no frame."""

@@ -9,6 +9,7 @@ go beside the ones they replace, and only when all are there and right is a reco
 rename them, now or, if the power fails, at the next start.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -96,7 +97,7 @@ class Receiver:
         self.taken += len(data)
         try:
             self.complete = self._take(data)
-        except (Refused, OSError, ValueError, KeyError, TypeError):
+        except (Refused, OSError, ValueError, KeyError, TypeError, MemoryError):
             self.refuse()
 
     def refuse(self):
@@ -131,6 +132,7 @@ class Receiver:
 
     def _open(self, manifest, signature):
         """The gate: nothing of the stream has touched the flash before this returns."""
+        gc.collect()  # the copy of the manifest wants room in one place
         if not verify(self._key, signature, manifest):
             raise Refused
         described = json.loads(manifest)

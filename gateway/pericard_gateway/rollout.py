@@ -22,8 +22,6 @@ from pericard_protocol.update import MAX_VERSION, Update
 MAX_ATTEMPTS = 10
 FIRST_WAIT_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 1800.0
-# A node that has not gone on for so long has gone. Verifying the signature takes a chip seconds.
-STALL_SECONDS = 15.0
 # More than a port's own buffer takes at once (4,096 bytes on Linux), whatever room a node claims to have.
 MAX_ROOM = 4096
 
@@ -139,7 +137,7 @@ class Rollout:
         """An attempt came to nothing; the node gets another after a while, a bounded number of times."""
         node = self.nodes[device]
         self.failures[why] += 1
-        node.why = why
+        node.why, node.percent = why, 0
         node.not_before = now + node.backoff.next()
         node.state = State.WAITING if node.attempts < MAX_ATTEMPTS else State.FAILED
         _log.warning("update failed", extra=fields(device=device, why=why, attempt=node.attempts))
@@ -148,7 +146,6 @@ class Rollout:
 @dataclass
 class _Attempt:
     device: int
-    at: float  # when the node last went on
     taken: int = 0
     sent: int = 0
 
@@ -161,7 +158,7 @@ class Course:
         self._attempt: _Attempt | None = None
 
     def lost(self, why: str, now: float) -> None:
-        """The link was lost, or is a new one. A node that has all of the update drops it by restarting."""
+        """The link was lost, or the node is silent: no failure of one that restarts with the whole update."""
         if self._attempt is not None and self._rollout.nodes[self._attempt.device].state is State.UPDATING:
             self._end(why, now)
         self._attempt = None
@@ -173,9 +170,6 @@ class Course:
             return b""
         current = self._rollout.reached(device, status.version)
         attempt = self._attempt
-        if attempt is not None and attempt.device != device and now - attempt.at > STALL_SECONDS:
-            self._end("the node does not go on", now)
-            attempt = None
         if current:
             if attempt is not None and attempt.device == device:
                 self._attempt = None
@@ -184,7 +178,7 @@ class Course:
             return self._go_on(attempt, status, now) if attempt.device == device else b""
         if not self._rollout.begin(device, status, now):
             return b""
-        self._attempt = _Attempt(device, now)
+        self._attempt = _Attempt(device)
         return self._give(self._attempt, status.room or 0)
 
     def _go_on(self, attempt: _Attempt, status: Status, now: float) -> bytes:
@@ -193,15 +187,12 @@ class Course:
                 self._end("the node has given up", now)
             elif attempt.taken:
                 self._end("the node has started again", now)
-            elif now - attempt.at > STALL_SECONDS:
-                self._end("the node does not go on", now)
             # Else it is a status from before our first bytes.
             return b""
         if status.update > attempt.sent:
             self._end("the node says that it took more than it was sent", now)
             return b""
-        if status.update > attempt.taken:
-            attempt.taken, attempt.at = status.update, now
+        attempt.taken = max(attempt.taken, status.update)
         return self._give(attempt, status.room or 0)
 
     def _give(self, attempt: _Attempt, room: int) -> bytes:

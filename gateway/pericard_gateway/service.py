@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
 
 from bleak.backends.client import BaseBleakClient
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -45,8 +44,6 @@ from pericard_protocol.update import parse as parse_update
 ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
 BUNDLE_FILE = "bundle.pb"
 FLUSH_SECONDS = 3.0
-
-K = TypeVar("K")
 
 _log = logging.getLogger("pericard.gateway")
 
@@ -161,7 +158,7 @@ class Gateway:
     def _taker(self, intake: Intake, port: str, updater: Updater | None) -> Callable[[bytes], None]:
         if updater is not None:
             updater.connected()
-        link = Link(self._registry, self._counters, updater and updater.heard)
+        link = Link(self._registry, self._counters, None if updater is None else updater.heard)
 
         def take(data: bytes) -> None:
             with self._counters.stage("open"):
@@ -282,22 +279,26 @@ def pinned_key(path: Path) -> MLDSA65PublicKey:
     Raises:
         FileError: it is none.
     """
-    return _public_key(path, "pinned key", "ML-DSA-65", MLDSA65PublicKey)
+    key = _public_key(path, "pinned key")
+    if not isinstance(key, MLDSA65PublicKey):
+        raise FileError(f"pinned key {path} is not an ML-DSA-65 public key in PEM")
+    return key
 
 
 def _update(chosen: Updates) -> Update:
-    key = chosen.key and _public_key(chosen.key, "update key", "Ed25519", Ed25519PublicKey)
+    key = None if chosen.key is None else _public_key(chosen.key, "update key")
+    if key is not None and not isinstance(key, Ed25519PublicKey):
+        raise FileError(
+            f"update key {chosen.key} is not an Ed25519 public key: openssl pkey -pubout makes it"
+        )
     try:
         return parse_update(files.read(chosen.path, "update"), key)
     except UpdateError as error:
         raise UpdateError(f"{chosen.path}: {error}") from None
 
 
-def _public_key(path: Path, what: str, algorithm: str, kind: type[K]) -> K:
+def _public_key(path: Path, what: str) -> object:
     try:
-        key = load_pem_public_key(files.read(path, what))
+        return load_pem_public_key(files.read(path, what))
     except (ValueError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, kind):
-        raise FileError(f"{what} {path} is not an {algorithm} public key in PEM")
-    return key
+        raise FileError(f"{what} {path} is not a public key in PEM") from None

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from pericard_gateway.rollout import Course, Rollout
 
-# A written acknowledgement over BLE comes within a second or two, or not at all.
+# Over BLE each write is answered within a second or two, or not at all.
 WRITE_SECONDS = 10.0
+# A node that has not gone on for so long has gone. Verifying the signature takes a chip seconds.
+STALL_SECONDS = 15.0
 
 
 class Updater:
@@ -31,7 +33,12 @@ class Updater:
     async def run(self, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Writes until cancelled."""
         while True:
-            await self._some.wait()
+            try:
+                async with asyncio.timeout(STALL_SECONDS):
+                    await self._some.wait()
+            except TimeoutError:
+                self._drop("the node does not go on")
+                continue
             self._some.clear()
             data, self._waiting = self._waiting, b""
             try:

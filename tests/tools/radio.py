@@ -202,7 +202,14 @@ def bleak_backend(central: Device, mtu: int) -> type[BaseBleakClient]:
             await characteristic.obj.subscribe(lambda value: callback(bytearray(value)))
 
         async def write_gatt_char(self, characteristic: Any, data: Any, response: bool) -> None:
-            await characteristic.obj.write_value(bytes(data), with_response=response)
+            try:
+                await characteristic.obj.write_value(bytes(data), with_response=response)
+            except asyncio.CancelledError:
+                # Bumble cancels what waits when the connection ends: that is not our task's own end.
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                raise BleakError("the connection has ended") from None
 
         async def pair(self, *_: Any) -> None: ...
         async def unpair(self) -> None: ...

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from pericard_tools.provision import RegistrySource, provision
 from pericard_tools.recording import FLASH_PATH, recording_file
 from pericard_tools.update import load_key
 
-from .conftest import DEVICE, INTERVALS, Ward
+from .conftest import DEVICE, INTERVALS, Ward, read_frames
 
 KEY = Ed25519PrivateKey.generate()
 NEW = {"/pericard_node/news.py": b"# new\n" * 100, "/main.py": firmware_files()["/main.py"] + b"# newer\n"}
@@ -129,6 +129,50 @@ def test_a_power_cut_while_it_is_finished(updatable: Ward, instant: int) -> None
     assert next(statuses(updatable))["version"] == 7
     for path, content in NEW.items():
         assert (board.flash / path.lstrip("/")).read_bytes() == content
+
+
+def flood(link: serial.Serial, _: int) -> None:
+    link.write(b"x" * 64)
+
+
+def drip(link: serial.Serial, turn: int) -> None:
+    if turn % 6 == 0:
+        link.write(b"PUPD0fa0".ljust(100)[turn // 6 :][:1])
+
+
+def never_signed(link: serial.Serial, turn: int) -> None:
+    """Fast enough to be believed a sender, for as long as the node waits for a signature."""
+    if turn == 0:
+        link.write(b"PUPD0fa0")
+    elif turn % 6 == 0:
+        link.write(b"x" * 100)
+
+
+@pytest.mark.parametrize(
+    ("outsider", "seconds", "most"), [(flood, 3, 0.0), (drip, 8, 2.0), (never_signed, 10, 5.0)]
+)
+def test_an_outsider_keeps_the_sensor_waiting_once_and_not_for_long(
+    updatable: Ward, outsider: Callable[[serial.Serial, int], None], seconds: float, most: float
+) -> None:
+    """A reading comes some 30 times a second here; the rest after a wait lasts nine times as long."""
+    decoder = StreamDecoder()
+    with serial.Serial(updatable.board.port, timeout=0.05) as link:
+        updatable.board.reset()
+        read_frames(updatable.board.port, 20)
+        start = last = time.monotonic()
+        waits, turn = [], 0
+        while last - start < seconds:
+            outsider(link, turn)
+            turn += 1
+            frames = [found for found in decoder.feed(link.read(4096)) if isinstance(found, Frame)]
+            if any(frame.header.type is FrameType.VITALS for frame in frames):
+                now = time.monotonic()
+                waits.append(now - last)
+                last = now
+            assert time.monotonic() - last < most + 2, "the sensor still waits"
+    long = [wait for wait in waits if wait > 1]
+    assert len(long) == bool(most)
+    assert all(most - 0.5 < wait < most + 1 for wait in long)
 
 
 def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -35,12 +35,14 @@ class Flash:
                 parts.append(part)
         return "/".join([self._directory] + parts)
 
-    def change(self, file=None, data=b""):
-        """Counts a change that is to be made; where the power fails at it, half of `data` is."""
+    def change(self, file=None, data=()):
+        """Counts a change that is to be made; where the power fails at it, half of the pieces' bytes are."""
         self._instants -= 1
         if self._instants == 0:
-            if data:
-                file.write(data[: len(data) // 2])
+            half = sum(len(piece) for piece in data) // 2
+            for piece in data:
+                file.write(piece[: max(0, half)])
+                half -= len(piece)
             self._cut()
 
     def mount(self, readonly, mkfs):
@@ -107,7 +109,7 @@ class _Written(io.IOBase):
     def __init__(self, flash, file):
         self._flash = flash
         self._file = file
-        self._pending = bytearray()
+        self._pending = []  # pieces: a chip has no room for the whole of a file in one place either
 
     def __enter__(self):
         return self
@@ -117,15 +119,16 @@ class _Written(io.IOBase):
 
     def write(self, data):
         """Takes bytes, or text as UTF-8."""
-        self._pending += data.encode() if isinstance(data, str) else data
+        self._pending.append(data.encode() if isinstance(data, str) else bytes(data))
         return len(data)
 
     def flush(self):
         """Makes what was written durable."""
         if self._pending:
             self._flash.change(self._file, self._pending)
-            self._file.write(self._pending)
-            self._pending = bytearray()
+            for piece in self._pending:
+                self._file.write(piece)
+            self._pending = []
 
     def seek(self, *where):
         """As a file's."""
