@@ -249,6 +249,8 @@ async def _end(*tasks: asyncio.Task[object]) -> None:
             task.cancel()
         if running:
             _, running = await asyncio.wait(running, timeout=_PATIENCE_SECONDS)
+    if running:
+        _log.warning("the stop leaves behind what does not end", extra=fields(tasks=len(running)))
     for task in tasks:
         if task.done() and not task.cancelled():
             task.result()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.gateway.ward import Ward, until
 from tests.tools.conftest import DEVICE, wireless_board
 from tests.tools.radio import BOARD, in_the_air
@@ -24,6 +25,7 @@ def settled(met: Callable[[], Any]) -> Awaitable[None]:
     return asyncio.to_thread(until, met)
 
 
+@pytest.mark.slow
 def test_a_board_on_ble_reaches_the_records_and_loses_nothing_on_its_way(
     tmp_path: Path, ward: Ward, hospital: HospitalProcess
 ) -> None:
