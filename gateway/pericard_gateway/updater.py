@@ -32,6 +32,7 @@ class Updater:
 
     async def run(self, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Writes until cancelled."""
+        task = asyncio.current_task()
         while True:
             try:
                 async with asyncio.timeout(STALL_SECONDS):
@@ -44,9 +45,11 @@ class Updater:
             try:
                 async with asyncio.timeout(WRITE_SECONDS):
                     await write(data)
-            except Exception as error:
-                # As at reading: whatever a radio's backend raises, it is this port's trouble alone.
-                self._drop(f"the link does not take it: {type(error).__name__}")
+            except (Exception, asyncio.CancelledError):
+                # As at reading (ble.py): whatever a radio's backend raises, it is this port's trouble alone.
+                self._drop("the link does not take it")
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError
 
     def _drop(self, why: str) -> None:
         self._waiting = b""
