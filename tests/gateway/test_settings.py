@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pericard_gateway.errors import RegistryError
 from pericard_gateway.service import Gateway
@@ -13,6 +15,8 @@ from pericard_gateway.settings import load
 from pericard_protocol.channel import CredentialError
 from pericard_protocol.config import ConfigError
 from pericard_protocol.edge.files import FileError
+from pericard_protocol.errors import UsageError
+from pericard_protocol.update import build
 
 from .ward import Ward, pericard_gateway
 
@@ -33,6 +37,11 @@ def test_the_example_of_the_readme_is_right(tmp_path: Path) -> None:
     assert str(settings.ports[0].path) == "/dev/ttyUSB0"
     assert settings.ble[0].address == "C4:4F:33:00:00:01"
     assert settings.spool.max_mb == 1024
+    assert settings.updates is not None
+    assert (settings.updates.path, settings.updates.key) == (
+        tmp_path / "node.update",
+        tmp_path / "update.pem",
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,6 +103,29 @@ def test_a_wrong_file_is_named(ward: Ward, name: str, content: bytes, error: typ
     settings = load(ward.configure())
     (ward.folder / name).write_bytes(content)
     with pytest.raises(error):
+        Gateway(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("node.update", b"PUPD", r"node\.update: this is no update"),
+        ("update.pem", b"no key", "update key .* is not a public key"),
+    ],
+)
+def test_an_update_that_no_device_would_take_is_refused(
+    ward: Ward, name: str, content: bytes, said: str
+) -> None:
+    ward.extra = '[updates]\npath = "node.update"\nkey = "update.pem"\n'
+    key = Ed25519PrivateKey.generate()
+    settings = load(ward.configure())
+    (ward.folder / "node.update").write_bytes(build({"/main.py": b""}, 1, key).stream)
+    (ward.folder / "update.pem").write_bytes(
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    Gateway(settings)
+    (ward.folder / name).write_bytes(content)
+    with pytest.raises(UsageError, match=said):
         Gateway(settings)
 
 

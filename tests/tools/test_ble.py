@@ -102,6 +102,22 @@ def test_a_device_that_returns_has_lost_nothing(wireless: Ward) -> None:
     asyncio.run(ward_round())
 
 
+def test_a_node_whose_program_crashes_is_connected_again(wireless: Ward) -> None:
+    """The radio keeps the connection through that, but would tell the new start nothing of it."""
+    faulty = json.dumps({"speed": 50, "rr_ms": [1000] * 100 + ["two seconds from the start"]})
+    (wireless.board.flash / "recording.json").write_text(faulty)
+
+    async def ward_round() -> None:
+        received = Received(wireless)
+        async with carried(wireless, received, 100), asyncio.timeout(20):
+            while received.sessions < 3:
+                received.more.clear()
+                await received.more.wait()
+
+    asyncio.run(ward_round())
+    assert "TypeError" in (wireless.board.flash / "crash.log").read_text()
+
+
 def test_without_room_the_connection_is_given_up_until_there_is(wireless: Ward) -> None:
     """The spool is full: the node keeps its frames, and sends them when it is connected again."""
 

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,10 +21,11 @@ from pericard_tools.errors import NoSuchBoard
 from pericard_tools.flash import firmware_files, flash
 from pericard_tools.provision import RegistrySource, provision
 from pericard_tools.recording import FLASH_PATH, recording_file
-from pericard_tools.update import load_key
+from pericard_tools.update import load_key, load_public_key
 
-from .conftest import DEVICE, INTERVALS, Ward, read_frames
+from .conftest import BIN, DEVICE, INTERVALS, Ward, read_frames
 
+HARDWARE = Path(__file__).parents[2] / "hardware.md"
 KEY = Ed25519PrivateKey.generate()
 NEW = {"/pericard_node/news.py": b"# new\n" * 100, "/main.py": firmware_files()["/main.py"] + b"# newer\n"}
 
@@ -179,3 +183,14 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("not a key")
     with pytest.raises(NoSuchBoard, match="openssl genpkey"):
         load_key(tmp_path / "key.pem")
+
+
+def test_the_commands_of_the_manual_make_an_update_that_its_key_verifies(tmp_path: Path) -> None:
+    (section,) = re.findall(r"## Updates\n.*?```\n(.*?)```", HARDWARE.read_text(), re.DOTALL)
+    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    commands = [line for line in section.splitlines() if line.startswith(("openssl", "pericard update"))]
+    for command in commands:
+        subprocess.run(command, shell=True, check=True, cwd=tmp_path, env=environment)  # noqa: S602 - our manual's
+    for name in ("signing.pem", "update.pem"):
+        key = load_public_key(tmp_path / name)
+        assert parse((tmp_path / "node.update").read_bytes(), key).version == 2

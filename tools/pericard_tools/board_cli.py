@@ -15,7 +15,7 @@ from pericard_tools.flash import flash as flash_board
 from pericard_tools.provision import KmsSource, RegistrySource
 from pericard_tools.provision import provision as provision_board
 from pericard_tools.recording import FLASH_PATH, recording_file, shipped_intervals
-from pericard_tools.update import load_key
+from pericard_tools.update import load_key, load_public_key
 from pericard_tools.update import send as send_update
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -108,7 +108,7 @@ def provision(
         if kms
         else RegistrySource(registry or Path(), epoch)
     )
-    public = load_key(update_key).public_key().public_bytes_raw() if update_key else None
+    public = load_public_key(update_key).public_bytes_raw() if update_key else None
     provision_board(port, device, owner, age, source, public)
     click.echo(f"{port}\tdevice {device} provisioned")
 

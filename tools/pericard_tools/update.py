@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import serial
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from pericard_tools.errors import NoSuchBoard
 
@@ -26,6 +26,21 @@ def load_key(path: Path) -> Ed25519PrivateKey:
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise NoSuchBoard(f"{path} holds no Ed25519 key: openssl genpkey -algorithm ed25519 -out {path}")
+    return key
+
+
+def load_public_key(path: Path) -> Ed25519PublicKey:
+    """The key that an update's signature is checked by, in a PEM file; a signing key's file holds it too.
+
+    Raises:
+        NoSuchBoard: the file is neither, or holds another kind of key.
+    """
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except (OSError, ValueError):
+        return load_key(path).public_key()
+    if not isinstance(key, Ed25519PublicKey):
+        raise NoSuchBoard(f"{path} holds no Ed25519 key: openssl pkey -in SIGNING.pem -pubout -out {path}")
     return key
 
 

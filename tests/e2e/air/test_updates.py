@@ -226,6 +226,7 @@ def frames_of(one: Round, boot: int) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospital: Hospital) -> None:
     async def ward_round(one: Round) -> None:
         async with one.running():
@@ -250,6 +251,7 @@ def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospita
         assert any(status["room"] == 0 for status in one.statuses())
 
 
+@pytest.mark.slow
 def test_the_power_fails_in_the_middle(tmp_path: Path, ward: Ward, hospital: Hospital) -> None:
     async def ward_round(one: Round) -> None:
         board = one.bed.board
@@ -269,6 +271,7 @@ def test_the_power_fails_in_the_middle(tmp_path: Path, ward: Ward, hospital: Hos
         asyncio.run(ward_round(one))
 
 
+@pytest.mark.slow
 @LINKS
 def test_a_node_that_sleeps_is_updated_when_it_wakes(
     tmp_path: Path, ward: Ward, hospital: Hospital, link: str
@@ -283,6 +286,7 @@ def test_a_node_that_sleeps_is_updated_when_it_wakes(
         asyncio.run(ward_round(one))
 
 
+@pytest.mark.slow
 def test_an_update_that_a_node_does_not_believe_changes_nothing(
     tmp_path: Path, ward: Ward, hospital: Hospital
 ) -> None:
@@ -308,6 +312,7 @@ def test_an_update_that_a_node_does_not_believe_changes_nothing(
         asyncio.run(ward_round(one))
 
 
+@pytest.mark.slow
 def test_a_node_of_a_later_version_is_left_alone(tmp_path: Path, ward: Ward, hospital: Hospital) -> None:
     async def ward_round(one: Round) -> None:
         async with one.running():
@@ -323,6 +328,7 @@ def test_a_node_of_a_later_version_is_left_alone(tmp_path: Path, ward: Ward, hos
         asyncio.run(ward_round(one))
 
 
+@pytest.mark.slow
 def test_a_node_without_an_update_key_is_shown_with_what_to_do(
     tmp_path: Path, ward: Ward, hospital: Hospital
 ) -> None:
