@@ -12,8 +12,8 @@ from pericard_node import update
 
 # Half of the link's room must come in this time: it takes 11 ms on a cable and some hundred on BLE.
 _SLOW_MS = 2000
-# Until then the signature: with all before it at most 4.1 KB, which take under 2 s on a cable, and on BLE
-# with packets of 100 bytes or more.
+# Until then the signature: with all before it at most 4.1 KB, which take half a second on a cable, and under
+# 5 s on BLE where packets of 100 bytes or more are answered in 100 ms.
 _UNSIGNED_MS = 5000
 _REST = 9
 _POLL_MS = 5

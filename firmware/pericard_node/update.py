@@ -104,7 +104,10 @@ class Receiver:
         """Counts and drops what is under way; a next update starts from its beginning."""
         self.rejected += 1
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError:
+                pass  # the flash is full: what was written is no update anyway
         self._reset()
 
     def _take(self, data):
