@@ -12,7 +12,7 @@ from pericard_protocol.frame import Frame, FrameType, open_frame
 from pericard_protocol.stream import StreamDecoder
 from pericard_tools.recording import WAVEFORM_FLASH_PATH, shipped_waveform, waveform_file
 
-from .conftest import Ward, mpremote
+from .conftest import Ward, mpremote, read_frames
 
 
 def configure(ward: Ward, **settings: object) -> None:
@@ -149,6 +149,14 @@ def test_the_last_sequence_number_of_a_boot_is_followed_by_another_boot(ward: Wa
     places = [(frame.header.boot, frame.header.seq) for frame, _ in found]
     first = places[0][0]
     assert places == [(first + n // 3, n % 3) for n in range(9)]
+
+
+def test_an_epoch_has_all_of_its_frames(ward: Ward) -> None:
+    module = ward.board.flash / "pericard_node" / "keystore.py"
+    module.write_text(module.read_text().replace("EPOCH_FRAMES = 1 << 20", "EPOCH_FRAMES = 3"))
+    frames = read_frames(ward.board.port, 9, reset=ward.board)
+    assert [frame.header.epoch for frame in frames] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [frame.header.seq for frame in frames] == list(range(9))
 
 
 def test_a_misspelt_setting_is_not_ignored(ward: Ward) -> None:
