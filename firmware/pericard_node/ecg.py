@@ -17,8 +17,10 @@ taken from a window centred on the peak: the wave waits for it in a delay line.
 
 from array import array
 
-# A moving average of T seconds halves what has 0.603 / T Hz (the root of sin(pi x) = pi x / 2), so these two
-# halve 30 and 5 Hz: 5 to 15 Hz is where a QRS complex has most of its power, and the method's range.
+from pericard_node.moving import BandPass, Delay, MovingSum
+
+# These halve 30 and 5 Hz (see BandPass): 5 to 15 Hz is where a QRS complex has most of its power, and the
+# method's range.
 _SHORT_MS = 20
 _LONG_MS = 120
 _ENERGY_MS = 150  # about the widest QRS complex, and the method's window
@@ -44,37 +46,6 @@ _ENERGY_SHIFT = 2 * _HEIGHT_SHIFT
 _SLOPE_SHIFT = 3  # a slope of 16-bit samples, at most 6 * 2^16, then nearly fits 15 bits,
 _SLOPE_LIMIT = 32767  # and what does not is cut: its square must be below 2^30, a small int on 32 bits
 _NONE = (0, 0, 0, 0)  # no peak: its wave, its energy, where it was known, its steepest step
-
-
-class _Delay:
-    """The value of n before."""
-
-    def __init__(self, n):
-        self._values = array("i", bytes(4 * n))
-        self._at = 0
-        self.n = n
-
-    def push(self, value):
-        """Takes a value; returns that of n before."""
-        at = self._at
-        before = self._values[at]
-        self._values[at] = value
-        at += 1
-        self._at = 0 if at == self.n else at
-        return before
-
-
-class _MovingSum(_Delay):
-    """The sum of the last n values."""
-
-    def __init__(self, n):
-        super().__init__(n)
-        self.total = 0
-
-    def push(self, value):
-        """Takes a value; returns the sum."""
-        self.total += value - _Delay.push(self, value)  # super() would allocate on MicroPython
-        return self.total
 
 
 class _Levels:
@@ -114,12 +85,10 @@ class BeatDetector:
     def __init__(self, rate):
         """`rate` in samples a second, 100 to 1000; samples are signed and of 16 bits."""
         self.rate = rate
-        self._short = _MovingSum(rate * _SHORT_MS // 1000)
-        self._long = _MovingSum(rate * _LONG_MS // 1000)
-        self._centring = _Delay((self._long.n - self._short.n) // 2)
-        self._energy = _MovingSum(rate * _ENERGY_MS // 1000)
-        self._waiting = _Delay(self._energy.n // 2 + 2)
-        self._late = self._long.n // 2 + self._waiting.n + 1  # how long after a peak it is known for one
+        self._band = BandPass(rate * _SHORT_MS // 1000, rate * _LONG_MS // 1000)
+        self._energy = MovingSum(rate * _ENERGY_MS // 1000)
+        self._waiting = Delay(self._energy.n // 2 + 2)
+        self._late = self._band.late + self._waiting.n + 1  # how long after a peak it is known for one
         self._refractory = rate * REFRACTORY_MS // 1000
         self._t_wave = rate * _T_WAVE_MS // 1000
         self._before = array("i", (0, 0, 0, 0))
@@ -140,10 +109,7 @@ class BeatDetector:
         """Takes one sample; returns the number of the sample of a beat found now, else -1."""
         n = self._n
         self._n = n + 1
-        short = self._short
-        long = self._long
-        band = self._centring.push(short.push(sample)) * long.n - long.push(sample) * short.n
-        band //= short.n * long.n
+        band = self._band.push(sample)
         before = self._before
         slope = (2 * band + before[3] - before[1] - 2 * before[0]) >> _SLOPE_SHIFT
         before[0] = before[1]

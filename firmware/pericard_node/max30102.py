@@ -1,7 +1,7 @@
 """The MAX30102 pulse sensor over I2C: infrared light that a finger or an ear gives back, 100 times a second.
 
 Registers and values are the data sheet's (Maxim Integrated, 19-7740). More blood gives less light back, so
-the wave is turned over, to have a beat point up as the detector expects it.
+the wave is turned over, to have a pulse point up as `ppg.py` expects it.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Sensors that sample a wave: a source of samples, the beat detector, and from both readings and blocks.
+"""Sensors that sample a wave: a source of samples, a detector, and from both readings and blocks.
 
 A source has `rate` (samples a second) and `read_into(array)`, which waits until the array of signed 16-bit
 values is full.
@@ -8,7 +8,6 @@ import json
 import time
 from array import array
 
-from pericard_node.ecg import BeatDetector
 from pericard_node.sensor import Block, Reading, believable
 
 # Samples in a block: 232 of 2 bytes and the block's 8 of description fit a frame's 480.
@@ -19,12 +18,12 @@ WAVEFORM_PATH = "/waveform.bin"
 class SampledSensor:
     """Beats found on the node; with `blocks`, the samples too, before the readings that come of them."""
 
-    def __init__(self, source, blocks):
-        """Takes samples from `source` a block at a time."""
+    def __init__(self, source, detector, blocks):
+        """Takes samples from `source` a block at a time, and feeds `detector` each."""
         self._source = source
+        self._detector = detector
         self._blocks = blocks
         self._samples = array("h", bytes(2 * BLOCK_SAMPLES))
-        self._detector = BeatDetector(source.rate)
         self._taken = 0
         self._last_beat = -1
         self._ready = []
@@ -87,15 +86,18 @@ class RecordedSource:
 
 
 def open_sensor(chosen):
-    """The source that the settings name, behind the beat detector."""
+    """The source that the settings name, behind the detector for what it measures."""
+    if chosen.SENSOR == "max30102":
+        from pericard_node.max30102 import MAX30102
+        from pericard_node.ppg import PulseDetector
+
+        return SampledSensor(MAX30102(), PulseDetector(MAX30102.rate), chosen.WAVEFORM)
+    from pericard_node.ecg import BeatDetector
+
     if chosen.SENSOR == "waveform":
         source = RecordedSource()
-    elif chosen.SENSOR == "ad8232":
+    else:
         from pericard_node.ad8232 import AD8232
 
         source = AD8232()
-    else:
-        from pericard_node.max30102 import MAX30102
-
-        source = MAX30102()
-    return SampledSensor(source, chosen.WAVEFORM)
+    return SampledSensor(source, BeatDetector(source.rate), chosen.WAVEFORM)

@@ -9,7 +9,6 @@ over TLS from the KMS and never touches a disk.
 import asyncio
 import json
 import logging
-import os
 import time
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -28,7 +27,6 @@ from pericard_protocol.edge.jsonlog import fields
 from pericard_protocol.edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
 from pericard_protocol.frame import KEY_BYTES
 
-TOKEN = "PERICARD_KMS_TOKEN"  # noqa: S105 - the variable's name
 _TICK_SECONDS = 1.0
 _RETRY_SECONDS = 30.0
 _HOLD_SECONDS = 5.0
@@ -78,11 +76,9 @@ class KmsCustody:
         """Speaks to no KMS yet.
 
         Raises:
-            RegistryError: no token in the environment.
+            NoToken: none in the environment.
         """
-        if not (token := os.environ.get(TOKEN)):
-            raise RegistryError(f"set {TOKEN} to a token: `pericard kms token --policy gateway`")
-        self._client = KmsClient(kms.address, token, kms.ca)
+        self._client = KmsClient.of_environment(kms.address, kms.ca, "gateway")
         self._gateway_id, self._kms, self._counters = gateway_id, kms, counters
         self._holds = Holds(self._client, gateway_id, state)
         self._lease: dict[str, Any] = {}

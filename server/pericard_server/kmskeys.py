@@ -1,6 +1,5 @@
 """The hospital's long-lived keys in the KMS: here are a token, and a secret only while it is used."""
 
-import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +19,6 @@ from pericard_server.kms.primitives import derive
 if TYPE_CHECKING:
     from pericard_server.analysis.keys import FheKeys
 
-TOKEN = "PERICARD_KMS_TOKEN"  # noqa: S105 - the variable's name
-
 
 class KmsKeys:
     """Every key stays in the KMS; its policy `server` (`pericard kms roles`) allows what is asked here."""
@@ -30,13 +27,9 @@ class KmsKeys:
         """`files_key` is the transit key under which this server's private files are sealed.
 
         Raises:
-            UsageError: no token in the environment.
+            NoToken: none in the environment.
         """
-        if not (token := os.environ.get(TOKEN)):
-            raise UsageError(
-                f"set {TOKEN} to a token of the policy `server`: `pericard kms token --policy server`"
-            )
-        self._client = KmsClient(address, token, ca)
+        self._client = KmsClient.of_environment(address, ca, "server")
         self._files_key = files_key
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from array import array
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,7 +66,8 @@ def _board(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.syspath_prepend(str(FIRMWARE))
     machine: Any = ModuleType("machine")
-    machine.Pin, machine.ADC, machine.I2C = Pin, ADC, Chip
+    machine.Pin, machine.ADC = Pin, ADC
+    machine.I2C = lambda bus, scl, sda, freq: Chip()
     monkeypatch.setitem(sys.modules, "machine", machine)
     for name, function in {
         "sleep_ms": lambda ms: None,
@@ -134,3 +135,12 @@ def test_the_battery_is_read_behind_its_divider_over_the_whole_range(monkeypatch
     monkeypatch.setattr(power, "machine", sys.modules["machine"])
     assert power.battery_volts(35, 2.0) == 3.98
     assert power.battery_volts(None, 2.0) is None
+
+
+@pytest.mark.parametrize(("sensor", "detector"), [("max30102", "PulseDetector"), ("ad8232", "BeatDetector")])
+def test_each_sensor_has_the_detector_for_what_it_measures(sensor: str, detector: str) -> None:
+    from pericard_node.sensor import open_sensor  # type: ignore[import-not-found]
+
+    opened = open_sensor(SimpleNamespace(SENSOR=sensor, WAVEFORM=False))
+    assert type(opened._detector).__name__ == detector
+    assert opened._detector.rate == opened._source.rate

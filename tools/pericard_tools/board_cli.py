@@ -1,7 +1,6 @@
 """The commands that reach boards: emulate, flash, provision, update."""
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -140,7 +139,7 @@ def provision(
     if (registry is None) == (kms is None):
         raise click.UsageError("give either --kms, or --registry")
     source = (
-        KmsSource(KmsClient(kms, os.environ.get("PERICARD_KMS_TOKEN", ""), ca))
+        KmsSource(KmsClient.of_environment(kms, ca, "key-officer"))
         if kms
         else RegistrySource(registry or Path(), epoch)
     )

@@ -5,6 +5,7 @@ It also opens files that the KMS sealed, so that no private key need lie readabl
 
 import http.client
 import json
+import os
 import ssl
 import threading
 from base64 import b64decode, b64encode
@@ -16,11 +17,16 @@ from urllib.parse import quote, urlencode, urlsplit
 from pericard_protocol.edge import files
 from pericard_protocol.errors import PeerError, UsageError
 
+TOKEN = "PERICARD_KMS_TOKEN"  # noqa: S105 - the variable's name
 _ENTRIES = 1000
 
 
 class KmsUnreachable(UsageError):
     """The KMS cannot be reached, or its address cannot be used."""
+
+
+class NoToken(UsageError):
+    """The environment holds no token for the KMS."""
 
 
 class Refused(PeerError):
@@ -57,6 +63,18 @@ class KmsClient:
             self._connection = http.client.HTTPSConnection(
                 parts.hostname, parts.port or 8200, timeout=60, context=context
             )
+
+    @classmethod
+    def of_environment(cls, address: str, ca: Path | None, policy: str) -> "KmsClient":
+        """A client with the environment's token; one of `policy` is what its work needs.
+
+        Raises:
+            NoToken: there is none.
+            KmsUnreachable: as above.
+        """
+        if not (token := os.environ.get(TOKEN)):
+            raise NoToken(f"set {TOKEN} to a token: `pericard kms token --policy {policy}`")
+        return cls(address, token, ca)
 
     def __enter__(self) -> "KmsClient":
         return self

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pericard_protocol import fhe
 from pericard_protocol.bundle import verify_bundle
 from pericard_protocol.edge.files import FileError
-from pericard_protocol.edge.kms import KmsClient, seal_file
+from pericard_protocol.edge.kms import KmsClient, NoToken, seal_file
 from pericard_protocol.errors import PeerError, UsageError
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame
 from pericard_protocol.session import SessionOpener, SessionSealer
@@ -162,7 +162,7 @@ def test_a_sealed_file_opens_under_its_own_name_only(open_kms: Any, tmp_path: Pa
 
 def test_without_a_token_the_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PERICARD_KMS_TOKEN", raising=False)
-    with pytest.raises(UsageError, match="pericard kms token --policy server"):
+    with pytest.raises(NoToken, match="pericard kms token --policy server"):
         KmsKeys("http://127.0.0.1:1", None, "x")
 
 

@@ -15,11 +15,11 @@ from tests.kms.conftest import Process
 from pericard_gateway import custody
 from pericard_gateway.counters import Counters
 from pericard_gateway.custody import KmsCustody
-from pericard_gateway.errors import RegistryError, Replayed, UnknownDevice
+from pericard_gateway.errors import Replayed, UnknownDevice
 from pericard_gateway.registry import Registry
 from pericard_gateway.settings import Kms
 from pericard_gateway.window import Mark
-from pericard_protocol.edge.kms import KmsClient, KmsUnreachable, Refused
+from pericard_protocol.edge.kms import KmsClient, KmsUnreachable, NoToken, Refused
 from pericard_protocol.frame import FrameType, Header, parse, seal_frame
 from pericard_tools.provision import Issued, KmsSource
 
@@ -193,7 +193,7 @@ def test_no_lease_no_gateway(
     with held_by(process, Counters(), tmp_path) as held, pytest.raises(Refused, match="7"):
         held.registry()  # never enrolled
     monkeypatch.delenv("PERICARD_KMS_TOKEN")
-    with pytest.raises(RegistryError, match="pericard kms token --policy gateway"):
+    with pytest.raises(NoToken, match="pericard kms token --policy gateway"):
         KmsCustody(
             "ward-1", Kms(address="http://x", ca=Path("x"), files_key="f", devices=[1]), Counters(), tmp_path
         )
