@@ -1,7 +1,6 @@
 """A device over BLE: the Nordic UART service, read as the byte stream that it is, reconnected when lost."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
@@ -16,6 +15,8 @@ from pericard_protocol.edge.jsonlog import fields
 RX = "6e400002-b5a3-f393-e0a9-e50e24dcca9e"
 TX = "6e400003-b5a3-f393-e0a9-e50e24dcca9e"
 _READY = b"\0"
+# BlueZ answers within about two seconds, or bluetoothd hangs: bleak would wait for its answer for ever.
+DISCONNECT_SECONDS = 5.0
 
 _log = logging.getLogger("pericard.gateway")
 
@@ -46,15 +47,18 @@ class BlePort:
 
     async def run(self) -> None:
         """Reads until cancelled. A device out of range is a state, not an error."""
-        backoff = Backoff(0.2, 5.0)
+        backoff, task = Backoff(0.2, 5.0), asyncio.current_task()
         while True:
             try:
                 await self._read(backoff)
                 why = "the connection has ended"
-            except Exception as error:
-                # bleak lets through what its backend raises (D-Bus ends, refuses, answers nonsense), and one
-                # device's radio must not end the reading of all the others.
+            except (Exception, asyncio.CancelledError) as error:
+                # bleak lets through what its backend raises (D-Bus ends, refuses, answers nonsense; a request
+                # is cancelled with its connection), and one device's radio must not end all reading.
                 why = str(error) or type(error).__name__
+            if task is not None and task.cancelling():
+                # Also when the radio has answered our cancellation with an error, or with nothing.
+                raise asyncio.CancelledError
             self._counters.port_errors += 1
             if self.trouble != why:
                 _log.warning("device lost", extra=fields(port=self._address, why=why))
@@ -85,6 +89,5 @@ class BlePort:
             _log.info("device connected", extra=fields(port=self._address))
             await lost.wait()
         finally:
-            # A disconnection that fails must not take the place of the cancellation that asked for it.
-            with contextlib.suppress(Exception):
+            async with asyncio.timeout(DISCONNECT_SECONDS):
                 await client.disconnect()

@@ -28,7 +28,7 @@ def test_it_opens_with_no_other_identity(suite: SuiteName, own: bytes, other: by
 def test_no_bit_can_be_flipped(suite: SuiteName, payload: bytes, data: st.DataObject) -> None:
     sealed = bytearray(seal(suite, KEY, b"row", payload))
     # The last character before base64's padding has spare bits, which decoding ignores: Fernet's own format.
-    end = len(sealed.rstrip(b"=")) - (suite == "fernet")
+    end = len(sealed.rstrip(b"=")) - 1 if suite == "fernet" else len(sealed)
     bit = data.draw(st.integers(0, end * 8 - 1))
     sealed[bit // 8] ^= 1 << bit % 8
     with pytest.raises(TamperedRow):

@@ -52,9 +52,12 @@ class Peripheral:
     async def run(self) -> None:
         """Does what the board asks for, in order, until cancelled."""
         await self.device.power_on()
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
         self._board.setblocking(False)
-        while data := await loop.sock_recv(self._board, 65536):
+        # Bumble waits for its controller by asyncio.wait_for, which until Python 3.12 swallows a cancellation
+        # that meets the answer: without a look at `cancelling`, an end while the board advertises never came.
+        while not task.cancelling() and (data := await loop.sock_recv(self._board, 65536)):
             *lines, self._buffer = (self._buffer + data).split(b"\n")
             for line in lines:
                 for what, given in json.loads(line).items():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
+from bumble.link import LocalLink
 
 from pericard_gateway.ble import BlePort
 from pericard_gateway.counters import Counters
@@ -159,3 +161,29 @@ def test_a_disconnection_that_fails_does_not_keep_a_cancelled_port_running(
         assert received.sessions == 1
 
     asyncio.run(ward_round())
+
+
+def test_the_simulated_radio_ends_at_whichever_turn_of_the_loop_it_is_told() -> None:
+    """It once did not where the board had just begun to advertise: every test on it could hang."""
+
+    async def ended_at(turn: int) -> bool:
+        ours, board = socket.socketpair()
+        with ours, board:
+            peripheral = Peripheral(LocalLink(), BOARD, ours)
+            board.send(b'{"advertise": "020106"}\n')
+            running = asyncio.create_task(peripheral.run())
+            for _ in range(turn):
+                await asyncio.sleep(0)
+            advertises = peripheral.advertising.is_set()
+            running.cancel()
+            ended, _ = await asyncio.wait([running], timeout=5)
+            assert ended, f"turn {turn}"
+        return advertises
+
+    async def every_turn() -> None:
+        turn = 0
+        while not await ended_at(turn):
+            turn += 1
+        assert turn > 10
+
+    asyncio.run(every_turn())

@@ -66,6 +66,17 @@ def test_a_program_that_floods_an_unread_port_can_be_stopped(board: VirtualBoard
     assert mpremote(board.port, "exec", "print('stopped')") == "stopped\n"
 
 
+def test_a_board_whose_radio_nobody_hears_can_be_stopped(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(
+        "import bluetooth\nradio = bluetooth.BLE()\nwhile True:\n    radio.config(mtu=23)\n    print('.')\n"
+    )
+    with VirtualBoard(tmp_path, radio=True) as board, serial.Serial(board.port, timeout=1) as link:
+        while link.read(4096):
+            pass  # until it is stuck in the radio's full buffer
+        board.kill()
+        assert board.off.wait(10)
+
+
 def test_without_power_nothing_answers_until_it_comes_back(board: VirtualBoard) -> None:
     (board.flash / "main.py").write_text("print('main', 'ran')\n")
     with serial.Serial(board.port, timeout=10) as link:

@@ -6,6 +6,7 @@ carries bytes between them and starts the VM again when it ends, as a board does
 nobody reads the port, the VM waits in its write: a real board would lose those bytes.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -195,7 +196,9 @@ class VirtualBoard:
             self._inner = self._control = -1
             self._to_vm = b""
             if self._antenna is not None:
-                self._antenna.sendall(b'{"active": false}\n')
+                # Where nobody reads, the buffer is full of what the VM said: to wait would be for ever.
+                with contextlib.suppress(BlockingIOError):
+                    self._antenna.send(b'{"active": false}\n', socket.MSG_DONTWAIT)
         self._bites_at = self._wakes_at = None
 
     def _serve(self) -> bool:
