@@ -4,8 +4,6 @@ import os
 import sys
 import time
 
-from pericard_node import app
-
 _LOG = "/crash.log"
 _LOG_BYTES = 4096
 
@@ -16,12 +14,17 @@ def _log(error):
         full = os.stat(_LOG)[6] > _LOG_BYTES
     except OSError:
         full = False
-    with open(_LOG, "w" if full else "a") as log:
-        sys.print_exception(error, log)
+    try:
+        with open(_LOG, "w" if full else "a") as log:
+            sys.print_exception(error, log)
+    except OSError:
+        pass  # a full flash must not end the node
 
 
 while True:
     try:
+        from pericard_node import app
+
         app.main()
         break  # not provisioned: leave the port to the operator
     except Exception as error:

@@ -2,4 +2,5 @@
 
 include("$(PORT_DIR)/boards/manifest.py")  # noqa: F821 - these are the build's own
 package("pericard_node", base_path="..")  # noqa: F821
+module("boot.py", base_path="..")  # noqa: F821
 module("main.py", base_path="..")  # noqa: F821

@@ -33,7 +33,10 @@ def battery_volts(pin, divider):
     """The battery's voltage on an ADC pin behind a resistor divider; None where no pin is wired."""
     if pin is None:
         return None
-    return round(machine.ADC(pin).read_uv() / 1000000 * divider, 2)
+    adc = machine.ADC(pin)
+    if hasattr(adc, "atten"):
+        adc.atten(adc.ATTN_11DB)  # an ESP32's ADC otherwise ends at 1 V
+    return round(adc.read_uv() / 1000000 * divider, 2)
 
 
 def restart():

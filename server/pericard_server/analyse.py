@@ -33,7 +33,7 @@ def analyse(path: Path, chosen: tuple[str, ...], since: Any, until: Any, why: st
     site = open_site(path)
     records = site.records()
     readings = {
-        patient: _heart_rates(records, patient, why, _microseconds(since, 0), _microseconds(until, 2**63 - 1))
+        patient: _heart_rates(records, patient, why, microseconds(since, 0), microseconds(until, 2**63 - 1))
         for patient in chosen or records.patients()
     }
     if not readings:
@@ -85,7 +85,8 @@ def _heart_rates(records: "Records", patient: str, why: str, since_us: int, unti
         ) from None
 
 
-def _microseconds(moment: Any, default: int) -> int:
+def microseconds(moment: Any, default: int) -> int:
+    """A moment of the command line (UTC) as Unix microseconds; `default` where none was given."""
     return default if moment is None else int(moment.replace(tzinfo=UTC).timestamp() * 1e6)
 
 

@@ -18,6 +18,7 @@ from pericard_protocol.errors import UsageError
 from pericard_server.analyse import analyse
 from pericard_server.enrolment.commands import invite, serving_enrolment
 from pericard_server.site import config_option, open_site
+from pericard_server.waveform import waveform
 
 _REVOCATION_SECONDS = 1.0
 _STREAMS = 64  # one thread a connected gateway
@@ -29,6 +30,7 @@ def server() -> None:
 
 
 server.add_command(analyse)
+server.add_command(waveform)
 
 
 @server.command()

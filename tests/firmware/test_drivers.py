@@ -113,6 +113,30 @@ def test_an_electrode_that_is_off_gives_a_flat_line(monkeypatch: pytest.MonkeyPa
     assert list(samples) == [0] * 8
 
 
+def test_the_battery_is_read_behind_its_divider_over_the_whole_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an ESP32 answers: without the attenuation it cannot see more than about 1 V."""
+    from pericard_node import power  # type: ignore[import-not-found]
+
+    class BatteryPin:
+        ATTN_11DB = 3
+        _most = 950_000
+
+        def __init__(self, number: int) -> None:
+            assert number == 35
+
+        def atten(self, how: int) -> None:
+            assert how == self.ATTN_11DB
+            self._most = 3_300_000
+
+        def read_uv(self) -> int:
+            return min(1_987_654, self._most)
+
+    monkeypatch.setattr(sys.modules["machine"], "ADC", BatteryPin)
+    monkeypatch.setattr(power, "machine", sys.modules["machine"])
+    assert power.battery_volts(35, 2.0) == 3.98
+    assert power.battery_volts(None, 2.0) is None
+
+
 @pytest.mark.parametrize(("sensor", "detector"), [("max30102", "PulseDetector"), ("ad8232", "BeatDetector")])
 def test_each_sensor_has_the_detector_for_what_it_measures(sensor: str, detector: str) -> None:
     from pericard_node.sensor import open_sensor  # type: ignore[import-not-found]

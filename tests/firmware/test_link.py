@@ -3,6 +3,7 @@
 import json
 import random
 
+import pytest
 from cobs import cobs
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
@@ -36,16 +37,18 @@ def test_epochs_follow_one_another(interpreter: Interpreter) -> None:
     assert ask(interpreter, *questions) == expected
 
 
-def test_frames_open(interpreter: Interpreter) -> None:
+@pytest.mark.parametrize("first", [0, 2**8 - 5, 2**16 - 5, 2**24 - 5, 2**30 - 10])
+def test_frames_open(interpreter: Interpreter, first: int) -> None:
+    """Also where a byte of the sequence number carries into the next, up to the last of all."""
     dice = random.Random(1)  # noqa: S311
     payloads = [dice.randbytes(n) for n in (0, 1, 15, 16, 17, 63, 64, 65, 128, MAX_PAYLOAD_BYTES)]
     key = dice.randbytes(32)
     # Every field at its greatest, where 32 bits could be too few.
     place = [2**32 - 1, 2**16 - 1, 2**32 - 1]
-    asked = [key.hex(), *place, int(FrameType.STATUS), [payload.hex() for payload in payloads]]
+    asked = [key.hex(), *place, first, int(FrameType.STATUS), [payload.hex() for payload in payloads]]
     (stream,) = ask(interpreter, ("sealed", asked))
     frames = [found for found in StreamDecoder().feed(stream) if isinstance(found, Frame)]
     assert [open_frame(ChaCha20Poly1305(key), frame) for frame in frames] == payloads
     assert [frame.header for frame in frames] == [
-        (FrameType.STATUS, 2**16 - 1, 2**32 - 1, 2**32 - 1, seq) for seq in range(len(payloads))
+        (FrameType.STATUS, 2**16 - 1, 2**32 - 1, 2**32 - 1, first + n) for n in range(len(payloads))
     ]

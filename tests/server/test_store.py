@@ -145,3 +145,13 @@ def test_a_failed_commit_leaves_nothing_and_poisons_no_key(
 def test_an_unknown_patient_is_a_clear_error(records: Records) -> None:
     with pytest.raises(NoSuchPatient, match="patient list"):
         records.vitals("p-9", "tester", "test")
+
+
+def test_the_waveform_is_apart_from_the_vitals(records: Records) -> None:
+    block = frame(1, payload=b"block")
+    block.type = FrameType.WAVEFORM
+    records.commit([frame(0, payload=b"vitals"), block])
+    assert [row.payload for row in records.vitals("p-1", "tester", "test")] == [b"vitals"]
+    assert [row.payload for row in records.waveform("p-1", "tester", "test")] == [b"block"]
+    assert [row.payload for row in records.waveform("p-2", "tester", "test")] == []
+    assert list(Access.objects.values_list("patient", "rows")) == [("p-1", 1), ("p-1", 1), ("p-2", 0)]

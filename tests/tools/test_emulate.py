@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from pericard_protocol.frame import open_frame
 from pericard_protocol.vitals import parse_vitals
+from pericard_tools.emulate import hearts
 
 from .conftest import BIN, read_frames
 
@@ -23,7 +24,9 @@ def pericard(*arguments: str | Path) -> str:
 def test_two_boards_by_name(tmp_path: Path) -> None:
     boards, registry = tmp_path / "boards", tmp_path / "devices.json"
     command = [BIN / "pericard", "emulate", "amy", "bob", "--directory", boards, "--recording", "--json"]
-    with subprocess.Popen([*command, "--speed", "60"], stdout=subprocess.PIPE, text=True) as emulation:
+    (tmp_path / "bob.rr").write_text("500\n1000\n")
+    speeds = ["--speed", "60", "--speed", "bob=100", "--replay", f"bob={tmp_path / 'bob.rr'}"]
+    with subprocess.Popen([*command, *speeds], stdout=subprocess.PIPE, text=True) as emulation:
         try:
             assert emulation.stdout is not None
             running = [json.loads(emulation.stdout.readline()) for _ in range(2)]
@@ -36,15 +39,33 @@ def test_two_boards_by_name(tmp_path: Path) -> None:
                     "--registry", registry,
                 )  # fmt: skip
                 assert f"device {device} provisioned" in said
+            hearts = [json.loads((boards / name / "recording.json").read_text()) for name in ("amy", "bob")]
+            assert [heart["speed"] for heart in hearts] == [60, 100]
+            assert [len(heart["rr_ms"]) > 400 for heart in hearts] == [True, False]
             keys = {entry["device"]: entry["key"] for entry in json.loads(registry.read_bytes())["devices"]}
+            rates = {}
             for device, port in enumerate(ports, start=1):
                 cipher = ChaCha20Poly1305(bytes.fromhex(keys[device]))
-                for frame in read_frames(port, 10):
-                    assert frame.header.device == device
-                    assert 20 <= parse_vitals(open_frame(cipher, frame)).heart_rate_bpm <= 250
+                frames = read_frames(port, 10)
+                assert {frame.header.device for frame in frames} == {device}
+                rates[device] = {parse_vitals(open_frame(cipher, frame)).heart_rate_bpm for frame in frames}
+            assert rates[1].isdisjoint(rates[2])
+            assert rates[2] == {60, 120}
         finally:
             emulation.send_signal(signal.SIGTERM)
     assert emulation.returncode == 0
+
+
+def test_two_boards_replay_the_shipped_beats_from_places_of_their_own(tmp_path: Path) -> None:
+    flashes = hearts(["amy", "bob"], recording=True, waveform=True, replays={}, speeds={"bob": 3})
+    assert [sorted(files) for files in flashes.values()] == [["/recording.json", "/waveform.bin"]] * 2
+    amy, bob = (json.loads(files["/recording.json"]) for files in flashes.values())
+    assert (amy["speed"], bob["speed"]) == (1, 3)
+    assert amy["rr_ms"] != bob["rr_ms"]
+    assert sorted(amy["rr_ms"]) == sorted(bob["rr_ms"])
+    described, _, samples = flashes["bob"]["/waveform.bin"].partition(b"\n")
+    assert json.loads(described) == {"rate": 360, "speed": 3}
+    assert len(samples) == 2 * 360 * 300
 
 
 def test_the_end_of_emulate_leaves_no_processor(tmp_path: Path) -> None:

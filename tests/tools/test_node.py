@@ -12,7 +12,7 @@ from pericard_protocol.frame import Frame, FrameType, open_frame
 from pericard_protocol.stream import StreamDecoder
 from pericard_tools.recording import WAVEFORM_FLASH_PATH, shipped_waveform, waveform_file
 
-from .conftest import Ward, mpremote
+from .conftest import Ward, mpremote, read_frames
 
 
 def configure(ward: Ward, **settings: object) -> None:
@@ -99,6 +99,65 @@ def test_a_crash_is_logged_and_the_node_starts_again(ward: Ward) -> None:
         decoder = StreamDecoder()
         while not [one for one in decoder.feed(link.read(64)) if isinstance(one, Frame)]:
             assert time.monotonic() < end
+
+
+def crashed(ward: Ward) -> list[str]:
+    """The log after a fresh start of a node that crashes every second: when it has a crash more."""
+    log = ward.board.flash / "crash.log"
+    before = log.read_bytes() if log.exists() else b""
+    ward.board.reset()
+    end = time.monotonic() + 10
+    while not log.exists() or log.read_bytes() in (before, b""):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return log.read_text().splitlines()
+
+
+def test_a_module_that_does_not_load_is_a_crash_too(ward: Ward) -> None:
+    (ward.board.flash / "pericard_node" / "ring.py").write_text("def (\n")
+    assert "SyntaxError: invalid syntax" in crashed(ward)
+
+
+def test_the_crash_log_does_not_fill_the_flash(ward: Ward) -> None:
+    (ward.board.flash / "recording.json").unlink()
+    (ward.board.flash / "crash.log").write_text("old\n" * 1025)
+    lines = crashed(ward)
+    assert "old" not in lines
+    assert len([line for line in lines if line.startswith("Traceback")]) == 1
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_node(ward: Ward) -> None:
+    """As on a full flash."""
+    recording = ward.board.flash / "recording.json"
+    away = recording.with_suffix(".away")
+    recording.rename(away)
+    (ward.board.flash / "crash.log").mkdir()
+    with serial.Serial(ward.board.port, timeout=10) as link:
+        ward.board.reset()
+        link.read_until(b"\0")  # a start that has come as far as its link
+        link.read_until(b"\0")  # and the next
+        away.rename(recording)
+        decoder, end = StreamDecoder(), time.monotonic() + 10
+        while not [one for one in decoder.feed(link.read(64)) if isinstance(one, Frame)]:
+            assert time.monotonic() < end
+
+
+def test_the_last_sequence_number_of_a_boot_is_followed_by_another_boot(ward: Ward) -> None:
+    """The end is brought near: nothing else tells a node's first frames from its 2^30th."""
+    module = ward.board.flash / "pericard_node" / "frame.py"
+    module.write_text(module.read_text().replace("MAX_SEQ = (1 << 30) - 1", "MAX_SEQ = 2"))
+    found = frames_until(ward, lambda found: len(found) >= 9)[:9]
+    places = [(frame.header.boot, frame.header.seq) for frame, _ in found]
+    first = places[0][0]
+    assert places == [(first + n // 3, n % 3) for n in range(9)]
+
+
+def test_an_epoch_has_all_of_its_frames(ward: Ward) -> None:
+    module = ward.board.flash / "pericard_node" / "keystore.py"
+    module.write_text(module.read_text().replace("EPOCH_FRAMES = 1 << 20", "EPOCH_FRAMES = 3"))
+    frames = read_frames(ward.board.port, 9, reset=ward.board)
+    assert [frame.header.epoch for frame in frames] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [frame.header.seq for frame in frames] == list(range(9))
 
 
 def test_a_misspelt_setting_is_not_ignored(ward: Ward) -> None:

@@ -1,27 +1,26 @@
-"""The commands that reach boards: emulate, flash, provision."""
+"""The commands that reach boards: emulate, flash, provision, update."""
 
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from pericard_protocol.edge.kms import KmsClient
 from pericard_protocol.update import build
-from pericard_tools.emulate import boards
-from pericard_tools.flash import firmware_files
+from pericard_tools.emulate import boards, hearts
+from pericard_tools.flash import check_config, firmware_files
 from pericard_tools.flash import flash as flash_board
 from pericard_tools.provision import KmsSource, RegistrySource
 from pericard_tools.provision import provision as provision_board
-from pericard_tools.recording import FLASH_PATH, recording_file, shipped_intervals
 from pericard_tools.update import load_key, load_public_key
 from pericard_tools.update import send as send_update
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
-_SPEED = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
@@ -29,20 +28,51 @@ _SPEED = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--directory", type=_FOLDER, default=Path("boards"), show_default=True, help="Holds the flashes."
 )
-@click.option("--recording", is_flag=True, help="Put the shipped ECG recording into each flash first.")
+@click.option("--recording", is_flag=True, help="Put the shipped ECG's beats into each flash first.")
+@click.option("--waveform", is_flag=True, help="Put the shipped ECG's samples into each flash first.")
 @click.option(
-    "--speed", type=_SPEED, default=1.0, show_default=True, help="Replay the recording so much faster."
+    "--replay",
+    "replays",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Put this file's beats into one board's flash: milliseconds from beat to beat, one a line.",
+)
+@click.option(
+    "--speed",
+    "speeds",
+    metavar="[NAME=]FACTOR",
+    multiple=True,
+    help="Replay so much faster, on all boards or on one. May be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a board.")
-def emulate(names: tuple[str, ...], directory: Path, recording: bool, speed: float, as_json: bool) -> None:
+def emulate(
+    names: tuple[str, ...],
+    directory: Path,
+    recording: bool,
+    waveform: bool,
+    replays: tuple[str, ...],
+    speeds: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Run virtual boards until a signal ends them.
 
     Each prints its name and the port to give to flash, provision, mpremote or the gateway.
     """
+    if speeds and not (recording or waveform or replays):
+        raise click.UsageError(
+            "--speed is for what is replayed: give --recording, --waveform or --replay too"
+        )
+    flashes = hearts(
+        names,
+        recording=recording,
+        waveform=waveform,
+        replays={name: Path(file) for name, file in _by_name(names, "--replay", replays)},
+        speeds=_speeds(names, speeds),
+    )
     ending = (signal.SIGTERM, signal.SIGINT)
     # Blocked before any thread starts, so that the signal waits for sigwait and ends every board in order.
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-    with boards(directory, names, recording=recording, speed=speed) as running:
+    with boards(directory, flashes) as running:
         for name, board in running.items():
             click.echo(json.dumps({"name": name, "port": board.port}) if as_json else f"{name}\t{board.port}")
         signal.sigwait(ending)
@@ -51,25 +81,31 @@ def emulate(names: tuple[str, ...], directory: Path, recording: bool, speed: flo
 @click.command()
 @click.argument("ports", metavar="PORT...", nargs=-1, required=True)
 @click.option(
-    "--recording", is_flag=True, help="Also the shipped ECG recording, for a board without a sensor."
+    "--recording", is_flag=True, help="Also the beats of the shipped ECG, for a board without a sensor."
 )
-@click.option(
-    "--speed", type=_SPEED, default=1.0, show_default=True, help="Replay the recording so much faster."
-)
+@click.option("--waveform", is_flag=True, help='Also that ECG\'s samples, for SENSOR = "waveform".')
+@click.option("--speed", type=float, help="Replay so much faster.")
 @click.option("--config", type=_EXISTING, help="Also this file, as the board's config.py.")
 @click.option("--precompiled", is_flag=True, help="Compile the modules here, for the board's processor.")
 def flash(
-    ports: tuple[str, ...], recording: bool, speed: float, config: Path | None, precompiled: bool
+    ports: tuple[str, ...],
+    recording: bool,
+    waveform: bool,
+    speed: float | None,
+    config: Path | None,
+    precompiled: bool,
 ) -> None:
     """Put the firmware on the boards at PORT..., real or virtual, and reset them.
 
     A file that a board already has is not written again.
     """
-    files = firmware_files()
-    if recording:
-        files[FLASH_PATH] = recording_file(shipped_intervals(), speed)
+    if speed is not None and not (recording or waveform):
+        raise click.UsageError("--speed is for what is replayed: give --recording or --waveform too")
+    speeds = {} if speed is None else {"": speed}
+    heart = hearts([""], recording=recording, waveform=waveform, replays={}, speeds=speeds)
+    files = firmware_files() | heart[""]
     if config is not None:
-        files["/config.py"] = config.read_bytes()
+        files["/config.py"] = check_config(config)
     total = sum(map(len, files.values())) * len(ports)
     written = {}
     with click.progressbar(length=total, label="flashing", file=sys.stderr) as bar:
@@ -134,3 +170,25 @@ def update(ports: tuple[str, ...], key: Path, release: int, output: Path | None)
             send_update(port, stream, bar.update)
     for port in ports:
         click.echo(f"{port}\t{len(stream)} bytes sent; the node's status frames tell its version")
+
+
+def _by_name(names: tuple[str, ...], option: str, given: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The (name, value) of each NAME=VALUE."""
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in names:
+            raise click.UsageError(f"{option} {text}: no board of that name is among {', '.join(names)}")
+        yield name, value
+
+
+def _speeds(names: tuple[str, ...], given: tuple[str, ...]) -> dict[str, float]:
+    """The factor for each board: its own, or the one for all."""
+    for_all = [text for text in given if "=" not in text]
+    try:
+        found = {name: float(factor) for factor in for_all for name in names}
+        return found | {
+            name: float(factor)
+            for name, factor in _by_name(names, "--speed", tuple(text for text in given if "=" in text))
+        }
+    except ValueError as error:
+        raise click.UsageError(f"--speed: {error}") from None

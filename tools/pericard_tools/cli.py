@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pericard_protocol.errors import PericardError
+from pericard_tools.errors import NoSuchBoard
 
 
 class InstalledCommands(click.Group):
@@ -38,11 +39,13 @@ class InstalledCommands(click.Group):
 
 
 class _Pericard(InstalledCommands):
-    """Turns Pericard's errors into exit code 1."""
+    """Turns Pericard's errors into exit code 1; an argument that can be of no use into 2, as click does."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except NoSuchBoard as error:
+            raise click.UsageError(str(error)) from error
         except PericardError as error:
             raise click.ClickException(str(error)) from error
 

@@ -1,38 +1,83 @@
 """Virtual boards by name, many at once: each name has a directory that is its flash."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pericard_tools.board import VirtualBoard
 from pericard_tools.errors import NoSuchBoard
-from pericard_tools.recording import FLASH_PATH, recording_file, shipped_intervals
+from pericard_tools.recording import (
+    FLASH_PATH,
+    WAVEFORM_FLASH_PATH,
+    read_intervals,
+    recording_file,
+    shipped_intervals,
+    shipped_waveform,
+    waveform_file,
+)
+
+
+def hearts(
+    names: Sequence[str],
+    *,
+    recording: bool = False,
+    waveform: bool = False,
+    replays: Mapping[str, Path],
+    speeds: Mapping[str, float],
+) -> dict[str, dict[str, bytes]]:
+    """What each board's flash is to hold of a heart: name → absolute path on the board → content.
+
+    Args:
+        names: one board each.
+        recording: the shipped intervals, for each board from another place on, so that no two beat alike.
+        waveform: the shipped ECG's samples.
+        replays: a board's own file of intervals (see `read_intervals`), instead of the shipped ones.
+        speeds: how many seconds pass in one second, by name; 1 for the boards that it does not name.
+
+    Raises:
+        NoSuchBoard: two names are the same, or a file or a speed cannot be used.
+    """
+    if len(set(names)) != len(names):
+        raise NoSuchBoard("boards need names that differ")
+    flashes: dict[str, dict[str, bytes]] = {}
+    for number, name in enumerate(names):
+        files = flashes[name] = {}
+        speed = speeds.get(name, 1.0)
+        if name in replays:
+            files[FLASH_PATH] = recording_file(read_intervals(replays[name]), speed)
+        elif recording:
+            intervals = shipped_intervals()
+            start = number * len(intervals) // len(names)
+            files[FLASH_PATH] = recording_file(intervals[start:] + intervals[:start], speed)
+        if waveform:
+            files[WAVEFORM_FLASH_PATH] = waveform_file(*shipped_waveform(), speed)
+    return flashes
 
 
 @contextmanager
-def boards(
-    directory: Path, names: Sequence[str], *, recording: bool = False, speed: float = 1.0
-) -> Iterator[dict[str, VirtualBoard]]:
+def boards(directory: Path, flashes: Mapping[str, Mapping[str, bytes]]) -> Iterator[dict[str, VirtualBoard]]:
     """Running boards by name, each with `directory`/NAME as its flash (made if it is not there).
 
     Args:
         directory: holds the boards' flashes.
-        names: one board each; a name is a single path component.
-        recording: puts the shipped recording into each flash first, replayed at `speed`. Each board starts
-            at another place of it, so that no two hearts beat alike.
-        speed: how many seconds of the recording pass in one second.
+        flashes: name (a single path component that does not begin with a dot) → what to put into that flash
+            first: absolute path on the board → content.
+
+    Raises:
+        NoSuchBoard: a name is none, or its directory cannot be made and written.
     """
-    if len(set(names)) != len(names) or any(Path(name).name != name for name in names):
-        raise NoSuchBoard("boards need names that differ and hold no '/'")
+    for name in flashes:
+        if not name or Path(name).name != name or name.startswith("."):
+            raise NoSuchBoard(f"{name!r} is no name of a board: it has no '/' and no '.' at its start")
     with ExitStack() as stack:
         running = {}
-        for number, name in enumerate(names):
+        for name, files in flashes.items():
             flash = directory / name
-            flash.mkdir(parents=True, exist_ok=True)
-            if recording:
-                intervals = shipped_intervals()
-                start = number * len(intervals) // len(names)
-                rotated = intervals[start:] + intervals[:start]
-                (flash / FLASH_PATH.lstrip("/")).write_bytes(recording_file(rotated, speed))
+            try:
+                flash.mkdir(parents=True, exist_ok=True)
+                for path, content in files.items():
+                    (flash / path.lstrip("/")).write_bytes(content)
+            except OSError as error:
+                raise NoSuchBoard(f"{error.filename} cannot be written: {error.strerror}") from None
             running[name] = stack.enter_context(VirtualBoard(flash))
         yield running

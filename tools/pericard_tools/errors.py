@@ -10,4 +10,4 @@ class BoardError(PeerError):
 
 
 class NoSuchBoard(UsageError):
-    """A board, port or file that the operator named is not there."""
+    """What the operator named, a board, a port, a file or a number, is not there or can be of no use."""

@@ -1,5 +1,6 @@
 """Puts the firmware on boards: the files of firmware/, over the REPL, only those that differ."""
 
+import ast
 import hashlib
 import subprocess
 import tempfile
@@ -36,6 +37,32 @@ def firmware_files() -> dict[str, bytes]:
         for path in paths
         if path.name not in _NOT_FOR_BOARDS
     }
+
+
+def check_config(path: Path) -> bytes:
+    """The content of the file that is to be a board's config.py.
+
+    Raises:
+        NoSuchBoard: it is no Python, or sets what is no setting: the board would refuse it at every start.
+    """
+    try:
+        tree = ast.parse(content := path.read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        raise NoSuchBoard(f"{path} is no Python: {error}") from None
+    known = {name for name, _ in _assigned(ast.parse(firmware_files()["/pericard_node/settings.py"]))}
+    for name, line in _assigned(tree):
+        if name[0].isupper() and name not in known:
+            raise NoSuchBoard(f"{path}, line {line}: {name} is no setting: see firmware/config_example.py")
+    return content
+
+
+def _assigned(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """The names that a module assigns at its top level, each with its line."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                if isinstance(target, ast.Name):
+                    yield target.id, statement.lineno
 
 
 def precompiled(files: dict[str, bytes], architecture: str) -> dict[str, bytes]:

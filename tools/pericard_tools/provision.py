@@ -67,13 +67,23 @@ class RegistrySource:
 
     def issue(self, device: int, owner: str) -> Issued:
         """Random bytes. A key is never given twice, so the boot counter may start at 0."""
-        _read(self._registry)  # before the board is touched: an unreadable registry is the operator's to mend
+        # Before the board is touched: an unusable registry is the operator's to mend.
+        _read(self._registry)
+        if not os.access(self._registry.parent, os.W_OK):
+            raise NoSuchBoard(
+                f"{self._registry.parent} is no folder that can be written: name another registry"
+            )
         return Issued(secrets.token_bytes(KEY_BYTES), self._epoch, 0)
 
     def written(self, device: int, owner: str, issued: Issued) -> None:
         """Adds the device. Should it fail, the gateway refuses the board, and a new run gives a new key."""
         entry = {"device": device, "epoch": issued.epoch, "key": issued.key.hex(), "owner": owner}
-        _add(self._registry, entry)
+        try:
+            _add(self._registry, entry)
+        except OSError as error:
+            raise NoSuchBoard(
+                f"{self._registry} cannot be written ({error.strerror}): the new key is lost, provision again"
+            ) from None
 
 
 class KmsSource:

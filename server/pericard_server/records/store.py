@@ -85,11 +85,22 @@ class Records:
             NoSuchPatient: the pseudonym is not registered.
             TamperedRow: a row does not open; none is returned, since a gap would bias every statistic.
         """
+        return self._read(FrameType.VITALS, pseudonym, who, why, since_us, until_us)
+
+    def waveform(
+        self, pseudonym: str, who: str, why: str, since_us: int = 0, until_us: int = 2**63 - 1
+    ) -> list[OpenedReading]:
+        """The patient's waveform blocks (pericard_protocol.waveform), as `vitals` gives vitals."""
+        return self._read(FrameType.WAVEFORM, pseudonym, who, why, since_us, until_us)
+
+    def _read(
+        self, kind: FrameType, pseudonym: str, who: str, why: str, since_us: int, until_us: int
+    ) -> list[OpenedReading]:
         if not Patient.objects.filter(pk=pseudonym).exists():
             raise NoSuchPatient(f"no patient {pseudonym!r}: `pericard server patient list` shows all")
         rows = Reading.objects.filter(
             patient=pseudonym,
-            type=FrameType.VITALS,
+            type=kind,
             received_at_us__gte=since_us,
             received_at_us__lt=until_us,
         ).order_by("received_at_us", "boot", "seq")
