@@ -190,6 +190,7 @@ def main():
         link = open_link(chosen)
         try:
             keystore = Keystore()
+            gc.collect()  # compiling the sensor's modules wants more than compiling the others has left
             source = sensor.open_sensor(chosen)
             node = Node(keystore, take_boot(), source, link, chosen, watchdog.feed)
             gc.collect()

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from pericard_protocol.edge.kms import KmsClient
-from pericard_protocol.update import build
+from pericard_protocol.update import MAX_VERSION, build
 from pericard_tools.emulate import boards, hearts
+from pericard_tools.errors import NoSuchBoard
 from pericard_tools.flash import check_config, firmware_files
 from pericard_tools.flash import flash as flash_board
 from pericard_tools.provision import KmsSource, RegistrySource
@@ -152,7 +153,12 @@ def provision(
 @click.command()
 @click.argument("ports", metavar="[PORT...]", nargs=-1)
 @click.option("--key", type=_EXISTING, required=True, help="PEM of the Ed25519 signing key.")
-@click.option("--release", type=int, required=True, help="The update's number; nodes take only a higher one.")
+@click.option(
+    "--release",
+    type=click.IntRange(1, MAX_VERSION),
+    required=True,
+    help="The update's number; nodes take only a higher one.",
+)
 @click.option("--output", type=_FILE, help="Write the update to this file, for a gateway's [updates].")
 def update(ports: tuple[str, ...], key: Path, release: int, output: Path | None) -> None:
     """Sign this version's firmware as an update, for gateways to bring to their nodes (--output).
@@ -163,7 +169,10 @@ def update(ports: tuple[str, ...], key: Path, release: int, output: Path | None)
         raise click.UsageError("give --output, or a PORT to send the update to")
     stream = build(firmware_files(), release, load_key(key)).stream
     if output is not None:
-        output.write_bytes(stream)
+        try:
+            output.write_bytes(stream)
+        except OSError as error:
+            raise NoSuchBoard(f"{output} cannot be written: {error.strerror}") from None
         click.echo(f"{output}\trelease {release}, {len(stream)} bytes")
     with click.progressbar(length=len(stream) * len(ports), label="sending", file=sys.stderr) as bar:
         for port in ports:
