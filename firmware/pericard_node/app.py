@@ -5,7 +5,7 @@ import json
 import time
 from struct import pack_into
 
-from pericard_node import frame, power, sensor, settings
+from pericard_node import frame, power, sensor, settings, trial
 from pericard_node.counter import NeedsProvisioning, take_boot
 from pericard_node.keystore import Keystore
 from pericard_node.listener import Listener
@@ -63,6 +63,14 @@ class Node:
         """Whether the next start will be of newer firmware."""
         return self._listener.receiver.complete
 
+    def proves(self):
+        """Whether this start has shown that the firmware works: it has sent a frame of its own, and all."""
+        return self._sealer.seq > 0 and self.settle()
+
+    def exhausted(self):
+        """Whether a start on trial has gone on for too long to prove anything."""
+        return self._uptime_ms > trial.SECONDS * 1000
+
     def settle(self):
         """Whether the chip may stop: all is sent, and nobody has more to say."""
         if not self.flush():
@@ -113,6 +121,7 @@ class Node:
             "rejected_beats": self._sensor.rejected,
             "dropped_frames": self._ring.dropped,
             "reset_cause": power.reset_cause(),
+            "failed_version": self._listener.receiver.failed,
         }
         status.update(self._update_status())
         return status
@@ -185,7 +194,9 @@ def open_link(chosen):
 def main():
     """Runs for as long as the board does; without its key or counter it says so and sends nothing."""
     chosen = settings.load()
-    watchdog = power.Watchdog(chosen.WATCHDOG_SECONDS)
+    on_trial = trial.on_trial()
+    # On trial boot.py has set one, which now wants to be fed.
+    watchdog = power.Watchdog(chosen.WATCHDOG_SECONDS or (trial.SECONDS if on_trial else 0))
     try:
         link = open_link(chosen)
         try:
@@ -196,6 +207,11 @@ def main():
             gc.collect()
             while True:
                 node.step()
+                if on_trial and node.proves():
+                    trial.prove()
+                    on_trial = False
+                elif on_trial and node.exhausted():
+                    power.restart()
                 tired = chosen.SLEEP_SECONDS and node.readings >= chosen.READINGS_A_WAKE
                 if tired:
                     node.report()

@@ -6,7 +6,7 @@ REPL. The manifest is JSON: {"version": n, "files": [{"path", "size", "sha256"},
 
 Nothing is written before the signature has verified under the key that provisioning put in /update.pub; files
 go beside the ones they replace, and only when all are there and right is a record written that has `finish`
-rename them, now or, if the power fails, at the next start.
+rename them at the next start. What starts then is on trial (trial.py).
 """
 
 import gc
@@ -15,11 +15,10 @@ import json
 import os
 from binascii import hexlify, unhexlify
 
-from pericard_node import flash
+from pericard_node import flash, trial
 from pericard_node.ed25519 import verify
 
 KEY_PATH = "/update.pub"
-VERSION_PATH = "/version.bin"
 READY_PATH = "/update.bin"
 
 _MAGIC = b"PUPD"
@@ -35,28 +34,26 @@ class Refused(Exception):
     """The update is not taken; the stream is looked through for another."""
 
 
-def version():
-    """The version that an update brought, 0 before the first."""
-    try:
-        return int.from_bytes(flash.read(VERSION_PATH), "big")
-    except flash.Damaged:
-        return 0
-
-
 def finish():
-    """Completes an update whose files are all there; does nothing where none is. Safe to be cut short."""
+    """Puts an update whose files are all there in place; whether there was one. Safe to be cut short."""
     try:
         manifest = json.loads(flash.read(READY_PATH))
     except flash.Damaged:
-        return
-    for described in manifest["files"]:
-        path = described["path"]
+        return False
+    paths = [described["path"] for described in manifest["files"]]
+    trial.begin(manifest["version"], paths)
+    for path in paths:
         try:
-            os.rename(path + _STAGED, path)
+            os.stat(path + _STAGED)
         except OSError:
-            pass  # renamed already, before the power failed
-    flash.write(VERSION_PATH, manifest["version"].to_bytes(4, "big"))
+            continue  # in place already, before the power failed
+        try:
+            os.rename(path, path + trial.OLD)
+        except OSError:
+            pass  # a new file, or one that is aside already
+        os.rename(path + _STAGED, path)
     os.remove(READY_PATH)
+    return True
 
 
 class Receiver:
@@ -69,7 +66,8 @@ class Receiver:
                 self._key = file.read(32)
         except OSError:
             self._key = None
-        self.version = version()
+        self.version = trial.version()
+        self.failed = trial.failed()
         self.rejected = 0
         self.complete = False  # an update is staged whole: the next start is of its version
         self._reset()
@@ -136,16 +134,18 @@ class Receiver:
     def _open(self, manifest, signature):
         """The gate: nothing of the stream has touched the flash before this returns."""
         gc.collect()  # the copy of the manifest wants room in one place
-        if not verify(self._key, signature, manifest):
+        # What is on trial could not be taken back if another came over it.
+        if trial.on_trial() or not verify(self._key, signature, manifest):
             raise Refused
         described = json.loads(manifest)
         files = described["files"]
-        if described["version"] <= self.version or not 0 < len(files) <= _MAX_FILES:
+        if described["version"] <= max(self.version, self.failed) or not 0 < len(files) <= _MAX_FILES:
             raise Refused
         for one in files:
             path = one["path"]
-            # Code only: the keystore, the counter and the update key are not an update's to replace.
-            if not (path in ("/boot.py", "/main.py") or path.startswith("/pericard_node/")) or ".." in path:
+            # Code only: the keystore, the counter and the update key are not an update's to replace, and
+            # neither is boot.py, which takes bad updates back.
+            if not (path == "/main.py" or path.startswith("/pericard_node/")) or ".." in path:
                 raise Refused
             if not 0 <= one["size"] <= _MAX_FILE:
                 raise Refused

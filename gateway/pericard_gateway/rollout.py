@@ -26,6 +26,7 @@ LONGEST_WAIT_SECONDS = 1800.0
 MAX_ROOM = 4096
 
 _TOO_OLD = "its firmware knows of no gateway that updates it: `pericard update PORT`, once, by cable"
+_TAKEN_BACK = "this update did not prove itself there, and the node took it back: sign a later one"
 _NO_KEY = "it has no update key: provision it with --update-key"
 
 _log = logging.getLogger("pericard.gateway")
@@ -42,11 +43,15 @@ class State(enum.StrEnum):
 
 
 class Status(NamedTuple):
-    """What matters here of a status frame's payload; `update` and `room` are None where it has none."""
+    """What matters here of a status frame's payload; `update` and `room` are None where it has none.
+
+    `failed` is the version that the node has taken back, 0 where it says of none.
+    """
 
     version: int
     update: int | None
     room: int | None
+    failed: int = 0
 
 
 def parse_status(payload: bytes) -> Status | None:
@@ -60,9 +65,12 @@ def parse_status(payload: bytes) -> Status | None:
     version, taken, room = (found.get(name) for name in ("version", "update", "room"))
     if type(version) is not int or not 0 <= version <= MAX_VERSION:
         return None
+    failed = found.get("failed_version", 0)
     if any(one is not None and (type(one) is not int or one < 0) for one in (taken, room)):
         return None
-    return Status(version, taken, room)
+    if type(failed) is not int:
+        return None
+    return Status(version, taken, room, failed)
 
 
 @dataclass
@@ -124,6 +132,9 @@ class Rollout:
         node = self.nodes[device]
         if status.room is None or status.update is None:
             node.state, node.why = State.FAILED, _TOO_OLD if status.room is None else _NO_KEY
+            return False
+        if status.failed >= self.update.version:
+            node.state, node.why = State.FAILED, _TAKEN_BACK
             return False
         if status.update or not status.room or now < node.not_before or node.attempts >= MAX_ATTEMPTS:
             return False

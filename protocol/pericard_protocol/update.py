@@ -25,8 +25,9 @@ _MAX_MANIFEST_BYTES = 4000
 _MAX_FILE_BYTES = 65536
 _MAX_FILES = 64
 _CTRL_C = b"\x03"
-# Code only: the keystore, the counter and the update key are not an update's to replace.
-_PATH = r"^/(boot\.py|main\.py|pericard_node/([^./]|\.[^./])+)$"
+# Code only: the keystore, the counter and the update key are not an update's to replace, and neither is
+# boot.py, which takes bad updates back.
+_PATH = r"^/(main\.py|pericard_node/([^./]|\.[^./])+)$"
 
 
 class UpdateError(UsageError):

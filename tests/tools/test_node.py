@@ -52,7 +52,7 @@ def test_a_status_tells_how_the_node_is(ward: Ward) -> None:
     first, second = statuses(found)
     assert set(first) == {
         "battery_volts", "uptime_seconds", "free_bytes", "rejected_commands", "rejected_beats",
-        "dropped_frames", "reset_cause", "version", "update", "room",
+        "dropped_frames", "reset_cause", "version", "failed_version", "update", "room",
     }  # fmt: skip
     assert (first["uptime_seconds"], second["uptime_seconds"]) == (1, 2)
     assert first["battery_volts"] is None

@@ -18,6 +18,7 @@ from pericard_tools.provision import KmsSource, RegistrySource
 from pericard_tools.provision import provision as provision_board
 from pericard_tools.update import load_key, load_public_key
 from pericard_tools.update import send as send_update
+from pericard_tools.update import update_files
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -167,7 +168,7 @@ def update(ports: tuple[str, ...], key: Path, release: int, output: Path | None)
     """
     if not ports and output is None:
         raise click.UsageError("give --output, or a PORT to send the update to")
-    stream = build(firmware_files(), release, load_key(key)).stream
+    stream = build(update_files(), release, load_key(key)).stream
     if output is not None:
         try:
             output.write_bytes(stream)

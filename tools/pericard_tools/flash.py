@@ -22,6 +22,11 @@ _CHUNK = 512
 _ARCHITECTURES = {2: "x64", 10: "xtensawin", 11: "rv32imc"}
 
 
+BOOT_PATH = "/boot.py"
+# What came by air and waits or is on trial (firmware/pericard_node/trial.py): a cable's firmware ends that.
+_PENDING = ("/update.bin", "/trial.bin", "/trial.n")
+
+
 def firmware_files() -> dict[str, bytes]:
     """The firmware: path on the board → content.
 
@@ -148,6 +153,9 @@ def flash(
             # A board takes MODULE.py before MODULE.mpy: the other form would be an older version of the same.
             if (twin := _twin(path)) and board.fs_exists(twin):
                 board.fs_rmfile(twin)
+        for path in _PENDING:
+            if board.fs_exists(path):
+                board.fs_rmfile(path)
         hard_reset(board)
     return written
 

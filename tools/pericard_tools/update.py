@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from pericard_tools.errors import NoSuchBoard
+from pericard_tools.flash import BOOT_PATH, firmware_files
 
 _PIECE_BYTES = 128
 _PIECE_SECONDS = 0.012
@@ -42,6 +43,13 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     if not isinstance(key, Ed25519PublicKey):
         raise NoSuchBoard(f"{path} holds no Ed25519 key: openssl pkey -in SIGNING.pem -pubout -out {path}")
     return key
+
+
+def update_files() -> dict[str, bytes]:
+    """The firmware that an update brings: all but boot.py, which takes bad updates back (docs/adr/0010)."""
+    files = firmware_files()
+    del files[BOOT_PATH]
+    return files
 
 
 def send(port: str, stream: bytes, progress: Callable[[int], None] = lambda done: None) -> None:

@@ -31,6 +31,7 @@ from pericard_gateway.settings import load
 from pericard_protocol.frame import FrameType
 from pericard_protocol.update import UpdateError, build
 from pericard_tools.flash import firmware_files
+from pericard_tools.update import update_files
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes_raw()
@@ -41,7 +42,7 @@ NEW = b'"age": self._keystore.age, "firmware": 7,'
 
 def firmware() -> dict[str, bytes]:
     """The whole firmware, in which only what a vitals frame says has changed."""
-    files = firmware_files()
+    files = update_files()
     assert OLD in files[APP]
     return files | {APP: files[APP].replace(OLD, NEW)}
 
@@ -323,7 +324,7 @@ def test_a_node_of_a_later_version_is_left_alone(tmp_path: Path, ward: Ward, hos
         assert one.has(firmware_files())
 
     with round_of(tmp_path, ward, hospital, small()) as one:
-        version = (9).to_bytes(4, "big")
+        version = b'{"version": 9}'
         (one.bed.board.flash / "version.bin").write_bytes(hashlib.sha256(version).digest() + version)
         asyncio.run(ward_round(one))
 
