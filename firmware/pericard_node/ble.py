@@ -23,9 +23,12 @@ _ADVERTISEMENT = b"\x02\x01\x06\x11\x07" + bytes.fromhex("9ecadc240ee5a9e093f3a3
 _ADVERTISE_US = const(250000)
 _SMALLEST_MTU = const(23)  # what every peer takes (Bluetooth Core 5.4, Vol 3, Part F, 3.2.8)
 _LARGEST_MTU = const(247)  # fills one link-layer packet of 251 bytes
-# Packets that the radio took but may not have got across when the connection was lost. The next session
-# begins with them; the gateway's window drops those that it has.
-_RECENT = const(8)
+# What the radio took but may not have got across when the connection was lost begins the next session; the
+# gateway's window drops what it has. NimBLE keeps as many notifications as it has blocks, by ESP-IDF's
+# defaults 12 and 24, and refuses more: no more packets wait in it, and no more bytes than in so many of the
+# largest.
+_RECENT = const(36)
+_RECENT_BYTES = const(8784)  # 36 of 247 - 3
 
 
 class BleLink:
@@ -43,6 +46,7 @@ class BleLink:
         self.up = False
         self._sent = 0  # bytes of the packet under way
         self._recent = []
+        self._recent_bytes = 0
         self._again = []
         self._radio = bluetooth.BLE()
         # Off first: after a crash of the application a connection may stand of which nobody would tell us.
@@ -65,8 +69,9 @@ class BleLink:
         if not self._notify(packet):
             return False
         self._recent.append(bytes(packet))
-        if len(self._recent) > _RECENT:
-            self._recent.pop(0)
+        self._recent_bytes += len(packet)
+        while len(self._recent) > _RECENT or self._recent_bytes > _RECENT_BYTES:
+            self._recent_bytes -= len(self._recent.pop(0))
         return True
 
     def _notify(self, packet):

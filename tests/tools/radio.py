@@ -82,11 +82,13 @@ class Peripheral:
         elif what == "advertise":
             self._advertisement = bytes.fromhex(given)
             await self._advertise()
-        elif what == "notify" and self._connection is not None:
+        elif what == "notify":
             _, handle, data = given
-            await self.device.gatt_server.notify_subscriber(
-                self._connection, self._handles[handle], bytes.fromhex(data)
-            )
+            if self._connection is not None:
+                await self.device.gatt_server.notify_subscriber(
+                    self._connection, self._handles[handle], bytes.fromhex(data)
+                )
+            self._tell(across=1)  # or lost with its connection
         elif what == "active" and not given:
             self._advertisement = None
             if self._connection is not None:

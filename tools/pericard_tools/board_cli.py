@@ -16,9 +16,8 @@ from pericard_tools.flash import check_config, firmware_files
 from pericard_tools.flash import flash as flash_board
 from pericard_tools.provision import KmsSource, RegistrySource
 from pericard_tools.provision import provision as provision_board
-from pericard_tools.update import load_key, load_public_key
+from pericard_tools.update import load_key, load_public_key, update_files
 from pericard_tools.update import send as send_update
-from pericard_tools.update import update_files
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -10,6 +10,8 @@ from binascii import hexlify, unhexlify
 
 radio = None
 
+# As many notifications as a chip's radio keeps until they are across (see pericard_node/ble.py).
+_BLOCKS = 36
 _CONNECTED = 1
 _DISCONNECTED = 2
 _WRITTEN = 3
@@ -34,6 +36,7 @@ class BLE:
         self._handler = None
         self._values = {}
         self._room = {}
+        self._kept = 0
 
     def active(self, on):
         """Switches the radio on or off."""
@@ -70,8 +73,11 @@ class BLE:
         self._tell(advertise=hexlify(adv_data).decode())
 
     def gatts_notify(self, connection, handle, data):
-        """Notifies `data`."""
+        """Notifies `data`; raises OSError where the radio keeps too much already."""
         self._deliver()
+        if self._kept == _BLOCKS:
+            raise OSError(12)  # ENOMEM
+        self._kept += 1
         self._tell(notify=[connection, handle, hexlify(data).decode()])
 
     def gatts_read(self, handle):
@@ -98,6 +104,8 @@ class BLE:
             self._handler(_CONNECTED, (given, 0, b""))
         elif what == "disconnected":
             self._handler(_DISCONNECTED, (given, 0, b""))
+        elif what == "across":
+            self._kept -= given
         elif what == "mtu":
             self._handler(_MTU_EXCHANGED, tuple(given))
         elif what == "written":
