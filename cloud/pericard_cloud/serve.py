@@ -11,9 +11,8 @@ from pericard_cloud.keys import KeyStore
 from pericard_cloud.service import MAX_MESSAGE_BYTES, BlindStatistics, Refusals
 from pericard_protocol import channel
 from pericard_protocol.edge.confined import ConfinedExecutor
+from pericard_protocol.edge.serving import ended
 from pericard_protocol.errors import UsageError
-
-_GRACE_SECONDS = 5.0  # for calls in flight when we are told to stop
 
 
 @contextlib.contextmanager
@@ -43,4 +42,4 @@ def serving(settings: Settings, identity: channel.Identity, refusals: Refusals) 
         try:
             yield port
         finally:
-            server.stop(_GRACE_SECONDS).wait()
+            ended(server)

@@ -65,6 +65,7 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     import grpc
 
     from pericard_protocol.channel import server_credentials, server_options
+    from pericard_protocol.edge import serving
     from pericard_protocol.proto.uplink_pb2_grpc import add_UplinkServicer_to_server
     from pericard_protocol.session import MAX_RECORD_BYTES
     from pericard_server.ingest.servicer import Uplink
@@ -92,7 +93,8 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
         with files.announced(ready_file, f"{host}:{port}"):
             while not stop.wait(_REVOCATION_SECONDS):
                 uplink.end_revoked()
-        grpc_server.stop(grace=5).wait()
+        if not serving.ended(grpc_server):
+            serving.leave()
 
 
 @server.group()

@@ -43,6 +43,7 @@ def serving_enrolment(site: Site, authority: "Authority | None", records: "Recor
     import grpc
 
     from pericard_protocol.channel import server_options
+    from pericard_protocol.edge import serving
     from pericard_protocol.proto.uplink_pb2_grpc import add_EnrolmentServicer_to_server
     from pericard_server.enrolment.servicer import Enrolment
 
@@ -63,4 +64,5 @@ def serving_enrolment(site: Site, authority: "Authority | None", records: "Recor
     try:
         yield
     finally:
-        server.stop(grace=5).wait()
+        if not serving.ended(server):
+            serving.leave()
