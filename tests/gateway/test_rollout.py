@@ -122,3 +122,13 @@ def test_firmware_without_a_position_and_a_node_without_a_key_are_not_tried() ->
     assert "by cable" in rollout.nodes[1].why
     assert "--update-key" in rollout.nodes[2].why
     assert {one.state for one in rollout.nodes.values()} == {State.FAILED}
+
+
+def test_a_node_that_took_the_update_back_is_not_given_it_again() -> None:
+    rollout = Rollout(UPDATE)
+    course = Course(rollout)
+    assert course.heard(DEVICE, told(failed_version=7), 0.0) == b""
+    node = rollout.nodes[DEVICE]
+    assert (node.state, node.attempts) == (State.FAILED, 0)
+    assert "took it back" in node.why
+    assert course.heard(DEVICE + 1, told(failed_version=6), 0.0)  # an earlier one is forgiven

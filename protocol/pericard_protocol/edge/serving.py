@@ -20,7 +20,7 @@ def ended(server: grpc.Server) -> bool:
     Now and then gRPC's core (seen with grpcio 1.85.1, after a message that was refused for its size) never
     tells of a call's end, and `stop` would wait for it without end.
     """
-    done = server.stop(grace=GRACE_SECONDS).wait(GRACE_SECONDS + _MARGIN_SECONDS)
+    done: bool = server.stop(grace=GRACE_SECONDS).wait(GRACE_SECONDS + _MARGIN_SECONDS)
     if not done:
         _log.warning("a call that gRPC does not end is left behind")
     return done
