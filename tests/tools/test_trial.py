@@ -160,6 +160,24 @@ def test_the_power_fails_at_every_change_in_turn(bed: Ward, begun: Callable[[War
     assert instant > 4
 
 
+def test_what_an_earlier_trial_left_beside_is_never_put_back(bed: Ward) -> None:
+    """A trial that was cut while it ended has left an *.old; the next is cut before it has one of its own."""
+    flash_of = bed.board.flash
+    stale = flash_of / f"{APP.lstrip('/')}.old"
+    stage(bed, GOOD, 7)
+    for instant in range(1, 20):
+        stale.write_bytes(b"# of long ago\n")
+        bed.board.power_on(cut_at=instant)
+        assert bed.board.off.wait(10)
+        if (flash_of / "trial.bin").exists():
+            break
+    assert holds(bed, {APP: FIRMWARE[APP]})
+    (flash_of / "trial.n").write_bytes(b"." * 5)
+    bed.board.power_on()
+    status(bed, lambda told: told["failed_version"] == 7)
+    assert holds(bed, {APP: FIRMWARE[APP]})
+
+
 def test_a_cable_ends_a_trial(bed: Ward) -> None:
     stage(bed, HANGS, 7)
     bed.board.power_on()
