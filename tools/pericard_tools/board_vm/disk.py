@@ -10,6 +10,8 @@ import io
 from vfs import VfsPosix
 
 _TYPE = 0xF000  # the bits of st_mode that say what an entry is
+# What is written beyond this is made durable without being asked: nobody has memory for it.
+_CACHE_BYTES = 32768
 _SIZE = 6  # where st_size stands in what stat returns
 
 
@@ -110,6 +112,7 @@ class _Written(io.IOBase):
         self._flash = flash
         self._file = file
         self._pending = []  # pieces: a chip has no room for the whole of a file in one place either
+        self._size = 0
 
     def __enter__(self):
         return self
@@ -120,6 +123,9 @@ class _Written(io.IOBase):
     def write(self, data):
         """Takes bytes, or text as UTF-8."""
         self._pending.append(data.encode() if isinstance(data, str) else bytes(data))
+        self._size += len(data)
+        if self._size > _CACHE_BYTES:
+            self.flush()
         return len(data)
 
     def flush(self):
@@ -129,6 +135,7 @@ class _Written(io.IOBase):
             for piece in self._pending:
                 self._file.write(piece)
             self._pending = []
+            self._size = 0
 
     def seek(self, *where):
         """As a file's."""
