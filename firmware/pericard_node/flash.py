@@ -16,6 +16,15 @@ class Damaged(Exception):
     """The record is missing, cut short or changed."""
 
 
+def exists(path):
+    """Whether there is such a file."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
 def read(path):
     """The body of the record at `path`. Raises Damaged."""
     try:

@@ -55,7 +55,7 @@ def begin(version, paths):
     _remove(STARTS_PATH)
     for path in paths:
         _remove(path + OLD)
-    replaced = [path for path in paths if _exists(path)]
+    replaced = [path for path in paths if flash.exists(path)]
     added = [path for path in paths if path not in replaced]
     flash.write(TRIAL_PATH, json.dumps({"version": version, "replaced": replaced, "added": added}).encode())
 
@@ -67,14 +67,6 @@ def prove():
     _remove(STARTS_PATH)
     for path in replaced:
         _remove(path + OLD)
-
-
-def _exists(path):
-    try:
-        os.stat(path)
-    except OSError:
-        return False
-    return True
 
 
 def _remove(path):

@@ -43,14 +43,10 @@ def finish():
     paths = [described["path"] for described in manifest["files"]]
     trial.begin(manifest["version"], paths)
     for path in paths:
-        try:
-            os.stat(path + _STAGED)
-        except OSError:
+        if not flash.exists(path + _STAGED):
             continue  # in place already, before the power failed
-        try:
+        if flash.exists(path):  # else it is a new file, or aside already
             os.rename(path, path + trial.OLD)
-        except OSError:
-            pass  # a new file, or one that is aside already
         os.rename(path + _STAGED, path)
     os.remove(READY_PATH)
     return True

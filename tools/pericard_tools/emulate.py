@@ -39,6 +39,8 @@ def hearts(
     """
     if len(set(names)) != len(names):
         raise NoSuchBoard("boards need names that differ")
+    intervals = shipped_intervals() if recording else []
+    samples, rate = shipped_waveform() if waveform else ([], 0)
     flashes: dict[str, dict[str, bytes]] = {}
     for number, name in enumerate(names):
         files = flashes[name] = {}
@@ -46,11 +48,10 @@ def hearts(
         if name in replays:
             files[FLASH_PATH] = recording_file(read_intervals(replays[name]), speed)
         elif recording:
-            intervals = shipped_intervals()
             start = number * len(intervals) // len(names)
             files[FLASH_PATH] = recording_file(intervals[start:] + intervals[:start], speed)
         if waveform:
-            files[WAVEFORM_FLASH_PATH] = waveform_file(*shipped_waveform(), speed)
+            files[WAVEFORM_FLASH_PATH] = waveform_file(samples, rate, speed)
     return flashes
 
 

@@ -21,7 +21,6 @@ _CHUNK = 512
 # Bits 10 to 13 of sys.implementation._mpy → what `mpy-cross -march` takes; those that Pericard runs on.
 _ARCHITECTURES = {2: "x64", 10: "xtensawin", 11: "rv32imc"}
 
-
 BOOT_PATH = "/boot.py"
 # What came by air and waits or is on trial (firmware/pericard_node/trial.py): a cable's firmware ends that.
 _PENDING = ("/update.bin", "/trial.bin", "/trial.n")
