@@ -39,6 +39,11 @@ test: dev test-alone ## every test
 test-fast: dev ## what takes seconds
 	@$(BIN)/pytest -m "not slow"
 
+.PHONY: node-packages
+test test-fast test-alone: node-packages
+node-packages: ## what tests need from npm: liboqs in WebAssembly
+	@tools/node-packages
+
 SOURCES = $(shell find $(DISTRIBUTIONS) -name '*.py' -o -name '*.proto' -o -name pyproject.toml)
 .envs/wheels/.stamp: .venv/.stamp $(SOURCES)
 	@rm -rf .envs/wheels && mkdir -p .envs/wheels
