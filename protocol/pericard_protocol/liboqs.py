@@ -1,4 +1,4 @@
-"""ML-KEM by liboqs: a second provider of suites 0x0041 and 0x0042, where required (extra `liboqs`).
+"""ML-KEM by liboqs: a second provider of the KEM suites, where required (extra `liboqs`).
 
 Keys and encapsulations are those of the suites by `cryptography`, byte for byte: each side may use either.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pericard_protocol.errors import UsageError
+from pericard_protocol.hybrid import HybridOver
 from pericard_protocol.suites import KemError, Suite
 
 _SEED_BYTES = 64  # d ‖ z of FIPS 203, what `cryptography` calls the seed
@@ -65,7 +66,7 @@ def load() -> ModuleType:
 
 
 def suites(oqs: ModuleType) -> dict[int, Suite]:
-    """The two suites by their ids on the wire, served by the wrapper's module.
+    """Every suite by its id on the wire, the default first, with ML-KEM by the wrapper's module.
 
     Raises:
         NoLiboqs: the native library was built without one of them.
@@ -73,10 +74,9 @@ def suites(oqs: ModuleType) -> dict[int, Suite]:
     for name in ("ML-KEM-768", "ML-KEM-1024"):
         if not oqs.is_kem_enabled(name):
             raise NoLiboqs(f"liboqs cannot be used: it was built without {name}; install a complete build")
-    return {
-        0x0041: LiboqsMlKem(oqs, 0x0041, "ML-KEM-768", 1184, 1088),
-        0x0042: LiboqsMlKem(oqs, 0x0042, "ML-KEM-1024", 1568, 1568),
-    }
+    smaller = LiboqsMlKem(oqs, 0x0041, "ML-KEM-768", 1184, 1088)
+    larger = LiboqsMlKem(oqs, 0x0042, "ML-KEM-1024", 1568, 1568)
+    return {suite.id: suite for suite in (HybridOver(smaller), smaller, larger)}
 
 
 class LiboqsMlKem:
@@ -113,4 +113,4 @@ class LiboqsMlKem:
 
     def _check(self, right: bool) -> None:
         if not right:
-            raise KemError(f"not a public key or encapsulation of {self.name}")
+            raise KemError(f"not a key or encapsulation of {self.name}")
