@@ -7,6 +7,7 @@ import pydantic
 
 from pericard_protocol.config import Section, parse
 from pericard_protocol.edge import files
+from pericard_protocol.providers import Kem
 from pericard_protocol.session import MAX_NAME_BYTES
 
 
@@ -97,6 +98,7 @@ class Settings(Section):
     metrics: Metrics = Metrics()
     spool: SpoolBound = SpoolBound()
     updates: Updates | None = None
+    kem: Kem = Kem()
 
     @pydantic.model_validator(mode="after")
     def _one_custody(self) -> Self:

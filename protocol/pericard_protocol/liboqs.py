@@ -57,7 +57,7 @@ def load() -> ModuleType:
         NoLiboqs: it, or the native library, is not installed.
     """
     if why := missing():
-        raise NoLiboqs(f"liboqs cannot be used: {why}")
+        raise NoLiboqs(f"liboqs cannot be used: {why}; or choose the KEM provider cryptography")
     logging.getLogger("oqs.oqs").disabled = True  # it writes to stdout, which is for results
     import oqs
 

@@ -4,7 +4,7 @@ A suite makes a fresh 32-byte secret for the holder of a public key. It stores n
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from cryptography.exceptions import InvalidTag
@@ -147,14 +147,14 @@ SUITES: dict[int, Suite] = {
 DEFAULT_SUITE: Suite = SUITES[Hybrid.id]
 
 
-def suite_of(suite_id: int) -> Suite:
-    """The suite with this id on the wire.
+def suite_of(suite_id: int, suites: Mapping[int, Suite] = SUITES) -> Suite:
+    """The suite with this id on the wire, out of a provider's `suites`.
 
     Raises:
         UnknownSuite: there is none.
     """
     try:
-        return SUITES[suite_id]
+        return suites[suite_id]
     except KeyError:
         raise UnknownSuite(f"suite 0x{suite_id:04X} is unknown; this release offers {_offered()}") from None
 

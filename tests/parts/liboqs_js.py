@@ -6,6 +6,7 @@
 import json
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +43,7 @@ class LiboqsJs:
     """The running Node process."""
 
     def __init__(self) -> None:
+        self.asked: Counter[tuple[str, str]] = Counter()  # by operation and algorithm
         self._process = subprocess.Popen(
             ["node", Path(__file__).with_name("liboqs.mjs"), _PACKAGE],
             stdin=subprocess.PIPE,
@@ -80,6 +82,7 @@ class LiboqsJs:
     def _ask(self, op: str, algorithm: str, **values: bytes) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self.asked[op, algorithm] += 1
         asked = {"op": op, "algorithm": algorithm, **{name: value.hex() for name, value in values.items()}}
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()

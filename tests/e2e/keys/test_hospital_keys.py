@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from tests.parts.liboqs_js import Oqs
 
-from pericard_protocol import fhe
+from pericard_protocol import fhe, liboqs
 from pericard_protocol.bundle import verify_bundle
 from pericard_protocol.edge.files import FileError
 from pericard_protocol.edge.kms import KmsClient, NoToken, seal_file
 from pericard_protocol.errors import PeerError, UsageError
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame
+from pericard_protocol.providers import provider
 from pericard_protocol.session import SessionOpener, SessionSealer
 from pericard_protocol.suites import SUITES, KemError
 from pericard_server.analysis.keys import FheKeys
@@ -36,10 +38,13 @@ class Kept:
         self.keys, self.away, self.now = keys, away, now
 
 
-@pytest.fixture(params=["folder", "kms"])
+@pytest.fixture(params=["folder", "folder on liboqs", "kms"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
-    if request.param == "folder":
-        folder = KeyFolder(tmp_path / "keys")
+    if request.param != "kms":
+        if on_liboqs := request.param == "folder on liboqs":
+            peer = Oqs(request.getfixturevalue("liboqs_js"))
+            request.getfixturevalue("monkeypatch").setattr(liboqs, "load", lambda: peer)
+        folder = KeyFolder(tmp_path / "keys", provider("liboqs" if on_liboqs else "cryptography"))
         folder.create()
 
         def lose() -> None:
