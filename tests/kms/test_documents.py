@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from pericard_server.kms.cli import kms
-from pericard_server.kms.primitives import TYPES
+from pericard_kms.cli import kms
+from pericard_kms.crypto.primitives import TYPES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/kms.md").read_text()

@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol.update import Update, UpdateError, build, parse
+from pericard_protocol.device.update import Update, UpdateError, build, parse
 
 KEY = Ed25519PrivateKey.generate()
 FILES = {"/main.py": b"import this\n", "/pericard_node/empty.py": b""}

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import pytest
 
+from pericard_tools.board.flash import check_config
 from pericard_tools.cli import pericard
-from pericard_tools.flash import check_config
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["README.md", "hardware.md", "firmware/README.md", "tools/README.md"]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from pericard_protocol.frame import NotAuthentic, open_frame
-from pericard_protocol.vitals import parse_vitals
-from pericard_tools.board import VirtualBoard
+from pericard_protocol.device.frame import NotAuthentic, open_frame
+from pericard_protocol.device.vitals import parse_vitals
+from pericard_tools.board.board import VirtualBoard
+from pericard_tools.board.flash import firmware_files, flash, precompiled
+from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.errors import BoardError, NoSuchBoard
-from pericard_tools.flash import firmware_files, flash, precompiled
-from pericard_tools.provision import RegistrySource, provision
 
 from .conftest import DEVICE, Ward, mpremote, opened, read_frames
 
