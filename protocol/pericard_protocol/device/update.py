@@ -65,8 +65,9 @@ def build(files: Mapping[str, bytes], version: int, key: Ed25519PrivateKey) -> U
     manifest = json.dumps({"version": version, "files": described}, separators=(",", ":")).encode()
     if len(manifest) > _MAX_MANIFEST_BYTES:
         raise UpdateError("too many files for one update: send only those that changed")
-    head = b"%s%04x" % (_MAGIC, len(manifest))
-    return parse(head + manifest + key.sign(manifest).hex().encode() + b"".join(files.values()))
+    return parse(
+        _head(len(manifest)) + manifest + key.sign(manifest).hex().encode() + b"".join(files.values())
+    )
 
 
 def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
@@ -79,6 +80,8 @@ def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
         length = int(stream[len(_MAGIC) : _HEAD_BYTES], 16) if stream.startswith(_MAGIC) else 0
     except ValueError:
         length = 0
+    if stream[:_HEAD_BYTES] != _head(length):  # int() takes signs, spaces and capitals, too
+        length = 0
     signed = _HEAD_BYTES + length
     end = signed + _SIGNATURE_DIGITS
     if not 0 < length <= _MAX_MANIFEST_BYTES or len(stream) < end:
@@ -86,7 +89,10 @@ def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
     manifest = stream[_HEAD_BYTES:signed]
     if key is not None:
         try:
-            key.verify(bytes.fromhex(stream[signed:end].decode("latin-1")), manifest)
+            signature = bytes.fromhex(stream[signed:end].decode("latin-1"))
+            if signature.hex().encode() != stream[signed:end]:  # one spelling only, as of the length
+                raise InvalidSignature
+            key.verify(signature, manifest)
         except (InvalidSignature, ValueError):
             raise UpdateError("the update is not signed by this key: no node with it would take it") from None
     try:
@@ -104,3 +110,7 @@ def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
     if _CTRL_C in stream:
         raise UpdateError("the update holds a Ctrl-C, which stops a node on its USB port: send sources only")
     return Update(described.version, stream)
+
+
+def _head(length: int) -> bytes:
+    return b"%s%04x" % (_MAGIC, length)
