@@ -15,14 +15,18 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from pericard_edge import files
-from pericard_protocol.errors import PeerError, UsageError
+from pericard_protocol.errors import PeerError, Unavailable, UsageError
 
 TOKEN = "PERICARD_KMS_TOKEN"  # noqa: S105 - the variable's name
 _ENTRIES = 1000
 
 
-class KmsUnreachable(UsageError):
-    """The KMS cannot be reached, or its address cannot be used."""
+class KmsUnreachable(Unavailable):
+    """The KMS does not answer now."""
+
+
+class BadKmsAddress(UsageError):
+    """The KMS's address, or the CA of its certificate, cannot be used."""
 
 
 class NoToken(UsageError):
@@ -46,11 +50,11 @@ class KmsClient:
         """Does not connect yet.
 
         Raises:
-            KmsUnreachable: the address is no http(s) URL, or the CA cannot be read.
+            BadKmsAddress: the address is no http(s) URL, or the CA cannot be read.
         """
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise KmsUnreachable(f"the KMS's address is an http or https URL, not {address!r}")
+            raise BadKmsAddress(f"the KMS's address is an http or https URL, not {address!r}")
         self._address, self._token = address, token
         self._one_at_a_time = threading.Lock()
         if parts.scheme == "http":
@@ -59,7 +63,7 @@ class KmsClient:
             try:
                 context = ssl.create_default_context(cafile=ca)
             except OSError as error:
-                raise KmsUnreachable(f"cannot read the CA {ca}: {error}") from None
+                raise BadKmsAddress(f"cannot read the CA {ca}: {error}") from None
             self._connection = http.client.HTTPSConnection(
                 parts.hostname, parts.port or 8200, timeout=60, context=context
             )
@@ -70,7 +74,7 @@ class KmsClient:
 
         Raises:
             NoToken: there is none.
-            KmsUnreachable: as above.
+            BadKmsAddress: as above.
         """
         if not (token := os.environ.get(TOKEN)):
             raise NoToken(f"set {TOKEN} to a token: `pericard kms token --policy {policy}`")

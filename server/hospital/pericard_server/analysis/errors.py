@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pericard_protocol.errors import PeerError, PericardError, UsageError
+from pericard_protocol.errors import PeerError, Unavailable, UsageError
 
 
 class WrongResult(PeerError):
@@ -21,7 +21,7 @@ class UnknownKey(CloudMisbehaved):
     """The cloud does not hold our evaluation key: it never got it, or restarted since."""
 
 
-class CloudUnavailable(PericardError):
+class CloudUnavailable(Unavailable):
     """The cloud cannot be reached, or did not answer in time: try again later."""
 
 

@@ -41,7 +41,7 @@ class HospitalKeys(Wrapping, Protocol):
         Raises:
             NoPrivateKey: the private key never existed here, or was destroyed.
             KemError: the encapsulation has the wrong form.
-            UsageError: the keys cannot be reached now; the same call may work later.
+            Unavailable: the keys cannot be reached now; the same call may work later.
         """
 
     def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":

@@ -57,7 +57,7 @@ class KmsKeys:
 
         Raises:
             NoPrivateKey, KemError: for good.
-            UsageError: the KMS cannot answer now.
+            KmsUnreachable: the KMS cannot answer now.
         """
         absent = NoPrivateKey("the session is sealed to a key that this hospital does not hold")
         if not key_id.replace("-", "").isalnum():  # the peer's text never becomes another path
@@ -88,7 +88,7 @@ class KmsKeys:
 
         Raises:
             TamperedRow: changed, or moved from another owner or quarter; or the patient was erased.
-            UsageError: the KMS cannot answer now.
+            KmsUnreachable: the KMS cannot answer now.
         """
         body = {
             "ciphertext": wrapped.decode(errors="replace"),
@@ -155,7 +155,7 @@ class KmsKeys:
             raise _later(error) from None
 
 
-def _later(error: Refused) -> UsageError:
+def _later(error: Refused) -> KmsUnreachable:
     return KmsUnreachable(f"{error}: is it unsealed, and the token one of the policy `server`?")
 
 

@@ -15,7 +15,7 @@ from django.db import DatabaseError, close_old_connections
 
 from pericard_edge.jsonlog import fields
 from pericard_protocol.channel import ChannelRefused, peer_name
-from pericard_protocol.errors import PeerError, UsageError
+from pericard_protocol.errors import PeerError, Unavailable, UsageError
 from pericard_protocol.proto.uplink_pb2 import (
     Ack,
     IssuedCertificate,
@@ -120,7 +120,8 @@ class Uplink:
             yield from self._acks(
                 self._while_admitted(parts, context), gateway.name, verifier, sessions, tally
             )
-        except UsageError as error:  # our own keys cannot be had: the gateway keeps its records and returns
+        except (Unavailable, UsageError) as error:
+            # Our own keys cannot be had, now or until somebody mends them: the gateway keeps its records.
             log.error("stream cut", extra=fields(gateway=gateway.name, why=str(error)))
             context.abort(grpc.StatusCode.UNAVAILABLE, "the hospital cannot reach its keys")
         finally:
