@@ -1,8 +1,8 @@
 """The three kinds of error that cross Pericard's boundaries.
 
 A peer that lied or sent junk is a `PeerError`; a mistake of our own caller or operator is a `UsageError`;
-where nobody lied and the same call may work later, it is `Unavailable`. Every message says what was wrong and,
-where someone can act, what to do. None carries key material.
+where nobody lied and the same call may work later, it is `Unavailable`. Every message says what was
+wrong and, where someone can act, what to do. None carries key material.
 """
 
 from typing import ClassVar
