@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from tests.parts import liboqs_js as js
 
+from pericard_edge import files
 from pericard_protocol.channel import Identity
-from pericard_protocol.edge import files
 
 if find_spec("pericard_server"):
     import django

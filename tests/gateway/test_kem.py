@@ -6,15 +6,14 @@ from typing import cast
 
 import cryptography
 import pytest
-from tests.parts.liboqs_js import LiboqsJs, Oqs
-
 from pericard_gateway.doctor import Finding, examine
+from tests.parts.liboqs_js import LiboqsJs, Oqs
+from tests.parts.ward import Hospital, Ward
+
 from pericard_gateway.service import Gateway
 from pericard_gateway.settings import load
-from pericard_protocol import liboqs
-from pericard_protocol.liboqs import NoLiboqs
-
-from .ward import Hospital, Ward
+from pericard_protocol.uplink import liboqs
+from pericard_protocol.uplink.liboqs import NoLiboqs
 
 LIBOQS = '[kem]\nprovider = "liboqs"\n'
 

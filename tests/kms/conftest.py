@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pericard_protocol.suites import SUITES, Suite
-from pericard_server.kms.api import Kms
-from pericard_server.kms.journal import JournaledStore
+from pericard_kms.http.api import Kms
+from pericard_kms.storage.journal import JournaledStore
+from pericard_protocol.uplink.suites import SUITES, Suite
 
 
 class Clock:

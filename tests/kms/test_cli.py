@@ -8,10 +8,10 @@ import cryptography
 import pytest
 from click.testing import CliRunner
 
-from pericard_protocol import liboqs
-from pericard_protocol.edge.kms import KmsClient, read_sealed
-from pericard_server.kms.cli import kms
-from pericard_server.kms.roles import ROLES
+from pericard_edge.kms import KmsClient, read_sealed
+from pericard_kms.access.roles import ROLES
+from pericard_kms.cli import kms
+from pericard_protocol.uplink import liboqs
 
 
 class Command:
@@ -103,7 +103,7 @@ def test_keys_devices_and_leases(command, process, tmp_path):
 
 MOUNT = """
 import sys
-from pericard_protocol.edge.kms import KmsClient
+from pericard_edge.kms import KmsClient
 with KmsClient(sys.argv[1], sys.argv[2]) as client:
     client.call("POST", "sys/mounts/transit", {"type": "transit"})
 """

@@ -14,10 +14,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from tests.parts.liboqs_js import Oqs
 
-from pericard_protocol import liboqs
-from pericard_protocol.liboqs import NoLiboqs
-from pericard_protocol.session import CONTEXT
-from pericard_protocol.suites import DEFAULT_SUITE, SUITES, KemError, Suite
+from pericard_protocol.uplink import liboqs
+from pericard_protocol.uplink.liboqs import NoLiboqs
+from pericard_protocol.uplink.session import CONTEXT
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, Suite
 
 MESSAGE = b"a session header"
 
@@ -105,7 +105,7 @@ def test_a_signature_under_our_context_is_one_there(native: ModuleType) -> None:
 @pytest.mark.usefixtures("native")
 def test_the_native_library_writes_nothing_to_stdout() -> None:
     """Its wrapper logs there as it is imported, where a command's results go."""
-    script = "from pericard_protocol import liboqs; liboqs.load()"
+    script = "from pericard_protocol.uplink import liboqs; liboqs.load()"
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True).stdout == b""
 
 

@@ -7,8 +7,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from tests.parts.liboqs_js import LiboqsJs, Refused, expanded
 
-from pericard_protocol.session import CONTEXT
-from pericard_protocol.suites import SUITES, KemError, Suite
+from pericard_protocol.uplink.session import CONTEXT
+from pericard_protocol.uplink.suites import SUITES, KemError, Suite
 
 MESSAGE = b"a session header"
 

@@ -8,13 +8,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from tests.parts.liboqs_js import LiboqsJs, Oqs
 
-from pericard_protocol import liboqs
-from pericard_protocol.config import ConfigError, parse
-from pericard_protocol.liboqs import NoLiboqs
+from pericard_edge.config import ConfigError, parse
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame
-from pericard_protocol.providers import Kem, provider
-from pericard_protocol.session import SessionOpener, SessionSealer
-from pericard_protocol.suites import SUITES
+from pericard_protocol.uplink import liboqs
+from pericard_protocol.uplink.liboqs import NoLiboqs
+from pericard_protocol.uplink.providers import Kem, provider
+from pericard_protocol.uplink.session import SessionOpener, SessionSealer
+from pericard_protocol.uplink.suites import SUITES
 
 
 def test_without_a_word_it_is_cryptography() -> None:
