@@ -95,7 +95,7 @@ def test_every_decision_is_in_the_index_by_its_title() -> None:
 
 
 def _named(source: Path) -> set[str]:
-    """The files that a module's docstrings and comments name, and the modules that they put between backquotes."""
+    """The files that docstrings and comments of a module name, and the modules that they quote."""
     text = source.read_text()
     strings = [
         found
