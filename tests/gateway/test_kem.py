@@ -6,10 +6,10 @@ from typing import cast
 
 import cryptography
 import pytest
-from pericard_gateway.doctor import Finding, examine
 from tests.parts.liboqs_js import LiboqsJs, Oqs
 from tests.parts.ward import Hospital, Ward
 
+from pericard_gateway.operations.doctor import Finding, examine
 from pericard_gateway.service import Gateway
 from pericard_gateway.settings import load
 from pericard_protocol.uplink import liboqs
