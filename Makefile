@@ -2,11 +2,20 @@
 # What a step prints lies in .setup/*.log; two makes at once wait for each other.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-DOMAINS := protocol gateway server cloud
-DISTRIBUTIONS := protocol gateway server cloud tools
+.SECONDEXPANSION:
+# A distribution is named after its package (pericard_NAME); the hospital's programs share a folder.
+DOMAINS := protocol gateway server kms cloud
+DISTRIBUTIONS := $(DOMAINS) tools
+folder = $(or $(folder_$(1)),$(1))
+folder_server := server/hospital
+folder_kms := server/kms
+FOLDERS := $(foreach one,$(DISTRIBUTIONS),$(call folder,$(one)))
+# The folder in tests/ of each domain's own tests.
+tests = tests/$(or $(tests_$(1)),$(1))
+tests_server := hospital
 PYTHONS := python3.11 python3.12 python3.13
 # `make test PYTHON=python3.12` has environments of its own; without, the machine's python3 is used.
-ifdef PYTHON
+ifeq ($(origin PYTHON),command line)
 VENV := .venv-$(notdir $(PYTHON))
 ENVS := .envs-$(notdir $(PYTHON))
 else
@@ -33,8 +42,8 @@ $(VENV)/.build: $(VENV)/.python requirements/build.txt
 
 # One of our distributions, editable, and what it needs.
 INSTALLED := $(DISTRIBUTIONS:%=$(VENV)/.%)
-$(INSTALLED): $(VENV)/.%: $(VENV)/.build requirements/%.txt %/pyproject.toml
-	@$(ONCE) $@ $^ -- tools/setup/distribution $(VENV) $* $* -e ./$*
+$(INSTALLED): $(VENV)/.%: $(VENV)/.build requirements/%.txt $$(call folder,$$*)/pyproject.toml
+	@$(ONCE) $@ $^ -- tools/setup/distribution $(VENV) $(call folder,$*) $* -e ./$(call folder,$*)
 $(VENV)/.protocol: protocol/generate.py $(wildcard protocol/pericard_protocol/proto/*.proto)
 $(VENV)/.server $(VENV)/.cloud: requirements/pyfhel.txt
 
@@ -50,13 +59,13 @@ dev: $(VENV)/.dev ## make .venv with everything in it
 setup-pipeline: $(INSTALLED); @: ## .venv with what `make demo` needs
 setup-firmware: $(VENV)/.protocol $(VENV)/.tools; @: ## .venv with virtual boards, flashing, provisioning
 setup-gateway: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.gateway; @: ## .venv with the ward's gateway
-setup-kms: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.server; @: ## .venv with the key management system
+setup-kms: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.kms; @: ## .venv with the key management system
 setup-statistics: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.server $(VENV)/.cloud; @: ## .venv with hospital and cloud
 
 lint: dev ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { echo "run: make format"; exit 1; }
-	@$(BIN)/mypy $(foreach d,$(DISTRIBUTIONS),$(d)/pericard_$(d)) | tail -40; exit $${PIPESTATUS[0]}
+	@$(BIN)/mypy $(foreach one,$(DISTRIBUTIONS),$(call folder,$(one))/pericard_$(one)) protocol/pericard_edge | tail -40; exit $${PIPESTATUS[0]}
 	@$(BIN)/lint-imports --no-logo 2>&1 | tail -20; exit $${PIPESTATUS[0]}
 
 format: dev ## let ruff rewrite the layout
@@ -73,23 +82,20 @@ test-pythons: ## the quick tests on every other Python that is supported and ins
 	@tools/setup/pythons $(PYTHONS)
 
 # A wheel is built again when one of its own files changes; the generated messages are made by its build.
-.SECONDEXPANSION:
 $(DOMAINS:%=$(ENVS)/wheels/.%): $(ENVS)/wheels/.%: $(VENV)/.build \
-    $$(shell find $$* -type f ! -path '*/__pycache__/*' ! -name '*_pb2*')
+    $$(shell find $$(call folder,$$*) -type f ! -path '*/__pycache__/*' ! -name '*_pb2*')
 	@$(ONCE) $@ $^ -- tools/setup/step $(ENVS)-wheel-$* 0 "building the wheel of $*" \
-	    tools/setup/own-wheel $* $(ENVS)/wheels
+	    tools/setup/own-wheel $(call folder,$*) $(ENVS)/wheels
 
 # A domain's environment holds that domain and the protocol, nothing else of Pericard's.
 ALONE := $(DOMAINS:%=$(ENVS)/%/.stamp)
 $(ALONE): $(ENVS)/%/.stamp: $(ENVS)/wheels/.protocol $(ENVS)/wheels/.% requirements/%.txt requirements/test.txt
-	@$(ONCE) $@ $^ -- tools/setup/distribution $(ENVS)/$* $* $*,test --reinstall \
+	@$(ONCE) $@ $^ -- tools/setup/distribution $(ENVS)/$* $(call folder,$*) $*,test --reinstall \
 	    $(ENVS)/wheels/pericard_{protocol,$*}-*.whl
 
 test-alone: $(ALONE) ## each domain's tests where only that domain is installed
-	@for domain in $(DOMAINS); do \
-	    echo "-- $$domain alone"; \
-	    PERICARD_ALONE=$$domain $(ENVS)/$$domain/bin/python -m pytest -q -m "not slow" tests/$$domain tests/test_alone.py || exit 1; \
-	done
+	@$(foreach one,$(DOMAINS),echo "-- $(one) alone"; \
+	    PERICARD_ALONE=$(one) $(ENVS)/$(one)/bin/python -m pytest -q -m "not slow" $(call tests,$(one)) tests/test_alone.py || exit 1;)
 
 test-arm32: dev ## the firmware's pure parts on a 32-bit ARM MicroPython, set up in the user's cache
 	@$(BIN)/pytest -q tests/firmware -k arm32

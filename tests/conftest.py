@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from pericard_edge import files
 from pericard_protocol.channel import Identity
-from pericard_protocol.edge import files
 
 if find_spec("pericard_server"):
     import django

@@ -16,30 +16,30 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from pericard_gateway import metrics
-from pericard_gateway.ble import BlePort
-from pericard_gateway.counters import Counters
-from pericard_gateway.credentials import Credentials
-from pericard_gateway.custody import custody_of
-from pericard_gateway.intake import Intake
-from pericard_gateway.link import Link
-from pericard_gateway.pages import Page, Pages
-from pericard_gateway.ports import SerialPort
-from pericard_gateway.registry import Registry
-from pericard_gateway.rollout import Rollout
-from pericard_gateway.sealing import Sealing
+from pericard_edge import files
+from pericard_edge.files import FileError
+from pericard_edge.jsonlog import fields
+from pericard_gateway.custody.custody import custody_of
+from pericard_gateway.devices.link import Link
+from pericard_gateway.devices.registry import Registry
+from pericard_gateway.operations import metrics
+from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.pages import Page, Pages
+from pericard_gateway.operations.systemd import notify, watchdog_seconds
+from pericard_gateway.ports.ble import BlePort
+from pericard_gateway.ports.serial import SerialPort
 from pericard_gateway.settings import Settings, Updates
-from pericard_gateway.spool import Spool
-from pericard_gateway.store import Store
-from pericard_gateway.systemd import notify, watchdog_seconds
-from pericard_gateway.updater import Updater
-from pericard_gateway.uplink import Target, Uplink
-from pericard_protocol.edge import files
-from pericard_protocol.edge.files import FileError
-from pericard_protocol.edge.jsonlog import fields
+from pericard_gateway.updates.rollout import Rollout
+from pericard_gateway.updates.updater import Updater
+from pericard_gateway.uplink.credentials import Credentials
+from pericard_gateway.uplink.delivery import Target, Uplink
+from pericard_gateway.uplink.intake import Intake
+from pericard_gateway.uplink.sealing import Sealing
+from pericard_gateway.uplink.spool import Spool
+from pericard_gateway.uplink.store import Store
+from pericard_protocol.device.update import Update, UpdateError
+from pericard_protocol.device.update import parse as parse_update
 from pericard_protocol.errors import PeerError
-from pericard_protocol.update import Update, UpdateError
-from pericard_protocol.update import parse as parse_update
 
 ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
 BUNDLE_FILE = "bundle.pb"

@@ -5,9 +5,10 @@ from typing import Annotated, Self
 
 import pydantic
 
-from pericard_protocol.config import Section, parse
-from pericard_protocol.edge import files
-from pericard_protocol.session import MAX_NAME_BYTES
+from pericard_edge import files
+from pericard_edge.config import parse
+from pericard_protocol.schema import Section
+from pericard_protocol.uplink.session import MAX_NAME_BYTES
 
 
 def _to_path(value: object) -> object:

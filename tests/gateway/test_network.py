@@ -1,9 +1,8 @@
 """A bad network between gateway and hospital: whatever it does, in the end every frame is there, once."""
 
 import pytest
-
-from .proxy import Trouble, proxied
-from .ward import Hospital, Ward, until
+from tests.parts.proxy import Trouble, proxied
+from tests.parts.ward import Hospital, Ward, until
 
 FRAMES = 1500
 

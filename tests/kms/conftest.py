@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pericard_server.kms.api import Kms
-from pericard_server.kms.journal import JournaledStore
+from pericard_kms.http.api import Kms
+from pericard_kms.storage.journal import JournaledStore
 
 
 class Clock:

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from pericard_protocol.edge.kms import KmsClient, read_sealed
-from pericard_server.kms.roles import ROLES
+from pericard_edge.kms import KmsClient, read_sealed
+from pericard_kms.access.roles import ROLES
 
 
 class Command:
@@ -85,7 +85,7 @@ def test_keys_devices_and_leases(command, process, tmp_path):
 
 MOUNT = """
 import sys
-from pericard_protocol.edge.kms import KmsClient
+from pericard_edge.kms import KmsClient
 with KmsClient(sys.argv[1], sys.argv[2]) as client:
     client.call("POST", "sys/mounts/transit", {"type": "transit"})
 """

@@ -8,14 +8,15 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from pericard_protocol.bundle import verify_bundle
+from pericard_kms.crypto.merkle import check_inclusion, leaf_hash
+from pericard_kms.storage.audit import open_checkpoint
 from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
-from pericard_protocol.suites import SUITES
-from pericard_server.kms.audit import open_checkpoint
-from pericard_server.kms.merkle import check_inclusion, leaf_hash
-from pericard_server.kms.primitives import derive
+from pericard_protocol.uplink.bundle import verify_bundle
+from pericard_protocol.uplink.suites import SUITES
 
 DAY = 86400
 
@@ -96,7 +97,7 @@ def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms, lodged):
     assert b64(b"S" * 9)[:8] not in json.dumps(answer)
     shared = worker.decapsulate(base64.b64decode(answer["encapsulation"]))
     bound = b"q4\x00" + lodged["fingerprint"].encode()
-    cipher = AESGCM(derive(shared, bound, b"fhe release"))
+    cipher = AESGCM(HKDF(SHA256(), 32, None, b"pericard kms fhe release\x00" + bound).derive(shared))
     assert cipher.decrypt(bytes(12), base64.b64decode(answer["box"]), bound) == b"S" * 999
     with pytest.raises(InvalidTag):
         cipher.decrypt(bytes(12), base64.b64decode(answer["box"]), b"other")

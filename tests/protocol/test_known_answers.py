@@ -23,8 +23,8 @@ from kyber_py.ml_kem import ML_KEM_768, ML_KEM_1024
 
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto.uplink_pb2 import SealedRecord, SignedSessionHeader
-from pericard_protocol.session import SessionOpener
-from pericard_protocol.suites import SUITES
+from pericard_protocol.uplink.session import SessionOpener
+from pericard_protocol.uplink.suites import SUITES
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 PEERS = {0x0041: ML_KEM_768, 0x0042: ML_KEM_1024}

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from pericard_protocol import liboqs
-from pericard_protocol.liboqs import NoLiboqs
-from pericard_protocol.suites import SUITES, KemError, Suite
+from pericard_protocol.uplink import liboqs
+from pericard_protocol.uplink.liboqs import NoLiboqs
+from pericard_protocol.uplink.suites import SUITES, KemError, Suite
 
 IDS = (0x0041, 0x0042)
 needs_liboqs = pytest.mark.skipif(not liboqs.installed(), reason="liboqs is not installed")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol.suites import DEFAULT_SUITE, SUITES, KemError, Suite, UnknownSuite, suite_of
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, Suite, UnknownSuite, suite_of
 
 # Bytes of a private key, a public key and an encapsulation: FIPS 203, table 3; the hybrid adds X25519's 32 to
 # each and HPKE's sealed secret of 32 + 16 to the encapsulation.
