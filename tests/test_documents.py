@@ -95,7 +95,7 @@ def test_every_decision_is_in_the_index_by_its_title() -> None:
 
 
 def _named(source: Path) -> set[str]:
-    """What the docstrings and comments of a module put between backquotes and that looks like a file or module."""
+    """The files that docstrings and comments of a module name, and the modules that they quote."""
     text = source.read_text()
     strings = [
         found

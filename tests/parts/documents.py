@@ -6,15 +6,13 @@ from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_NOT_OURS = {".venv", ".envs", ".git", "node_modules"}
+_NOT_OURS = re.compile(r"\.|node_modules").match
 
 
 def documents() -> list[Path]:
     """Every Markdown file of the project, relative to its root."""
     found = (path.relative_to(ROOT) for path in ROOT.rglob("*.md"))
-    return sorted(
-        path for path in found if not any(part in _NOT_OURS or part[0] == "." for part in path.parts)
-    )
+    return sorted(path for path in found if not any(_NOT_OURS(part) for part in path.parts))
 
 
 def text_of(document: str | Path) -> str:
