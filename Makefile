@@ -81,6 +81,11 @@ test-fast: dev ## what takes seconds
 test-pythons: ## the quick tests on every other Python that is supported and installed
 	@tools/setup/pythons $(PYTHONS)
 
+.PHONY: node-packages
+test test-fast test-alone: node-packages
+node-packages: ## what tests need from npm: liboqs in WebAssembly
+	@tools/node-packages
+
 # A wheel is built again when one of its own files changes; the generated messages are made by its build.
 $(DOMAINS:%=$(ENVS)/wheels/.%): $(ENVS)/wheels/.%: $(VENV)/.build \
     $$(shell find $$(call folder,$$*) -type f ! -path '*/__pycache__/*' ! -name '*_pb2*')
