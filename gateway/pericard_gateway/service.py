@@ -8,27 +8,24 @@ import time
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 
 from bleak.backends.client import BaseBleakClient
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from pericard_edge import files
-from pericard_edge.files import FileError
 from pericard_edge.jsonlog import fields
-from pericard_gateway.custody.custody import custody_of
+from pericard_gateway.config import Settings
+from pericard_gateway.custody import custody_of
 from pericard_gateway.devices.link import Link
 from pericard_gateway.devices.registry import Registry
+from pericard_gateway.keyfiles import parse_identity_key, read_pinned_key
 from pericard_gateway.operations import metrics
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.operations.pages import Page, Pages
+from pericard_gateway.operations.status import ADDRESS_FILE
 from pericard_gateway.operations.systemd import notify, watchdog_seconds
 from pericard_gateway.ports.ble import BlePort
 from pericard_gateway.ports.serial import SerialPort
-from pericard_gateway.settings import Settings, Updates
+from pericard_gateway.updates.file import read_update
 from pericard_gateway.updates.rollout import Rollout
 from pericard_gateway.updates.updater import Updater
 from pericard_gateway.uplink.credentials import Credentials
@@ -36,13 +33,9 @@ from pericard_gateway.uplink.delivery import Target, Uplink
 from pericard_gateway.uplink.intake import Intake
 from pericard_gateway.uplink.sealing import Sealing
 from pericard_gateway.uplink.spool import Spool
-from pericard_gateway.uplink.store import Store
-from pericard_protocol.device.update import Update, UpdateError
-from pericard_protocol.device.update import parse as parse_update
+from pericard_gateway.uplink.store import BUNDLE_FILE, Store
 from pericard_protocol.errors import PeerError
 
-ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
-BUNDLE_FILE = "bundle.pb"
 FLUSH_SECONDS = 3.0
 # The stop ends tasks twice and flushes once: 11 s at the worst, within the unit's TimeoutStopSec of 15 s.
 _CANCELLATIONS, _PATIENCE_SECONDS = 2, 2.0
@@ -69,10 +62,12 @@ class Gateway:
         self._credentials.identity()
         self._sealing = Sealing(
             settings.gateway_id,
-            _private_key(self._custody.read_secret(settings.identity, "identity key"), settings.identity),
-            pinned_key(settings.pinned),
+            parse_identity_key(
+                self._custody.read_secret(settings.identity, "identity key"), settings.identity
+            ),
+            read_pinned_key(settings.pinned),
         )
-        self._rollout = None if settings.updates is None else Rollout(_update(settings.updates))
+        self._rollout = None if settings.updates is None else Rollout(read_update(settings.updates))
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Runs until `stop` is set, then stores what was read and tries to deliver it for a few seconds.
@@ -273,44 +268,3 @@ async def _end(*tasks: asyncio.Task[object]) -> None:
     for task in tasks:
         if task.done() and not task.cancelled():
             task.result()
-
-
-def _private_key(pem: bytes, path: Path) -> MLDSA65PrivateKey:
-    try:
-        key = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, MLDSA65PrivateKey):
-        raise FileError(f"identity key {path} is not an unencrypted ML-DSA-65 private key in PEM")
-    return key
-
-
-def pinned_key(path: Path) -> MLDSA65PublicKey:
-    """The hospital's identity key in a PEM file.
-
-    Raises:
-        FileError: it is none.
-    """
-    key = _public_key(path, "pinned key")
-    if not isinstance(key, MLDSA65PublicKey):
-        raise FileError(f"pinned key {path} is not an ML-DSA-65 public key in PEM")
-    return key
-
-
-def _update(chosen: Updates) -> Update:
-    key = None if chosen.key is None else _public_key(chosen.key, "update key")
-    if key is not None and not isinstance(key, Ed25519PublicKey):
-        raise FileError(
-            f"update key {chosen.key} is not an Ed25519 public key: openssl pkey -pubout makes it"
-        )
-    try:
-        return parse_update(files.read(chosen.path, "update"), key)
-    except UpdateError as error:
-        raise UpdateError(f"{chosen.path}: {error}") from None
-
-
-def _public_key(path: Path, what: str) -> object:
-    try:
-        return load_pem_public_key(files.read(path, what))
-    except (ValueError, UnsupportedAlgorithm):
-        raise FileError(f"{what} {path} is not a public key in PEM") from None

@@ -8,10 +8,10 @@ from bleak import BleakClient
 from bleak.exc import BleakError
 from tests.parts.ward import Hospital, Ward
 
+from pericard_gateway.config import load
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.ble import BlePort
 from pericard_gateway.service import Gateway
-from pericard_gateway.settings import load
 
 BLE = "C4:4F:33:00:00:01"
 Call = Callable[..., Awaitable[None]]

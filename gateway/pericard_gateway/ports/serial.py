@@ -10,8 +10,8 @@ import serial
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
+from pericard_gateway.config import Port
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.settings import Port
 
 READ_BYTES = 16384  # about a millisecond of opening: the most that one port keeps the loop from the others
 _DRAIN_READS = 64

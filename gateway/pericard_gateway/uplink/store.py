@@ -22,6 +22,8 @@ from pericard_gateway.uplink.spool import Depth, RecordKey, Spool, Waiting
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SignedKeyBundle, SignedSessionHeader
 
+BUNDLE_FILE = "bundle.pb"  # in the state folder: the hospital's last key bundle
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

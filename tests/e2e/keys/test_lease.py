@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from tests.kms.conftest import Process
 
 from pericard_edge.kms import KmsClient, KmsUnreachable, NoToken, Refused
-from pericard_gateway.custody import custody
-from pericard_gateway.custody.custody import KmsCustody
+from pericard_gateway.config import Kms
+from pericard_gateway.custody import kms as custody
+from pericard_gateway.custody.kms import KmsCustody
 from pericard_gateway.devices.registry import Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import Replayed, UnknownDevice
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.settings import Kms
 from pericard_protocol.device.frame import FrameType, Header, parse, seal_frame
 from pericard_tools.board.provision import Issued, KmsSource
 

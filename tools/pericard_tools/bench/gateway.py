@@ -25,12 +25,12 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from pericard_edge.machine import machine
+from pericard_gateway.config import Port
 from pericard_gateway.devices.link import Link
 from pericard_gateway.devices.registry import Device, Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.serial import READ_BYTES, SerialPort
-from pericard_gateway.settings import Port
 from pericard_gateway.uplink.intake import BATCH_FRAMES, Intake
 from pericard_gateway.uplink.sealing import Sealing
 from pericard_gateway.uplink.spool import Spool

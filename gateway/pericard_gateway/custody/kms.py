@@ -11,20 +11,19 @@ import json
 import logging
 import time
 from base64 import b64decode
-from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from pericard_edge import files
 from pericard_edge.jsonlog import fields
 from pericard_edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
+from pericard_gateway.config import Kms
+from pericard_gateway.custody import KeyIds, Marks
 from pericard_gateway.custody.holds import Holds
-from pericard_gateway.devices.registry import Device, Registry, parse_registry
+from pericard_gateway.devices.registry import Device, Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import RegistryError
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.settings import Kms, Settings
 from pericard_protocol.device.frame import KEY_BYTES
 
 _TICK_SECONDS = 1.0
@@ -32,41 +31,6 @@ _RETRY_SECONDS = 30.0
 _HOLD_SECONDS = 5.0
 
 _log = logging.getLogger("pericard.gateway")
-
-Marks = Callable[[], Mapping[int, Mark]]  # how far each device has come
-KeyIds = Callable[[], frozenset[str]]  # of the hospital's KEM keys
-
-
-class Custody(Protocol):
-    """Gives the process its secrets."""
-
-    def read_secret(self, path: Path, what: str) -> bytes:
-        """A private file of the configuration."""
-
-    def registry(self) -> Registry:
-        """The devices that this gateway may open."""
-
-    async def keep(self, registry: Registry, marks: Marks, needed: KeyIds) -> None:
-        """Runs beside the gateway for as long as it does; `needed` names KEM keys to keep."""
-
-
-class FileCustody:
-    """Private files, mode 0600; the device keys in one of them."""
-
-    def __init__(self, devices: Path) -> None:
-        self._devices = devices
-
-    def read_secret(self, path: Path, what: str) -> bytes:
-        """The file as it is."""
-        return files.read_secret(path, what)
-
-    def registry(self) -> Registry:
-        """From the device registry."""
-        return parse_registry(files.read_secret(self._devices, "device registry"))
-
-    async def keep(self, registry: Registry, marks: Marks, needed: KeyIds) -> None:
-        """Nothing ends by itself."""
-        await asyncio.Event().wait()
 
 
 class KmsCustody:
@@ -193,12 +157,3 @@ class KmsCustody:
 
     def _used(self) -> int:
         return sum(map(self._opened, self._kms.devices))
-
-
-def custody_of(settings: Settings, counters: Counters) -> Custody:
-    """The custody that the configuration names."""
-    if settings.kms is not None:
-        return KmsCustody(settings.gateway_id, settings.kms, counters, settings.state)
-    if settings.devices is None:  # the settings' own check makes sure that it is not
-        raise RegistryError("give `devices`, or [kms]")
-    return FileCustody(settings.devices)
