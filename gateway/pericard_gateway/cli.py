@@ -20,7 +20,7 @@ from pericard_gateway.config import load
 from pericard_gateway.operations import status
 from pericard_gateway.operations.doctor import examine
 from pericard_gateway.service import Gateway
-from pericard_gateway.updates.rollout import State
+from pericard_gateway.updates.state import State
 from pericard_gateway.uplink.enrol import enrol as redeem
 from pericard_protocol.uplink.enrolment import parse_invitation
 

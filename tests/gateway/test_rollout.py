@@ -5,10 +5,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pericard_gateway.updates.rollout import MAX_ATTEMPTS, MAX_ROOM, Course, Rollout, State, parse_status
+from pericard_gateway.updates.nodestatus import parse_status
+from pericard_gateway.updates.rollout import MAX_ATTEMPTS, Rollout
+from pericard_gateway.updates.state import State
+from pericard_gateway.updates.transfer import MAX_ROOM, Transfer
 from pericard_protocol.device.update import Update
 
 UPDATE = Update(7, bytes(range(256)) * 20)
@@ -32,17 +35,18 @@ def test_a_status_of_another_form_is_none(status: dict[str, Any]) -> None:
     assert parse_status(told(**status)) is None
 
 
+@settings(deadline=None)  # a room of one byte takes thousands of statuses
 @given(st.integers(1, MAX_ROOM))
 def test_an_honest_node_gets_all_in_order_and_never_more_than_it_has_room_for(room: int) -> None:
     rollout = Rollout(UPDATE)
-    course, got, taken = Course(rollout), b"", 0
+    transfer, got, taken = Transfer(rollout), b"", 0
     while taken < len(UPDATE.stream):
-        got += course.heard(DEVICE, told(update=taken, room=room), 0.0)
+        got += transfer.answer(DEVICE, told(update=taken, room=room), 0.0)
         assert got == UPDATE.stream[: taken + room]
         taken += max(1, room // 2)
     assert got == UPDATE.stream
     assert rollout.nodes[DEVICE].state is State.RESTARTING
-    assert course.heard(DEVICE, told(version=7), 1.0) == b""
+    assert transfer.answer(DEVICE, told(version=7), 1.0) == b""
     assert (rollout.nodes[DEVICE].state, rollout.updated) == (State.CURRENT, 1)
 
 
@@ -62,9 +66,9 @@ def test_whatever_nodes_say_what_is_given_is_bounded(
 ) -> None:
     """At every status at most a port's room is given; and a device gets no more attempts than it may."""
     rollout = Rollout(UPDATE)
-    course = Course(rollout)
+    transfer = Transfer(rollout)
     for now, (device, version, update, room) in enumerate(statuses):
-        given = course.heard(device, told(version=version, update=update, room=room), float(now * 10_000))
+        given = transfer.answer(device, told(version=version, update=update, room=room), float(now * 10_000))
         assert len(given) <= (room or 0)
         assert len(given) <= MAX_ROOM
         assert given in UPDATE.stream
@@ -73,11 +77,11 @@ def test_whatever_nodes_say_what_is_given_is_bounded(
 
 def test_attempts_are_spaced_and_bounded() -> None:
     rollout = Rollout(UPDATE)
-    course, now, begun = Course(rollout), 0.0, []
+    transfer, now, begun = Transfer(rollout), 0.0, []
     while now < 7 * 86400:
-        if course.heard(DEVICE, told(), now):
+        if transfer.answer(DEVICE, told(), now):
             begun.append(now)
-            assert course.heard(DEVICE, told(room=0), now + 1) == b""  # it has given up
+            assert transfer.answer(DEVICE, told(room=0), now + 1) == b""  # it has given up
         now += 5
     assert len(begun) == MAX_ATTEMPTS
     waits = [after - before for before, after in pairwise(begun)]
@@ -89,36 +93,36 @@ def test_attempts_are_spaced_and_bounded() -> None:
 
 def test_one_node_of_a_port_at_a_time() -> None:
     rollout = Rollout(UPDATE)
-    course = Course(rollout)
-    assert course.heard(1, told(), 0.0) == UPDATE.stream[:256]
-    assert course.heard(2, told(), 0.0) == b""
-    course.lost("the node does not go on", 20.0)
-    assert course.heard(2, told(), 20.0) == UPDATE.stream[:256]
+    transfer = Transfer(rollout)
+    assert transfer.answer(1, told(), 0.0) == UPDATE.stream[:256]
+    assert transfer.answer(2, told(), 0.0) == b""
+    transfer.abandon("the node does not go on", 20.0)
+    assert transfer.answer(2, told(), 20.0) == UPDATE.stream[:256]
     assert rollout.nodes[1].why == "the node does not go on"
 
 
 def test_a_status_from_before_the_first_bytes_ends_nothing() -> None:
-    course = Course(Rollout(UPDATE))
-    course.heard(DEVICE, told(), 0.0)
-    assert course.heard(DEVICE, told(), 0.1) == b""
-    assert course.heard(DEVICE, told(update=128), 0.2) == UPDATE.stream[256:384]
+    transfer = Transfer(Rollout(UPDATE))
+    transfer.answer(DEVICE, told(), 0.0)
+    assert transfer.answer(DEVICE, told(), 0.1) == b""
+    assert transfer.answer(DEVICE, told(update=128), 0.2) == UPDATE.stream[256:384]
 
 
 def test_a_node_that_lost_what_it_had_is_given_it_again() -> None:
     rollout = Rollout(UPDATE)
-    course = Course(rollout)
-    course.heard(DEVICE, told(), 0.0)
-    course.heard(DEVICE, told(update=200), 0.0)
-    assert course.heard(DEVICE, told(), 1.0) == b""
+    transfer = Transfer(rollout)
+    transfer.answer(DEVICE, told(), 0.0)
+    transfer.answer(DEVICE, told(update=200), 0.0)
+    assert transfer.answer(DEVICE, told(), 1.0) == b""
     assert rollout.nodes[DEVICE].why == "the node has started again"
-    assert course.heard(DEVICE, told(), 3600.0) == UPDATE.stream[:256]
+    assert transfer.answer(DEVICE, told(), 3600.0) == UPDATE.stream[:256]
 
 
 def test_firmware_without_a_position_and_a_node_without_a_key_are_not_tried() -> None:
     rollout = Rollout(UPDATE)
-    course = Course(rollout)
-    assert course.heard(1, b'{"version": 0}', 0.0) == b""
-    assert course.heard(2, told(update=None, room=0), 0.0) == b""
+    transfer = Transfer(rollout)
+    assert transfer.answer(1, b'{"version": 0}', 0.0) == b""
+    assert transfer.answer(2, told(update=None, room=0), 0.0) == b""
     assert "by cable" in rollout.nodes[1].why
     assert "--update-key" in rollout.nodes[2].why
     assert {one.state for one in rollout.nodes.values()} == {State.FAILED}
@@ -126,9 +130,9 @@ def test_firmware_without_a_position_and_a_node_without_a_key_are_not_tried() ->
 
 def test_a_node_that_took_the_update_back_is_not_given_it_again() -> None:
     rollout = Rollout(UPDATE)
-    course = Course(rollout)
-    assert course.heard(DEVICE, told(failed_version=7), 0.0) == b""
+    transfer = Transfer(rollout)
+    assert transfer.answer(DEVICE, told(failed_version=7), 0.0) == b""
     node = rollout.nodes[DEVICE]
     assert (node.state, node.attempts) == (State.FAILED, 0)
     assert "took it back" in node.why
-    assert course.heard(DEVICE + 1, told(failed_version=6), 0.0)  # an earlier one is forgiven
+    assert transfer.answer(DEVICE + 1, told(failed_version=6), 0.0)  # an earlier one is forgiven

@@ -1,6 +1,6 @@
 """Where the gateway's secrets come from: private files of its own (folder.py), or the KMS (kms.py)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -10,21 +10,28 @@ from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import RegistryError
 from pericard_gateway.operations.counters import Counters
 
-Marks = Callable[[], Mapping[int, Mark]]  # how far each device has come
-KeyIds = Callable[[], frozenset[str]]  # of the hospital's KEM keys
+
+class Committed(Protocol):
+    """What this gateway has on its disk, as far as a custody must know it."""
+
+    async def marks(self) -> Mapping[int, Mark]:
+        """How far each device has come."""
+
+    async def key_ids(self) -> frozenset[str]:
+        """The hospital's KEM keys that are still needed here."""
 
 
 class Custody(Protocol):
     """Gives the process its secrets."""
 
     def read_secret(self, path: Path, what: str) -> bytes:
-        """A private file of the configuration."""
+        """The content of a private file of the configuration; errors call it `what`."""
 
     def registry(self) -> Registry:
         """The devices that this gateway may open."""
 
-    async def keep(self, registry: Registry, marks: Marks, needed: KeyIds) -> None:
-        """Runs beside the gateway for as long as it does; `needed` names KEM keys to keep."""
+    async def keep(self, registry: Registry, committed: Committed) -> None:
+        """Runs beside the gateway until cancelled; keeps the registry's keys to what may be held."""
 
 
 def custody_of(settings: Settings, counters: Counters) -> Custody:

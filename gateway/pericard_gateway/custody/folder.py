@@ -4,12 +4,12 @@ import asyncio
 from pathlib import Path
 
 from pericard_edge import files
-from pericard_gateway.custody import KeyIds, Marks
+from pericard_gateway.custody import Committed
 from pericard_gateway.devices.registry import Registry, parse_registry
 
 
 class FolderCustody:
-    """Private files, mode 0600; the device keys in one of them."""
+    """Reads each private file as it is; the device keys stand in one of them."""
 
     def __init__(self, devices: Path) -> None:
         self._devices = devices
@@ -19,9 +19,13 @@ class FolderCustody:
         return files.read_secret(path, what)
 
     def registry(self) -> Registry:
-        """From the device registry."""
+        """The devices of the registry file.
+
+        Raises:
+            FileError, RegistryError: it cannot be read, or is malformed.
+        """
         return parse_registry(files.read_secret(self._devices, "device registry"))
 
-    async def keep(self, registry: Registry, marks: Marks, needed: KeyIds) -> None:
-        """Nothing ends by itself."""
+    async def keep(self, registry: Registry, committed: Committed) -> None:
+        """Does nothing, until cancelled: keys in a file have no end."""
         await asyncio.Event().wait()

@@ -17,9 +17,9 @@ from pericard_gateway.errors import NotRunning
 from pericard_gateway.keyfiles import read_pinned_key
 from pericard_gateway.operations import status
 from pericard_gateway.service import Gateway
-from pericard_gateway.updates.rollout import State
+from pericard_gateway.updates.state import State
 from pericard_gateway.uplink.credentials import Credentials
-from pericard_gateway.uplink.store import BUNDLE_FILE
+from pericard_gateway.uplink.outbox import BUNDLE_FILE
 from pericard_protocol import channel
 from pericard_protocol.errors import PericardError
 from pericard_protocol.proto.uplink_pb2 import KeyBundleRequest, SignedKeyBundle
