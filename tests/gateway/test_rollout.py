@@ -1,4 +1,7 @@
-"""What a node is given of an update: in order, never more than it has room for, a bounded number of times."""
+"""What a node is given of an update: in order, never more than it has room for, a bounded number of times.
+
+Its states are those of one table, and no step is taken that the table does not have.
+"""
 
 import json
 from itertools import pairwise
@@ -7,10 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from pericard_gateway.errors import IllegalStep
 from pericard_gateway.updates.nodestatus import parse_status
 from pericard_gateway.updates.rollout import MAX_ATTEMPTS, Rollout
-from pericard_gateway.updates.state import State
+from pericard_gateway.updates.state import Event, State, after
 from pericard_gateway.updates.transfer import MAX_ROOM, Transfer
 from pericard_protocol.device.update import Update
 
@@ -136,3 +141,82 @@ def test_a_node_that_took_the_update_back_is_not_given_it_again() -> None:
     assert (node.state, node.attempts) == (State.FAILED, 0)
     assert "took it back" in node.why
     assert transfer.answer(DEVICE + 1, told(failed_version=6), 0.0)  # an earlier one is forgiven
+
+
+# Written down from what the operator is promised (gateway/README.md, "Updates"), not from the table.
+LEGAL = {
+    # An attempt needs a beginning: nothing is written to, and nothing fails at, a node that is not updating.
+    (State.WAITING, Event.ATTEMPT_BEGAN): State.UPDATING,
+    (State.UPDATING, Event.ALL_WRITTEN): State.RESTARTING,
+    # A failed attempt is repeated until the last.
+    (State.UPDATING, Event.ATTEMPT_FAILED): State.WAITING,
+    (State.RESTARTING, Event.ATTEMPT_FAILED): State.WAITING,
+    (State.UPDATING, Event.LAST_ATTEMPT_FAILED): State.FAILED,
+    (State.RESTARTING, Event.LAST_ATTEMPT_FAILED): State.FAILED,
+    # A node that is heard anew may begin anew, or turn out to be one that cannot be updated; one whose
+    # firmware was mended by cable leaves FAILED.
+    (State.UPDATING, Event.ATTEMPT_BEGAN): State.UPDATING,
+    (State.RESTARTING, Event.ATTEMPT_BEGAN): State.UPDATING,
+    (State.FAILED, Event.ATTEMPT_BEGAN): State.UPDATING,
+    **{(state, Event.CANNOT_BE_UPDATED): State.FAILED for state in State if state is not State.CURRENT},
+    # Only what the node itself reports makes it up to date, and from every state; an older version changes
+    # nothing but that.
+    **{(state, Event.REPORTED_CURRENT): State.CURRENT for state in State},
+    **{(state, Event.REPORTED_OLDER): state for state in State if state is not State.CURRENT},
+    (State.CURRENT, Event.REPORTED_OLDER): State.WAITING,
+}
+
+
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("state", State)
+def test_each_step_is_the_one_promised_or_refused(state: State, event: Event) -> None:
+    if (state, event) in LEGAL:
+        assert after(state, event) is LEGAL[state, event]
+    else:
+        with pytest.raises(IllegalStep, match=f"{event.name} cannot happen to a node that is {state.name}"):
+            after(state, event)
+
+
+class Ports(RuleBasedStateMachine):
+    """Nodes say whatever they like on two ports, which are lost now and then: no step is illegal.
+
+    And at most one of the ports brings a node its update: the one on which it began last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rollout = Rollout(UPDATE)
+        self.transfers = [Transfer(self.rollout), Transfer(self.rollout)]
+        self.now = 0.0
+        self.begun_on: dict[int, int] = {}
+
+    @rule(
+        port=st.integers(0, 1),
+        device=st.integers(1, 2),
+        version=st.sampled_from([0, 0, 0, 6, 7, 8]),
+        update=st.none() | st.sampled_from([0, 256, 1000, len(UPDATE.stream)]),
+        room=st.none() | st.sampled_from([0, 256, 9000]),
+        failed=st.sampled_from([0, 0, 0, 6, 7]),
+    )
+    def say(
+        self, port: int, device: int, version: int, update: int | None, room: int | None, failed: int
+    ) -> None:
+        node = self.rollout.nodes.get(device)
+        attempts = node.attempts if node else 0
+        payload = told(version=version, update=update, room=room, failed_version=failed)
+        given = self.transfers[port].answer(device, payload, self.now)
+        if self.rollout.nodes[device].attempts > attempts:
+            self.begun_on[device] = port
+        assert not given or self.begun_on[device] == port
+        assert len(given) <= min(room or 0, MAX_ROOM)
+
+    @rule(port=st.integers(0, 1))
+    def lose(self, port: int) -> None:
+        self.transfers[port].abandon("the link was lost", self.now)
+
+    @rule(seconds=st.sampled_from([1.0, 60.0, 3600.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+TestPorts = Ports.TestCase
