@@ -33,6 +33,7 @@ from pericard_gateway.uplink.intake import Intake
 from pericard_gateway.uplink.outbox import BUNDLE_FILE, Outbox
 from pericard_gateway.uplink.sealing import FrameSealer
 from pericard_gateway.uplink.spool import Spool
+from pericard_protocol.uplink.providers import provider
 
 # The stop ends tasks twice and flushes once: 11 s at the worst, within the unit's TimeoutStopSec of 15 s.
 _CANCELLATIONS, _PATIENCE_SECONDS = 2, 2.0
@@ -82,9 +83,11 @@ class Gateway:
         `radio` is bleak's backend for the BLE devices; None takes this machine's own.
 
         Raises:
+            NoLiboqs: the KEM provider that [kem] asks for is not installed.
             FileError, RegistryError, CredentialError, UpdateError: which file is wrong, and what to do.
         """
         self._settings, self._radio = settings, radio
+        self._kem = provider(settings.kem.provider)
         self._counters = Counters()
         self._custody = custody_of(settings, self._counters)
         self._registry = self._custody.registry()
@@ -95,6 +98,7 @@ class Gateway:
             settings.gateway_id,
             parse_identity_key(identity, settings.identity),
             read_pinned_key(settings.pinned),
+            self._kem.suites,
         )
         self._rollout = None if settings.updates is None else Rollout(read_update(settings.updates))
 
@@ -116,7 +120,8 @@ class Gateway:
             address = await at_end.enter_async_context(self._pages(parts))
             tasks = self._start(parts, stop)
             at_end.push_async_callback(_end, *tasks.all())
-            _log.info("gateway started", extra=fields(gateway=gateway, pages=address))
+            about = fields(gateway=gateway, pages=address, kem=str(self._kem))
+            _log.info("gateway started", extra=about)
             await asyncio.gather(*(line.port.listening() for line in parts.lines))
             ready()
             notify("READY=1")
@@ -184,6 +189,7 @@ class Gateway:
     def _snapshot(self, parts: _Parts) -> health.Snapshot:
         return health.Snapshot(
             gateway=self._settings.gateway_id,
+            kem=str(self._kem),
             uplink=parts.delivery.state,
             ports={line.port.name: line.port.trouble for line in parts.lines},
             intake=parts.intake.trouble,

@@ -12,6 +12,7 @@ class Snapshot(NamedTuple):
 
     Attributes:
         gateway: its id.
+        kem: who computes ML-KEM.
         uplink: "up", or why it is not.
         ports: of each port by its name, why it cannot be read; empty where it can.
         intake: why frames cannot be stored; empty when they can.
@@ -23,6 +24,7 @@ class Snapshot(NamedTuple):
     """
 
     gateway: str
+    kem: str
     uplink: str
     ports: Mapping[str, str]
     intake: str
@@ -56,6 +58,7 @@ def status(now: Snapshot) -> dict[str, object]:
     counters = now.counters
     return {
         "gateway": now.gateway,
+        "kem": now.kem,
         "devices": {str(device): counts.row() for device, counts in counters.devices.items()},
         "rejected": dict(counters.rejected),
         "refused": dict(counters.refused),

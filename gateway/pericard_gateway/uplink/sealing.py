@@ -1,7 +1,7 @@
 """Seals opened frames for the hospital, with a key bundle that it has verified. No I/O, no clock."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 
@@ -10,12 +10,21 @@ from pericard_gateway.uplink.spool import SealedBatch
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SignedKeyBundle
 from pericard_protocol.uplink.bundle import verify_bundle
 from pericard_protocol.uplink.session import MAX_FRAMES, SessionSealer
+from pericard_protocol.uplink.suites import Suite
 
 
 class FrameSealer:
     """Holds all that sealing needs: our identity key, the hospital's key bundle, the present session."""
 
-    def __init__(self, gateway_id: str, identity: MLDSA65PrivateKey, pinned: MLDSA65PublicKey) -> None:
+    def __init__(
+        self,
+        gateway_id: str,
+        identity: MLDSA65PrivateKey,
+        pinned: MLDSA65PublicKey,
+        suites: Mapping[int, Suite],
+    ) -> None:
+        """`suites` are the chosen provider's."""
+        self._suites = suites
         self._gateway_id, self._identity, self._pinned = gateway_id, identity, pinned
         self._bundle: KeyBundle | None = None
         self._session: SessionSealer | None = None
@@ -76,7 +85,7 @@ class FrameSealer:
             self.end_session()
             if self._bundle is None or not self.can_seal(now):
                 raise NoKeyBundle("no valid key bundle of the hospital's is known: is its server reachable?")
-            self._session = SessionSealer(self._bundle, self._gateway_id, self._identity, now)
+            self._session = SessionSealer(self._bundle, self._gateway_id, self._identity, now, self._suites)
         return SealedBatch(self._session.header, self._session.seal(frames), len(frames))
 
     def end_session(self) -> None:
