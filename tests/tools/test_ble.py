@@ -11,6 +11,7 @@ import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
 from bumble.link import LocalLink
+from tests.parts.radio import BOARD, Peripheral, in_the_air
 
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.ble import BlePort
@@ -18,7 +19,6 @@ from pericard_protocol.device.frame import Frame, FrameError, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 
 from .conftest import Ward, wireless_board
-from .radio import BOARD, Peripheral, in_the_air
 
 
 @pytest.fixture
