@@ -33,10 +33,9 @@ from pericard_protocol.fhe import ParameterSet
 from pericard_server.analysis.errors import WrongResult
 from pericard_server.analysis.packing import Complexes
 
-# A product of two complex Gaussians exceeds t deviations with probability 2 t K1(2 t), K1 the modified Bessel
-# function: P(|X| |S| > t) for Rayleigh-distributed |X|, |S| of mean square 1. That is far more than the exp(-t^2)
-# of one Gaussian. At t = 20 it is 3.4e-17 a slot, and 2.8e-13 for the 2 x 4096 slots of a job: one honest job in
-# 3.6e12 is refused. (At t = 8 it was 5.8e-7 a slot: one honest job in 210.)
+# A product of two complex Gaussians of mean square 1 exceeds t with probability 2 t K1(2 t), K1 the
+# modified Bessel function: far more often than one of them, exp(-t^2). At t = 20 that is 3.4e-17 a slot
+# and 2.8e-13 for the 2 x 4096 slots of a job. (At t = 8 one honest job in 210 was refused.)
 _DEVIATIONS = 20.0
 # Doubles carry 53 bits; encoding and decoding are FFTs of log2(N) = 13 steps on values up to 2 P.
 _ROUNDING = 2.0**-46

@@ -48,7 +48,7 @@ def test_the_tolerance_matters_to_nobody_but_a_cheat() -> None:
 
 
 def _exceeds(deviations: float) -> float:
-    """P(|X S| > t) for complex Gaussians X, S of mean square 1: the integral of exp(-u - t^2/u) over u > 0."""
+    """P(|X S| > t), X and S complex Gaussian of mean square 1: the integral of exp(-u - t^2/u) over u."""
     logarithm = np.linspace(-20, 8, 20_000)
     u = np.exp(logarithm)
     return float(np.trapezoid(np.exp(-u - deviations**2 / u) * u, logarithm))
