@@ -4,6 +4,9 @@ SHELL := /bin/bash
 DOMAINS := protocol gateway server cloud
 DISTRIBUTIONS := protocol gateway server cloud tools
 BIN := .venv/bin
+# Most of what a test does is wait, for a board's heart or a network's silence: twice as many as there are cores.
+JOBS ?= $(shell expr 2 \* $$(nproc))
+PYTEST = -m pytest --numprocesses $(JOBS) --dist worksteal
 UV := $(BIN)/uv --quiet
 
 .PHONY: help dev lint format test test-fast test-alone test-arm32 demo lock clean
@@ -34,10 +37,10 @@ format: dev ## let ruff rewrite the layout
 
 test: dev test-alone ## every test
 	@tools/system-packages
-	@$(BIN)/pytest
+	@$(BIN)/python $(PYTEST)
 
 test-fast: dev ## what takes seconds
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/python $(PYTEST) -m "not slow"
 
 SOURCES = $(shell find $(DISTRIBUTIONS) -name '*.py' -o -name '*.proto' -o -name pyproject.toml)
 .envs/wheels/.stamp: .venv/.stamp $(SOURCES)
@@ -57,7 +60,7 @@ SOURCES = $(shell find $(DISTRIBUTIONS) -name '*.py' -o -name '*.proto' -o -name
 test-alone: $(DOMAINS:%=.envs/%/.stamp) ## each domain's tests where only that domain is installed
 	@for domain in $(DOMAINS); do \
 	    echo "-- $$domain alone"; \
-	    PERICARD_ALONE=$$domain .envs/$$domain/bin/python -m pytest -q -m "not slow" tests/$$domain tests/test_alone.py || exit 1; \
+	    PERICARD_ALONE=$$domain .envs/$$domain/bin/python $(PYTEST) -q -m "not slow" tests/$$domain tests/test_alone.py || exit 1; \
 	done
 
 test-arm32: dev ## the firmware's pure parts on a 32-bit ARM MicroPython, set up in the user's cache
