@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, settings
+from tests.parts import liboqs_js as js
 
+from pericard_edge import files
 from pericard_protocol.channel import Identity
-from pericard_protocol.edge import files
 
 if find_spec("pericard_server"):
     import django
@@ -123,6 +124,15 @@ def authority() -> Authority:
 @pytest.fixture(scope="session")
 def other_authority() -> Authority:
     return Authority("somebody else's authority")
+
+
+@pytest.fixture(scope="session")
+def liboqs_js() -> Iterator[js.LiboqsJs]:
+    if why := js.missing():
+        pytest.skip(why)
+    peer = js.LiboqsJs()
+    yield peer
+    peer.stop()
 
 
 class CloudProcess:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from pericard_protocol.edge import files
-from pericard_protocol.edge.jsonlog import fields, log_to_stderr
+from pericard_edge import files
+from pericard_edge.jsonlog import fields, log_to_stderr
 
 log = logging.getLogger("pericard_cloud")
 
@@ -31,8 +31,8 @@ def cloud() -> None:
 def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
     """Serves blind statistics until SIGTERM or SIGINT."""
     from pericard_cloud import config
-    from pericard_cloud.serve import serving
-    from pericard_cloud.service import Refusals
+    from pericard_cloud.service import serving
+    from pericard_cloud.statistics.servicer import Refusals
 
     log_to_stderr()
     settings, identity = config.read(config_file)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from pydantic import Field
 
+from pericard_edge import files
+from pericard_edge.config import parse
+from pericard_edge.confined import Limits
 from pericard_protocol.channel import Identity
-from pericard_protocol.config import Section, parse
-from pericard_protocol.edge import files
-from pericard_protocol.edge.confined import Limits
+from pericard_protocol.schema import Section
 
 
 class Listen(Section):

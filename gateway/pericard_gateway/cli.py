@@ -14,14 +14,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pericard_gateway import settings, status
-from pericard_gateway.doctor import examine
-from pericard_gateway.enrol import enrol as redeem
-from pericard_gateway.rollout import State
+from pericard_edge import files
+from pericard_edge.jsonlog import log_to_stderr
+from pericard_gateway import settings
+from pericard_gateway.operations import status
+from pericard_gateway.operations.doctor import examine
 from pericard_gateway.service import Gateway
-from pericard_protocol.edge import files
-from pericard_protocol.edge.jsonlog import log_to_stderr
-from pericard_protocol.enrolment import parse_invitation
+from pericard_gateway.updates.rollout import State
+from pericard_gateway.uplink.enrol import enrol as redeem
+from pericard_protocol.uplink.enrolment import parse_invitation
 
 _config = click.option(
     "--config",

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pericard_protocol.errors import PeerError, UsageError
+from pericard_protocol.errors import PeerError, Unavailable, UsageError
 
 
 class DeviceError(PeerError):
@@ -65,7 +65,7 @@ class SpoolError(UsageError):
     """The spool cannot be opened."""
 
 
-class NoKeyBundle(UsageError):
+class NoKeyBundle(Unavailable):
     """Nothing can be sealed: no valid key bundle of the hospital's is known."""
 
 

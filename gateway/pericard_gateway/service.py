@@ -16,30 +16,31 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from pericard_gateway import metrics
-from pericard_gateway.ble import BlePort
-from pericard_gateway.counters import Counters
-from pericard_gateway.credentials import Credentials
-from pericard_gateway.custody import custody_of
-from pericard_gateway.intake import Intake
-from pericard_gateway.link import Link
-from pericard_gateway.pages import Page, Pages
-from pericard_gateway.ports import SerialPort
-from pericard_gateway.registry import Registry
-from pericard_gateway.rollout import Rollout
-from pericard_gateway.sealing import Sealing
+from pericard_edge import files
+from pericard_edge.files import FileError
+from pericard_edge.jsonlog import fields
+from pericard_gateway.custody.custody import custody_of
+from pericard_gateway.devices.link import Link
+from pericard_gateway.devices.registry import Registry
+from pericard_gateway.operations import metrics
+from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.pages import Page, Pages
+from pericard_gateway.operations.systemd import notify, watchdog_seconds
+from pericard_gateway.ports.ble import BlePort
+from pericard_gateway.ports.serial import SerialPort
 from pericard_gateway.settings import Settings, Updates
-from pericard_gateway.spool import Spool
-from pericard_gateway.store import Store
-from pericard_gateway.systemd import notify, watchdog_seconds
-from pericard_gateway.updater import Updater
-from pericard_gateway.uplink import Target, Uplink
-from pericard_protocol.edge import files
-from pericard_protocol.edge.files import FileError
-from pericard_protocol.edge.jsonlog import fields
+from pericard_gateway.updates.rollout import Rollout
+from pericard_gateway.updates.updater import Updater
+from pericard_gateway.uplink.credentials import Credentials
+from pericard_gateway.uplink.delivery import Target, Uplink
+from pericard_gateway.uplink.intake import Intake
+from pericard_gateway.uplink.sealing import Sealing
+from pericard_gateway.uplink.spool import Spool
+from pericard_gateway.uplink.store import Store
+from pericard_protocol.device.update import Update, UpdateError
+from pericard_protocol.device.update import parse as parse_update
 from pericard_protocol.errors import PeerError
-from pericard_protocol.update import Update, UpdateError
-from pericard_protocol.update import parse as parse_update
+from pericard_protocol.uplink.providers import provider
 
 ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
 BUNDLE_FILE = "bundle.pb"
@@ -59,9 +60,11 @@ class Gateway:
         `radio` is bleak's backend for the BLE devices; None takes this machine's own.
 
         Raises:
+            NoLiboqs: the KEM provider that [kem] asks for is not installed.
             FileError, RegistryError, CredentialError, UpdateError: which file is wrong, and what to do.
         """
         self._settings, self._radio = settings, radio
+        self._kem = provider(settings.kem.provider)
         self._counters = Counters()
         self._custody = custody_of(settings, self._counters)
         self._registry: Registry = self._custody.registry()
@@ -71,6 +74,7 @@ class Gateway:
             settings.gateway_id,
             _private_key(self._custody.read_secret(settings.identity, "identity key"), settings.identity),
             pinned_key(settings.pinned),
+            self._kem.suites,
         )
         self._rollout = None if settings.updates is None else Rollout(_update(settings.updates))
 
@@ -129,7 +133,10 @@ class Gateway:
                     self._registry, spool.marks, lambda: spool.key_ids() | self._sealing.key_ids
                 )
             )
-            _log.info("gateway started", extra=fields(gateway=settings.gateway_id, pages=address))
+            _log.info(
+                "gateway started",
+                extra=fields(gateway=settings.gateway_id, pages=address, kem=str(self._kem)),
+            )
             try:
                 # Opening a port discards what it had buffered: only now may a device rely on being heard.
                 # On BLE a node keeps its frames until we subscribe, so nobody waits for one out of range.
@@ -221,6 +228,7 @@ class Gateway:
 
         return {
             "gateway": self._settings.gateway_id,
+            "kem": str(self._kem),
             "devices": {str(device): counts.row() for device, counts in counters.devices.items()},
             "rejected": dict(counters.rejected),
             "refused": dict(counters.refused),

@@ -5,9 +5,11 @@ from typing import Annotated, Self
 
 import pydantic
 
-from pericard_protocol.config import Section, parse
-from pericard_protocol.edge import files
-from pericard_protocol.session import MAX_NAME_BYTES
+from pericard_edge import files
+from pericard_edge.config import parse
+from pericard_protocol.schema import Section
+from pericard_protocol.uplink.providers import Kem
+from pericard_protocol.uplink.session import MAX_NAME_BYTES
 
 
 def _to_path(value: object) -> object:
@@ -97,6 +99,7 @@ class Settings(Section):
     metrics: Metrics = Metrics()
     spool: SpoolBound = SpoolBound()
     updates: Updates | None = None
+    kem: Kem = Kem()
 
     @pydantic.model_validator(mode="after")
     def _one_custody(self) -> Self:

@@ -1,7 +1,8 @@
-"""The two kinds of error that cross Pericard's boundaries.
+"""The three kinds of error that cross Pericard's boundaries.
 
-A peer that lied or sent junk is a `PeerError`; a mistake of our own caller or operator is a `UsageError`.
-Every message says what was wrong and, where someone can act, what to do. None carries key material.
+A peer that lied or sent junk is a `PeerError`; a mistake of our own caller or operator is a `UsageError`;
+where nobody lied and the same call may work later, it is `Unavailable`. Every message says what was
+wrong and, where someone can act, what to do. None carries key material.
 """
 
 from typing import ClassVar
@@ -13,6 +14,10 @@ class PericardError(Exception):
 
 class UsageError(PericardError):
     """We, or the operator, asked for what cannot be: a bad setting, a wrong length, a wrong order."""
+
+
+class Unavailable(PericardError):
+    """Something that is needed cannot be had now: nobody lied, nothing was lost, try later."""
 
 
 class PeerError(PericardError):

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from pericard_protocol import channel
-from pericard_protocol.fhe import MOMENTS
+from pericard_protocol.fhe.objects import MOMENTS
 from pericard_protocol.proto import statistics_pb2 as messages
 
-SEALER = Path(__file__).with_name("sealer.py")
+SEALER = Path(__file__).parents[1] / "parts" / "sealer.py"
 PACKS = 20  # more than one shard
 
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from pericard_cloud.cli import cloud
 from pericard_cloud.config import Bounds, Settings, read
-from pericard_protocol.config import parse
-from pericard_protocol.edge import files
-from pericard_protocol.edge.files import FileError
+from pericard_edge import files
+from pericard_edge.config import parse
+from pericard_edge.files import FileError
 from pericard_protocol.errors import UsageError
 
 README = Path(__file__).parents[2] / "cloud" / "README.md"
@@ -78,5 +78,5 @@ def test_help_names_every_option() -> None:
 
 
 def test_nothing_here_imports_pyfhel_outside_a_worker() -> None:
-    """A process that imported it may crash when it ends: see pericard_protocol.edge.confined."""
+    """A process that imported it may crash when it ends: see pericard_edge.confined."""
     assert "Pyfhel" not in sys.modules

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pericard_cloud.errors import UnknownKey
-from pericard_cloud.jobs import Job
-from pericard_cloud.keys import KeyStore
+from pericard_cloud.statistics.jobs import Job
+from pericard_cloud.statistics.keys import KeyStore
 from pericard_protocol.errors import PeerError
-from pericard_protocol.fhe import MOMENTS
+from pericard_protocol.fhe.objects import MOMENTS
 from pericard_protocol.proto import statistics_pb2 as messages
 
 FINGERPRINT = bytes(32)

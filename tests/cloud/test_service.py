@@ -15,7 +15,7 @@ import grpc
 import numpy as np
 import pytest
 
-from pericard_protocol.fhe import MOMENTS
+from pericard_protocol.fhe.objects import MOMENTS
 
 pytestmark = pytest.mark.timeout(120)
 

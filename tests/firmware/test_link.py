@@ -7,9 +7,9 @@ import pytest
 from cobs import cobs
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from pericard_protocol.frame import MAX_PAYLOAD_BYTES, Frame, FrameType, open_frame
-from pericard_protocol.ratchet import advance
-from pericard_protocol.stream import StreamDecoder
+from pericard_protocol.device.frame import MAX_PAYLOAD_BYTES, Frame, FrameType, open_frame
+from pericard_protocol.device.ratchet import advance
+from pericard_protocol.device.stream import StreamDecoder
 
 from .conftest import Interpreter
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
-
-from .ward import Device, Hospital, Ward, new_line, public_pem, serving
+from tests.parts.ward import Device, Hospital, Ward, new_line, public_pem, serving
 
 
 @pytest.fixture(scope="session")

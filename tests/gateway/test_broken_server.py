@@ -7,15 +7,14 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.ports import lasting_port
+from tests.parts.ports import lasting_port
+from tests.parts.ward import Hospital, Ward, serving, until
 
-from pericard_gateway.counters import Counters
 from pericard_gateway.errors import UplinkError
-from pericard_gateway.uplink import Target, Uplink
+from pericard_gateway.operations.counters import Counters
+from pericard_gateway.uplink.delivery import Target, Uplink
 from pericard_protocol import channel
 from pericard_protocol.proto.uplink_pb2 import Ack, SealedRecord
-
-from .ward import Hospital, Ward, serving, until
 
 _PREFIX = "/pericard.protocol.uplink.v1.Uplink/"
 

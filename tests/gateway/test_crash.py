@@ -5,8 +5,7 @@ import secrets
 import threading
 
 import pytest
-
-from .ward import Hospital, Ward, committed, feed, new_line, until
+from tests.parts.ward import Hospital, Ward, committed, feed, new_line, until
 
 KILLS = int(os.environ.get("PERICARD_KILLS", "12"))
 

@@ -7,19 +7,18 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.parts.ward import Device, vitals
 
-from pericard_gateway import registry
-from pericard_gateway.counters import Counters
+from pericard_gateway.devices import registry
+from pericard_gateway.devices.link import Link
+from pericard_gateway.devices.registry import Registry, parse_registry
+from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import RegistryError
-from pericard_gateway.link import Link
-from pericard_gateway.registry import Registry, parse_registry
-from pericard_gateway.window import Mark
-from pericard_protocol.frame import FrameType
+from pericard_gateway.operations.counters import Counters
+from pericard_protocol.device.frame import FrameType
+from pericard_protocol.device.ratchet import MAX_AHEAD, advance
+from pericard_protocol.device.stream import encode
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
-from pericard_protocol.ratchet import MAX_AHEAD, advance
-from pericard_protocol.stream import encode
-
-from .ward import Device, vitals
 
 
 def _registry(*devices: Device, **more: object) -> Registry:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .ward import Device, Hospital, Line, Ward, new_line, until
+from tests.parts.ward import Device, Hospital, Line, Ward, new_line, until
 
 DEVICES = 2000
 LINES = 8

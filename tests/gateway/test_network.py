@@ -3,9 +3,8 @@
 import threading
 
 import pytest
-
-from .proxy import Trouble, proxied
-from .ward import Hospital, Ward, until
+from tests.parts.proxy import Trouble, proxied
+from tests.parts.ward import Hospital, Ward, until
 
 FRAMES = 1500
 

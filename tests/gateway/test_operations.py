@@ -11,13 +11,12 @@ import pytest
 from bleak import BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
+from tests.parts.ward import Hospital, Ward, pericard_gateway, until
 
-from pericard_gateway.doctor import Finding, examine
+from pericard_gateway.operations.doctor import Finding, examine
+from pericard_gateway.operations.systemd import watchdog_seconds
 from pericard_gateway.settings import load
-from pericard_gateway.systemd import watchdog_seconds
 from pericard_protocol.proto.uplink_pb2 import Ack
-
-from .ward import Hospital, Ward, pericard_gateway, until
 
 BLE = "C4:4F:33:00:00:01"
 UNIT = Path(__file__).parents[2] / "gateway" / "pericard-gateway.service"
@@ -39,7 +38,7 @@ def test_a_gateway_in_good_health_needs_no_advice(ward: Ward, hospital: Hospital
     found = json.loads(done.stdout)
     assert done.returncode == 0, found
     whats = [one["what"].split()[0] for one in found]
-    assert whats == ["files", "gateway", "port", "certificate", "key", "hospital", "clock"]
+    assert whats == ["files", "KEM", "gateway", "port", "certificate", "key", "hospital", "clock"]
     assert not any(one["advice"] for one in found)
 
 

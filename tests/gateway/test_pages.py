@@ -5,10 +5,9 @@ import urllib.error
 import urllib.request
 
 import pytest
+from tests.parts.ward import Hospital, Ward, until
 
-from pericard_gateway.pages import MAX_CONNECTIONS
-
-from .ward import Hospital, Ward, until
+from pericard_gateway.operations.pages import MAX_CONNECTIONS
 
 
 def _address(ward: Ward) -> str:

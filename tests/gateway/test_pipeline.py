@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
-from tests.ports import lasting_port
+from tests.parts.ports import lasting_port
+from tests.parts.ward import Device, Hospital, Ward, new_line, pericard_gateway, serving, until, vitals
 
+from pericard_protocol.device.stream import encode
 from pericard_protocol.proto.uplink_pb2 import Ack
-from pericard_protocol.stream import encode
-
-from .ward import Device, Hospital, Ward, new_line, pericard_gateway, serving, until, vitals
 
 MARKER = "PLANTED-MARKER-4711"
 

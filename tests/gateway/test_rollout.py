@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_gateway.rollout import MAX_ATTEMPTS, MAX_ROOM, Course, Rollout, State, parse_status
-from pericard_protocol.update import Update
+from pericard_gateway.updates.rollout import MAX_ATTEMPTS, MAX_ROOM, Course, Rollout, State, parse_status
+from pericard_protocol.device.update import Update
 
 UPDATE = Update(7, bytes(range(256)) * 20)
 DEVICE = 5

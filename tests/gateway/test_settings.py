@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.parts.ward import Ward, pericard_gateway
 
+from pericard_edge.config import ConfigError
+from pericard_edge.files import FileError
 from pericard_gateway.errors import RegistryError
 from pericard_gateway.service import Gateway
 from pericard_gateway.settings import load
 from pericard_protocol.channel import CredentialError
-from pericard_protocol.config import ConfigError
-from pericard_protocol.edge.files import FileError
+from pericard_protocol.device.update import build
 from pericard_protocol.errors import UsageError
-from pericard_protocol.update import build
-
-from .ward import Ward, pericard_gateway
 
 README = Path(__file__).parents[2] / "gateway" / "README.md"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import SpoolError
-from pericard_gateway.spool import Depth, SealedBatch, Spool
-from pericard_gateway.window import Mark
+from pericard_gateway.uplink.spool import Depth, SealedBatch, Spool
 from pericard_protocol.proto.uplink_pb2 import SealedRecord, SessionHeader, SignedSessionHeader
 
 

@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
+from tests.parts.ward import Hospital, Ward
 
-from pericard_gateway.ble import BlePort
-from pericard_gateway.counters import Counters
+from pericard_gateway.operations.counters import Counters
+from pericard_gateway.ports.ble import BlePort
 from pericard_gateway.service import Gateway
 from pericard_gateway.settings import load
-
-from .ward import Hospital, Ward
 
 BLE = "C4:4F:33:00:00:01"
 Call = Callable[..., Awaitable[None]]
@@ -105,7 +104,7 @@ def test_no_radio_ends_a_port_or_holds_it(
     monkeypatch: pytest.MonkeyPatch, notify: Call, disconnect: Call
 ) -> None:
     """After a connection that could not be used, and an end that was no better, it connects again."""
-    monkeypatch.setattr("pericard_gateway.ble.DISCONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("pericard_gateway.ports.ble.DISCONNECT_SECONDS", 0.1)
     radio(monkeypatch, disconnect=disconnect)
     monkeypatch.setattr(BleakClient, "start_notify", notify)
 

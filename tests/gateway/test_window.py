@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pericard_gateway.devices.window import WIDTH, Mark, ReplayWindow
 from pericard_gateway.errors import DeviceError, Replayed, Stale
-from pericard_gateway.window import WIDTH, Mark, ReplayWindow
 
 numbers = st.tuples(st.integers(0, 3), st.integers(0, 200))
 

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pericard_server.kms import audit_export
-from pericard_server.kms.audit import Recorder, open_checkpoint, sign_checkpoint
-from pericard_server.kms.errors import Tampered
-from pericard_server.kms.merkle import Frontier, check_consistency, check_inclusion, leaf_hash
+from pericard_kms.crypto.merkle import Frontier, check_consistency, check_inclusion, leaf_hash
+from pericard_kms.errors import Tampered
+from pericard_kms.storage import audit_export
+from pericard_kms.storage.audit import Recorder, open_checkpoint, sign_checkpoint
 
 WRONG = "hvs." + "A" * 32
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_server.kms.barrier import Keyring, open_under, seal_under, term_of
-from pericard_server.kms.errors import Tampered
+from pericard_kms.errors import Tampered
+from pericard_kms.storage.barrier import Keyring, open_under, seal_under, term_of
 
 NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40)
 

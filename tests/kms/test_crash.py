@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from pericard_protocol.edge.kms import KmsClient
-from pericard_server.kms.audit_export import verify
+from pericard_edge.kms import KmsClient
+from pericard_kms.storage.audit_export import verify
 
 DATA = base64.b64encode(b"heart").decode()
 

@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
-from pericard_protocol.lease import LeaseError, check_lease
-from pericard_protocol.ratchet import advance
-from pericard_server.kms.roles import ROLES
+from pericard_kms.access.roles import ROLES
+from pericard_protocol.device.lease import LeaseError, check_lease
+from pericard_protocol.device.ratchet import advance
 
 DAY = 86400
 

@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from tests.ports import lasting_port
+from tests.parts.ports import lasting_port
 
 BAO = Path(sys.executable).with_name("bao")
 ROOT = "differential-root"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pericard_server.kms.http import MAX_BODY, MAX_HEAD, BadRequest, RequestReader, response
+from pericard_kms.http.reader import MAX_BODY, MAX_HEAD, BadRequest, RequestReader, response
 
 REQUEST = (
     b"POST /v1/transit/encrypt/k?x=1 HTTP/1.1\r\nHost: kms\r\nX-Vault-Token:  hvs.a \r\n"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pericard_server.kms import journal
-from pericard_server.kms.errors import Misused, StorageFailed
-from pericard_server.kms.journal import JournaledStore, open_store
+from pericard_kms.errors import Misused, StorageFailed
+from pericard_kms.storage import journal
+from pericard_kms.storage.journal import JournaledStore, open_store
 
 NAMES = st.sampled_from(["a", "a/b", "b", "c/d/e"])
 COMMITS = st.lists(st.dictionaries(NAMES, st.none() | st.binary(max_size=50), max_size=3), max_size=12)

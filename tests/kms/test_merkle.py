@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pericard_server.kms import merkle
-from pericard_server.kms.errors import Invalid, Tampered
+from pericard_kms.crypto import merkle
+from pericard_kms.errors import Invalid, Tampered
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "merkle"
 

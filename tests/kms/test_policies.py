@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_server.kms.errors import Invalid
-from pericard_server.kms.policies import Acl, matches, parse
+from pericard_kms.access.policies import Acl, matches, parse
+from pericard_kms.errors import Invalid
 
 HCL = """
 # the ward's gateway

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pericard_protocol.edge.kms import KmsClient
-from pericard_server.kms.errors import Misused, Tampered
-from pericard_server.kms.seals import PassphraseSeal
+from pericard_edge.kms import KmsClient
+from pericard_kms.ceremonies.seals import PassphraseSeal
+from pericard_kms.errors import Misused, Tampered
 
 MODULES = [Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")]
 MODULE = next((path for path in MODULES if path.exists()), None)
@@ -128,7 +128,7 @@ def test_the_token_does_not_give_its_key_away(token):
     script = f"""
 from pathlib import Path
 import PyKCS11
-from pericard_server.kms.seals import Pkcs11Seal
+from pericard_kms.ceremonies.seals import Pkcs11Seal
 seal = Pkcs11Seal(Path({str(MODULE)!r}), "kms", "5678")
 assert "5678" not in repr(seal)
 record = seal.wrap(b"r" * 32)

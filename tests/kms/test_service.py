@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pericard_protocol.edge.kms import KmsClient, KmsUnreachable
-from pericard_server.kms.errors import Misused
-from pericard_server.kms.http import MAX_BODY
-from pericard_server.kms.journal import open_store
+from pericard_edge.kms import KmsClient, KmsUnreachable
+from pericard_kms.errors import Misused
+from pericard_kms.http.reader import MAX_BODY
+from pericard_kms.storage.journal import open_store
 
 
 def talk(port, data):

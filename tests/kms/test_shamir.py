@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pericard_server.kms import shamir
-from pericard_server.kms.errors import Invalid, Misused
+from pericard_kms.crypto import shamir
+from pericard_kms.errors import Invalid, Misused
 
 
 @settings(max_examples=30)

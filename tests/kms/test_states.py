@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from pericard_server.kms.errors import Invalid
-from pericard_server.kms.states import OPENS, PROTECTS, TRANSITIONS, State, check_transition
+from pericard_kms.engines.states import OPENS, PROTECTS, TRANSITIONS, State, check_transition
+from pericard_kms.errors import Invalid
 
 DAY = 86400
 

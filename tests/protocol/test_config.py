@@ -3,7 +3,8 @@
 import pydantic
 import pytest
 
-from pericard_protocol.config import ConfigError, Section, parse
+from pericard_edge.config import ConfigError, parse
+from pericard_protocol.schema import Section
 
 
 class _Port(Section):

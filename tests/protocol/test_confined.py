@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pericard_protocol.edge.confined import ConfinedExecutor, Limits, WorkerFailed
+from pericard_edge.confined import ConfinedExecutor, Limits, WorkerFailed
 
 
 @pytest.fixture(scope="module")

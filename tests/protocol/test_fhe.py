@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol import fhe
 from pericard_protocol.errors import UsageError
-from pericard_protocol.fhe import MOMENTS, MisshapenObject, ParameterSet
+from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.objects import MOMENTS, MisshapenObject, ParameterSet
 
 
 def _header(size: int) -> bytes:

@@ -5,9 +5,16 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol import frame
+from pericard_protocol.device import frame
+from pericard_protocol.device.frame import (
+    FrameError,
+    FrameType,
+    Header,
+    LengthError,
+    NotAuthentic,
+    VersionError,
+)
 from pericard_protocol.errors import UsageError
-from pericard_protocol.frame import FrameError, FrameType, Header, LengthError, NotAuthentic, VersionError
 
 u32 = st.integers(0, 2**32 - 1)
 headers = st.builds(Header, st.sampled_from(FrameType), st.integers(0, 2**16 - 1), u32, u32, u32)

@@ -10,7 +10,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol.edge.jsonlog import JsonFormatter, fields
+from pericard_edge.jsonlog import JsonFormatter, fields
 
 values = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pericard_protocol.device.ratchet import MAX_AHEAD, MAX_EPOCH, advance
 from pericard_protocol.errors import UsageError
-from pericard_protocol.ratchet import MAX_AHEAD, MAX_EPOCH, advance
 
 keys = st.binary(min_size=32, max_size=32)
 

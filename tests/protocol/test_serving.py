@@ -7,8 +7,8 @@ import pytest
 
 PROGRAM = """
 import threading, time
-from pericard_protocol.edge import serving
-from pericard_protocol.edge.jsonlog import log_to_stderr
+from pericard_edge import serving
+from pericard_edge.jsonlog import log_to_stderr
 
 class Server:
     def stop(self, grace):

@@ -7,8 +7,6 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pericard_protocol import bundle as bundles
-from pericard_protocol import session
 from pericard_protocol.errors import PeerError, UsageError
 from pericard_protocol.proto.uplink_pb2 import (
     Batch,
@@ -18,14 +16,16 @@ from pericard_protocol.proto.uplink_pb2 import (
     SessionHeader,
     SignedSessionHeader,
 )
-from pericard_protocol.session import (
+from pericard_protocol.uplink import bundle as bundles
+from pericard_protocol.uplink import session
+from pericard_protocol.uplink.session import (
     BadSessionSignature,
     RecordError,
     SessionError,
     SessionOpener,
     SessionSealer,
 )
-from pericard_protocol.suites import DEFAULT_SUITE, SUITES, KemError, Suite, UnknownSuite
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, Suite, UnknownSuite
 
 GATEWAY = "pericard:gateway:ward-3"
 SIGNER = MLDSA65PrivateKey.generate()

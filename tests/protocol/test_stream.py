@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol import frame, stream
-from pericard_protocol.frame import FrameError, FrameType, Header
-from pericard_protocol.stream import MAX_PACKET_BYTES, OverlongError, PacketError, StreamDecoder
+from pericard_protocol.device import frame, stream
+from pericard_protocol.device.frame import FrameError, FrameType, Header
+from pericard_protocol.device.stream import MAX_PACKET_BYTES, OverlongError, PacketError, StreamDecoder
 
 CIPHER = ChaCha20Poly1305(bytes(32))
 

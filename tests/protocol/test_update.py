@@ -1,11 +1,13 @@
 """The update: any bytes are an update or an UpdateError; what `build` makes is one, until a byte changes."""
 
+from collections.abc import Callable
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol.update import Update, UpdateError, build, parse
+from pericard_protocol.device.update import Update, UpdateError, build, parse
 
 KEY = Ed25519PrivateKey.generate()
 FILES = {"/main.py": b"import this\n", "/pericard_node/empty.py": b""}
@@ -28,9 +30,19 @@ def test_what_was_built_is_an_update_under_its_key_only() -> None:
 def test_no_byte_can_be_changed(at: int, by: int) -> None:
     changed = bytearray(STREAM)
     changed[at] ^= by
-    if changed.lower() != STREAM:  # a hex digit may be of either case
-        with pytest.raises(UpdateError):
-            parse(bytes(changed), KEY.public_key())
+    with pytest.raises(UpdateError):
+        parse(bytes(changed), KEY.public_key())
+
+
+@pytest.mark.parametrize(
+    "spell", [bytes.upper, lambda length: b"+" + length[1:], lambda length: b" " + length[1:]]
+)
+def test_a_length_has_one_spelling(spell: Callable[[bytes], bytes]) -> None:
+    length = STREAM[4:8]
+    assert length[:1] == b"0"
+    assert length != length.upper()
+    with pytest.raises(UpdateError):
+        parse(STREAM[:4] + spell(length) + STREAM[8:])
 
 
 @pytest.mark.parametrize("stream", [STREAM[:-1], STREAM + b"\0"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol.vitals import VitalsError, parse_vitals
+from pericard_protocol.device.vitals import VitalsError, parse_vitals
 
 GOOD = {"age": 71, "heart_rate_bpm": 62.5, "sensor_id": "bed-3", "timestamp": 1790000000}
 

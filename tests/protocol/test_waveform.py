@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol.waveform import WaveformError, parse_block
+from pericard_protocol.device.waveform import WaveformError, parse_block
 
 samples = st.lists(st.integers(-32768, 32767), min_size=1, max_size=232)
 

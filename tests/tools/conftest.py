@@ -13,12 +13,12 @@ import pytest
 import serial
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from pericard_protocol.frame import Frame, Header, open_frame
-from pericard_protocol.stream import StreamDecoder
-from pericard_tools.board import VirtualBoard
-from pericard_tools.flash import firmware_files, flash
-from pericard_tools.provision import RegistrySource, provision
-from pericard_tools.recording import FLASH_PATH, recording_file
+from pericard_protocol.device.frame import Frame, Header, open_frame
+from pericard_protocol.device.stream import StreamDecoder
+from pericard_tools.board.board import VirtualBoard
+from pericard_tools.board.flash import firmware_files, flash
+from pericard_tools.board.provision import RegistrySource, provision
+from pericard_tools.board.recording import FLASH_PATH, recording_file
 
 BIN = Path(sys.executable).parent
 DEVICE = 7

@@ -12,10 +12,10 @@ from bleak import BleakClient
 from bleak.exc import BleakError
 from bumble.link import LocalLink
 
-from pericard_gateway.ble import BlePort
-from pericard_gateway.counters import Counters
-from pericard_protocol.frame import Frame, FrameError, open_frame
-from pericard_protocol.stream import StreamDecoder
+from pericard_gateway.operations.counters import Counters
+from pericard_gateway.ports.ble import BlePort
+from pericard_protocol.device.frame import Frame, FrameError, open_frame
+from pericard_protocol.device.stream import StreamDecoder
 
 from .conftest import Ward, wireless_board
 from .radio import BOARD, Peripheral, in_the_air

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from pericard_protocol.frame import open_frame
-from pericard_protocol.vitals import parse_vitals
-from pericard_tools.emulate import hearts
+from pericard_protocol.device.frame import open_frame
+from pericard_protocol.device.vitals import parse_vitals
+from pericard_tools.board.emulate import hearts
 
 from .conftest import BIN, read_frames, until
 

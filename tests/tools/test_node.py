@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 import serial
 
-from pericard_protocol.frame import Frame, FrameType, open_frame
-from pericard_protocol.stream import StreamDecoder
-from pericard_tools.recording import WAVEFORM_FLASH_PATH, shipped_waveform, waveform_file
+from pericard_protocol.device.frame import Frame, FrameType, open_frame
+from pericard_protocol.device.stream import StreamDecoder
+from pericard_tools.board.recording import WAVEFORM_FLASH_PATH, shipped_waveform, waveform_file
 
 from .conftest import Ward, mpremote, read_frames, until
 

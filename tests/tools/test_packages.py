@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pericard_tools.board import VirtualBoard
-from pericard_tools.flash import firmware_files
+from pericard_tools.board.board import VirtualBoard
+from pericard_tools.board.flash import firmware_files
 
 from .conftest import mpremote
 

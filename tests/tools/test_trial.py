@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import serial
 
-from pericard_protocol.frame import Frame, FrameType, open_frame
-from pericard_protocol.stream import StreamDecoder
-from pericard_tools.flash import firmware_files, flash
+from pericard_protocol.device.frame import Frame, FrameType, open_frame
+from pericard_protocol.device.stream import StreamDecoder
+from pericard_tools.board.flash import firmware_files, flash
 
 from .conftest import Ward, quiet_board, read_frames, until
 

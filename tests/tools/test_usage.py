@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pericard_tools.board import VirtualBoard
+from pericard_tools.board.board import VirtualBoard
 
 from .conftest import BIN
 

@@ -19,19 +19,19 @@ import pytest
 from bleak.backends.client import BaseBleakClient
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.gateway.ward import Hospital, Line, Ward, pericard_gateway, until
+from tests.parts.radio import BOARD, Peripheral, in_the_air
+from tests.parts.ward import Hospital, Line, Ward, pericard_gateway, until
 from tests.tools.conftest import DEVICE, quiet_board
 from tests.tools.conftest import Ward as Bed
-from tests.tools.radio import BOARD, Peripheral, in_the_air
 
-from pericard_gateway import rollout, updater
-from pericard_gateway.doctor import examine
+from pericard_gateway.operations.doctor import examine
 from pericard_gateway.service import Gateway
 from pericard_gateway.settings import load
-from pericard_protocol.frame import FrameType
-from pericard_protocol.update import UpdateError, build
-from pericard_tools.flash import firmware_files
-from pericard_tools.update import update_files
+from pericard_gateway.updates import rollout, updater
+from pericard_protocol.device.frame import FrameType
+from pericard_protocol.device.update import UpdateError, build
+from pericard_tools.board.flash import firmware_files
+from pericard_tools.board.update import update_files
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes_raw()

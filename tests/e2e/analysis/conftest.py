@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
+from pericard_edge.confined import ConfinedExecutor, Limits
 from pericard_protocol import channel
-from pericard_protocol.edge.confined import ConfinedExecutor, Limits
 from pericard_protocol.proto import statistics_pb2 as messages
 from pericard_server.analysis import keys
 from pericard_server.analysis.cloud_link import CloudLink

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pericard_protocol.fhe import MOMENTS
+from pericard_protocol.fhe.objects import MOMENTS
 from pericard_protocol.proto import statistics_pb2 as messages
-from pericard_server.analysis import BlindAnalysis, Encoding, Report, seal, validation
+from pericard_server.analysis import BlindAnalysis, Encoding, Report, validation
+from pericard_server.analysis import encryption as seal
 from pericard_server.analysis.cloud_link import CloudLink
 from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, UnusableReadings, WrongResult
 

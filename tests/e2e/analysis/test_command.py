@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.hospital import Hospital, make
+from tests.parts.hospital import Hospital, make
 
-from pericard_protocol.frame import FrameType
+from pericard_protocol.device.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 
 pytestmark = pytest.mark.slow  # each starts the hospital as a process

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tests.kms.conftest import Process
 
-from pericard_protocol.edge.confined import ConfinedExecutor, Limits
-from pericard_protocol.edge.kms import KmsClient
+from pericard_edge.confined import ConfinedExecutor, Limits
+from pericard_edge.kms import KmsClient
+from pericard_kms.access.roles import ROLES
 from pericard_server.analysis import keys
-from pericard_server.kms.roles import ROLES
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from tests.kms.conftest import Process
 
-from pericard_gateway import custody
-from pericard_gateway.counters import Counters
-from pericard_gateway.custody import KmsCustody
+from pericard_edge.kms import KmsClient, KmsUnreachable, NoToken, Refused
+from pericard_gateway.custody import custody
+from pericard_gateway.custody.custody import KmsCustody
+from pericard_gateway.devices.registry import Registry
+from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import Replayed, UnknownDevice
-from pericard_gateway.registry import Registry
+from pericard_gateway.operations.counters import Counters
 from pericard_gateway.settings import Kms
-from pericard_gateway.window import Mark
-from pericard_protocol.edge.kms import KmsClient, KmsUnreachable, NoToken, Refused
-from pericard_protocol.frame import FrameType, Header, parse, seal_frame
-from pericard_tools.provision import Issued, KmsSource
+from pericard_protocol.device.frame import FrameType, Header, parse, seal_frame
+from pericard_tools.board.provision import Issued, KmsSource
 
 DEVICE = 7
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
-from tests.gateway.ward import Device, Ward, new_line, public_pem, until
-from tests.ports import lasting_port
+from tests.parts.ports import lasting_port
+from tests.parts.ward import Device, Ward, new_line, public_pem, until
 
 
 def server_command(*words: str) -> list[str]:

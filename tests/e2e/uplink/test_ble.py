@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.ward import Ward, until
+from tests.parts.radio import BOARD, in_the_air
+from tests.parts.ward import Ward, until
 from tests.tools.conftest import DEVICE, wireless_board
-from tests.tools.radio import BOARD, in_the_air
 
-from pericard_gateway.doctor import Finding, examine
+from pericard_gateway.operations.doctor import Finding, examine
 from pericard_gateway.service import Gateway
 from pericard_gateway.settings import load
 

@@ -8,7 +8,7 @@ import secrets
 import threading
 
 import pytest
-from tests.gateway.ward import Device, Line, Ward, committed, feed, new_line, until
+from tests.parts.ward import Device, Line, Ward, committed, feed, new_line, until
 
 from .conftest import HospitalProcess
 

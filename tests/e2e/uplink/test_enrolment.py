@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from tests.gateway.ward import Ward, pericard_gateway, until
+from tests.parts.ward import Ward, pericard_gateway, until
 
-from pericard_server.enrolment import authority as issuing
-from pericard_server.enrolment.authority import Authority
+from pericard_server.fleet import authority as issuing
+from pericard_server.fleet.authority import Authority
 
 from .conftest import HospitalProcess
 

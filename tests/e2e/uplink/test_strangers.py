@@ -11,12 +11,12 @@ from typing import Any
 import grpc
 import psutil
 import pytest
-from tests.gateway.ward import Ward, until
+from tests.parts.ward import Ward, until
 
 from pericard_protocol import channel
 from pericard_protocol.proto.uplink_pb2 import EnrolRequest, KeyBundleRequest, Sealed, SealedRecord
 from pericard_protocol.proto.uplink_pb2_grpc import EnrolmentStub, UplinkStub
-from pericard_protocol.session import MAX_RECORD_BYTES
+from pericard_protocol.uplink.session import MAX_RECORD_BYTES
 
 from .conftest import HospitalProcess
 

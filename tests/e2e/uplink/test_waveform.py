@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.gateway.ward import Device, Line, Ward, until
+from tests.parts.ward import Device, Line, Ward, until
 
-from pericard_tools.board import VirtualBoard
-from pericard_tools.emulate import boards, hearts
-from pericard_tools.flash import firmware_files, flash
-from pericard_tools.provision import RegistrySource, provision
-from pericard_tools.recording import shipped_waveform
+from pericard_tools.board.board import VirtualBoard
+from pericard_tools.board.emulate import boards, hearts
+from pericard_tools.board.flash import firmware_files, flash
+from pericard_tools.board.provision import RegistrySource, provision
+from pericard_tools.board.recording import shipped_waveform
 
 from .conftest import HospitalProcess
 

@@ -2,7 +2,7 @@
 
 import json
 
-from pericard_protocol.edge.kms import KmsClient
+from pericard_edge.kms import KmsClient
 from pericard_tools.demo.parties import Party, pericard
 from pericard_tools.demo.world import GATEWAY, World
 

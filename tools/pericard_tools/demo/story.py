@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pericard_tools.board import VirtualBoard
-from pericard_tools.board_repl import raw_repl
+from pericard_tools.board.board import VirtualBoard
+from pericard_tools.board.flash import firmware_files, flash
+from pericard_tools.board.provision import KmsSource, provision
+from pericard_tools.board.recording import FLASH_PATH, recording_file, shipped_intervals
+from pericard_tools.board.repl import raw_repl
 from pericard_tools.demo.ceremony import Ceremony
 from pericard_tools.demo.parties import Party, StageFailed, pericard, pericard_json
 from pericard_tools.demo.wire import Wire
 from pericard_tools.demo.world import BEDS, GATEWAY, Bed, World
-from pericard_tools.flash import firmware_files, flash
-from pericard_tools.provision import KmsSource, provision
-from pericard_tools.recording import FLASH_PATH, recording_file, shipped_intervals
 
 _SPEED = 15.0  # 300 s of recording in 20 s
 _CATCH_UP_SECONDS = 30.0

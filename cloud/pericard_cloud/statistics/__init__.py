@@ -1,0 +1,1 @@
+"""Blind statistics: sums over ciphertexts that the cloud cannot read."""

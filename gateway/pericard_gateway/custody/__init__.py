@@ -1,0 +1,1 @@
+"""Where the gateway's secrets come from: files of its own, or the KMS."""

@@ -1,0 +1,88 @@
+"""The gateway's counts for Prometheus, read when scraped: the frames' way stays free of it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from pericard_gateway.operations.counters import Counters
+from pericard_gateway.updates.rollout import Rollout, State
+from pericard_gateway.uplink.spool import Depth
+
+
+class _Collector:
+    def __init__(
+        self, counters: Counters, depth: Callable[[], Depth], up: Callable[[], bool], rollout: Rollout | None
+    ) -> None:
+        self._counters, self._depth, self._up, self._rollout = counters, depth, up, rollout
+
+    def collect(self) -> Iterator[Metric]:
+        counters, depth = self._counters, self._depth()
+        accepted = CounterMetricFamily(
+            "pericard_gateway_frames_accepted", "Authentic, fresh frames", labels=["device"]
+        )
+        for device, counts in list(counters.devices.items()):
+            accepted.add_metric([str(device)], counts.accepted)
+        yield accepted
+        rejected = CounterMetricFamily(
+            "pericard_gateway_frames_rejected", "Frames not accepted", labels=["reason"]
+        )
+        for reason, count in list(counters.rejected.items()):
+            rejected.add_metric([reason], count)
+        yield rejected
+        stages = CounterMetricFamily(
+            "pericard_gateway_stage_seconds", "Time spent, by stage", labels=["stage"]
+        )
+        for stage, milliseconds in counters.stage_ms.items():
+            stages.add_metric([stage], milliseconds / 1e3)
+        yield stages
+        for name, text, value in (
+            ("bytes_in", "Bytes read from the ports", counters.bytes_in),
+            ("bytes_out", "Bytes of messages sent to the hospital", counters.bytes_out),
+            ("frames_acked", "Frames that the hospital has committed", counters.acked_frames),
+            ("records_acked", "Records that the hospital has committed", counters.acked_records),
+            ("records_refused", "Records and bundles refused, either way", sum(counters.refused.values())),
+            ("reconnects", "Attempts to connect to the hospital again", counters.reconnects),
+            ("port_errors", "Times that a port was lost or could not be opened", counters.port_errors),
+        ):
+            yield CounterMetricFamily(f"pericard_gateway_{name}", text, value=value)
+        for name, text, level in (
+            ("spool_records", "Records that wait for the hospital", depth.records),
+            ("spool_frames", "Frames that wait for the hospital", depth.frames),
+            ("spool_bytes", "Bytes of sealed records on disk", depth.bytes),
+            ("spool_refused_records", "Records kept aside", depth.refused_records),
+            ("uplink_up", "1 while the stream to the hospital stands", int(self._up())),
+        ):
+            yield GaugeMetricFamily(f"pericard_gateway_{name}", text, value=level)
+        if self._rollout is not None:
+            yield from _of(self._rollout)
+
+
+def _of(rollout: Rollout) -> Iterator[Metric]:
+    devices = GaugeMetricFamily(
+        "pericard_gateway_update_devices", "Devices by their way to the update", labels=["state"]
+    )
+    states = Counter(node.state for node in rollout.nodes.values())
+    for state in State:
+        devices.add_metric([state], states[state])
+    yield devices
+    failures = CounterMetricFamily(
+        "pericard_gateway_update_failures", "Attempts to update a device that failed", labels=["reason"]
+    )
+    for reason, count in rollout.failures.items():
+        failures.add_metric([reason], count)
+    yield failures
+    yield CounterMetricFamily("pericard_gateway_updated", "Devices brought up to date", value=rollout.updated)
+    yield GaugeMetricFamily(
+        "pericard_gateway_update_version", "The update's version", value=rollout.update.version
+    )
+
+
+def exposition(
+    counters: Counters, depth: Callable[[], Depth], up: Callable[[], bool], rollout: Rollout | None = None
+) -> Callable[[], bytes]:
+    """A function that returns the metrics of the moment in Prometheus's text format."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(counters, depth, up, rollout))
+    return lambda: generate_latest(registry)

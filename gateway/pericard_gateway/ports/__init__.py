@@ -1,0 +1,1 @@
+"""The ways in: serial ports and BLE devices that may vanish and return."""

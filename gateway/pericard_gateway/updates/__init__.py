@@ -1,0 +1,1 @@
+"""Signed firmware on its way to the nodes."""

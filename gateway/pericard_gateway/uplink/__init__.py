@@ -1,0 +1,1 @@
+"""From opened frames to the hospital: batches, seal, spool, delivery, enrolment."""

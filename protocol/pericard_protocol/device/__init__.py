@@ -1,0 +1,1 @@
+"""Device and gateway: frames, their stream, the ratchet, payloads, updates (docs/wire-format.md, 1)."""

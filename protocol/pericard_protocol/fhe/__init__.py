@@ -1,0 +1,1 @@
+"""Hospital and cloud: parameters and shapes of FHE objects, and their custody (docs/wire-format.md, 4)."""

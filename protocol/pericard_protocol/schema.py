@@ -1,0 +1,9 @@
+"""What tables of outside text are checked against: configurations, invitations, manifests, registries."""
+
+import pydantic
+
+
+class Section(pydantic.BaseModel):
+    """A table: unknown keys are refused, values are never coerced between kinds, errors repeat no value."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)

@@ -1,0 +1,1 @@
+"""Gateway and hospital: suites, key bundles, sealed sessions, enrolment (docs/wire-format.md, 2)."""

@@ -1,0 +1,70 @@
+"""The hospital's FHE keys: made in a worker, kept in a folder that only we can read.
+
+Only the evaluation key is ever sent anywhere; the secret key goes from here to our own workers.
+"""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pericard_edge import files
+from pericard_protocol.fhe import objects as fhe
+from pericard_server.analysis import encryption as seal
+from pericard_server.analysis.errors import UnusableKeys
+
+_FILES = {"secret": "secret.key", "public": "public.key", "relinearisation": "relinearisation.key"}
+
+
+@dataclass(frozen=True)
+class FheKeys:
+    """The three keys of one context, serialised by SEAL. Only `relinearisation` ever leaves the hospital."""
+
+    parameters: fhe.ParameterSet
+    secret: bytes = field(repr=False)
+    public: bytes = field(repr=False)
+    relinearisation: bytes = field(repr=False)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The name of the evaluation key at the cloud, 32 bytes."""
+        return self.parameters.fingerprint(self.relinearisation)
+
+
+def generate(executor: Executor, parameters: fhe.ParameterSet = fhe.MOMENTS) -> FheKeys:
+    """New keys.
+
+    Args:
+        executor: where SEAL runs; a `ConfinedExecutor`.
+        parameters: of the allow-list.
+    """
+    return FheKeys(parameters, *executor.submit(seal.generate_keys, parameters.name).result())
+
+
+def save(keys: FheKeys, folder: Path) -> None:
+    """Writes the keys to a new folder: 0700, its files 0600.
+
+    Raises:
+        UnusableKeys: the folder is there already; keys are never overwritten, for what they encrypt.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise UnusableKeys(f"{folder} exists already: name another folder, or use the keys in it") from None
+    for part, name in _FILES.items():
+        files.write(folder / name, getattr(keys, part))
+
+
+def load(folder: Path, parameters: fhe.ParameterSet = fhe.MOMENTS) -> FheKeys:
+    """The keys that `save` wrote.
+
+    Raises:
+        FileError: one is missing, or its file is open to others.
+        UnusableKeys: one is of the wrong shape.
+    """
+    parts = {part: files.read_secret(folder / name, "FHE key") for part, name in _FILES.items()}
+    keys = FheKeys(parameters, **parts)
+    try:
+        parameters.check_relinearisation_key(keys.relinearisation)
+    except fhe.MisshapenObject as error:
+        raise UnusableKeys(f"{folder}: {error}") from None
+    return keys

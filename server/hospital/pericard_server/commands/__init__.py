@@ -1,0 +1,1 @@
+"""`pericard server …`, a module a group."""

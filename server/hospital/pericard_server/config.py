@@ -1,0 +1,97 @@
+"""The server's configuration: what `pericard server --config FILE` reads."""
+
+from pathlib import Path
+from typing import Self
+
+import pydantic
+
+from pericard_protocol.schema import Section
+from pericard_protocol.uplink.providers import Kem
+from pericard_server.records.seal import SuiteName
+
+
+class Tls(Section):
+    """PEM files of this server: its certificate, its key, and who vouches for its peers."""
+
+    certificate: str
+    key: str
+    ca: str
+
+
+class Listen(Section):
+    """Where gateways connect."""
+
+    address: str = "127.0.0.1:8443"
+
+
+class Records(Section):
+    """Where and how readings are stored."""
+
+    database: str = "sqlite:///records.db"
+    suite: SuiteName = "aes-256-gcm-siv"
+
+
+class Keys(Section):
+    """The folder of the hospital's long-lived keys."""
+
+    folder: str = "keys"
+
+
+class Kms(Section):
+    """The KMS that keeps the hospital's keys; the token comes in the environment variable PERICARD_KMS_TOKEN.
+
+    With it every private file of this configuration is sealed by the KMS, under the transit key `files_key`.
+    """
+
+    address: str  # https://host:port
+    ca: str
+    files_key: str = "hospital-files"
+
+
+class Cloud(Section):
+    """The untrusted cloud, host:port; `name` is the DNS name in its certificate if not that host."""
+
+    address: str
+    name: str | None = None
+
+
+class Enrolment(Section):
+    """Where gateways redeem invitations, and the key of `[tls] ca` that certifies them."""
+
+    address: str = "127.0.0.1:8445"
+    authority_key: str
+
+
+class ServerConfig(Section):
+    """The whole file. Relative paths are relative to it."""
+
+    tls: Tls
+    listen: Listen = pydantic.Field(default_factory=Listen)
+    records: Records = pydantic.Field(default_factory=Records)
+    keys: Keys | None = None
+    kms: Kms | None = None
+    cloud: Cloud | None = None
+    enrolment: Enrolment | None = None
+    kem: Kem | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_keeper(self) -> Self:
+        if (self.keys is None) == (self.kms is None):
+            raise ValueError("give either [kms], or [keys] for a folder of key files")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _whoever_has_the_keys_computes(self) -> Self:
+        if self.kms is not None and self.kem is not None:
+            raise ValueError(
+                "[kem] goes with [keys]: with [kms] the KMS computes, and chooses by `pericard kms run --kem`"
+            )
+        return self
+
+
+def database_url(config: ServerConfig, base: Path) -> str:
+    """The database URL with a relative SQLite path made absolute."""
+    url = config.records.database
+    if not url.startswith("sqlite:///"):
+        return url
+    return f"sqlite://{(base / url.removeprefix('sqlite:///')).resolve()}"

@@ -1,0 +1,168 @@
+"""The hospital's long-lived keys in the KMS: here are a token, and a secret only while it is used."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+
+from pericard_edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
+from pericard_protocol.errors import UsageError
+from pericard_protocol.fhe.release import ReleaseError, open_release
+from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
+from pericard_protocol.uplink.suites import KemError
+from pericard_server.errors import NoPrivateKey, TamperedRow
+
+if TYPE_CHECKING:
+    from pericard_server.analysis.keys import FheKeys
+
+
+class KmsKeys:
+    """Every key stays in the KMS; its policy `server` (`pericard kms roles`) allows what is asked here."""
+
+    def __init__(self, address: str, ca: Path | None, files_key: str) -> None:
+        """`files_key` is the transit key under which this server's private files are sealed.
+
+        Raises:
+            NoToken: none in the environment.
+        """
+        self._client = KmsClient.of_environment(address, ca, "server")
+        self._files_key = files_key
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._client.close()
+
+    @property
+    def kem(self) -> str:
+        """The KMS, by the provider that it was started with."""
+        return "the KMS"
+
+    def create(self) -> None:
+        """Nothing: the KMS makes a key when it is first asked for it."""
+
+    def check(self) -> None:
+        """Asks for the identity key, which shows that the KMS is open and the token good."""
+        self.identity_pem()
+
+    def identity_pem(self) -> bytes:
+        """The public half of the identity key; the KMS signs."""
+        return str(self._ask("GET", "bundles/identity")["public_key"]).encode()
+
+    def bundle(self, suites: list[int], now: float) -> SignedKeyBundle:
+        """Today's signed key bundle, by the KMS's clock."""
+        wanted = ",".join(map(str, suites))
+        return SignedKeyBundle.FromString(
+            b64decode(self._ask("GET", f"bundles/today?suites={wanted}")["bundle"])
+        )
+
+    def decapsulate(self, key_id: str, suite: int, wrapped: bytes) -> bytes:
+        """The session secret; the private key stays in the KMS.
+
+        Raises:
+            NoPrivateKey, KemError: for good.
+            KmsUnreachable: the KMS cannot answer now.
+        """
+        absent = NoPrivateKey("the session is sealed to a key that this hospital does not hold")
+        if not key_id.replace("-", "").isalnum():  # the peer's text never becomes another path
+            raise absent
+        try:
+            answer = self._client.call(
+                "POST", f"bundles/keys/{key_id}/decapsulate", {"encapsulation": _encode(wrapped)}
+            )
+        except Refused as error:
+            if error.status == 404:
+                raise NoPrivateKey(
+                    "the session is sealed to a key that this hospital does not hold"
+                ) from None
+            if error.status == 400:
+                raise KemError(f"the KMS does not open the session's secret: {error}") from None
+            raise _later(error) from None
+        return b64decode(answer["secret"])
+
+    def new_key(self, owner: str, quarter: str) -> tuple[bytes, bytes]:
+        """A fresh data key under the owner's own wrapping key, which dies when the patient is erased."""
+        answer = self._ask(
+            "POST", f"patients/patients/{owner}/datakey", {"associated_data": _encode(quarter.encode())}
+        )
+        return b64decode(answer["plaintext"]), str(answer["ciphertext"]).encode()
+
+    def unwrap(self, owner: str, quarter: str, wrapped: bytes) -> bytes:
+        """The data key.
+
+        Raises:
+            TamperedRow: changed, or moved from another owner or quarter; or the patient was erased.
+            KmsUnreachable: the KMS cannot answer now.
+        """
+        body = {
+            "ciphertext": wrapped.decode(errors="replace"),
+            "associated_data": _encode(quarter.encode()),
+        }
+        try:
+            answer = self._client.call("POST", f"patients/patients/{owner}/unwrap", body)
+        except Refused as error:
+            if error.status in (400, 404):
+                raise TamperedRow(
+                    f"the data key does not unwrap: it was changed or moved ({error})"
+                ) from None
+            raise _later(error) from None
+        return b64decode(answer["plaintext"])
+
+    def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
+        """The FHE keys from the KMS's custody; the secret one arrives sealed to a key made for this call."""
+        from pericard_protocol.fhe import objects as fhe
+        from pericard_server.analysis.keys import FheKeys
+
+        parameters = fhe.MOMENTS
+        path = f"fhe/keys/{parameters.name}"
+        status, _ = self._client.raw("GET", path)
+        if status == 404:
+            made = make()
+            size = len(made.secret).to_bytes(4, "big")
+            body = {
+                "scheme": "ckks",
+                "parameters": parameters.name,
+                # The public key is kept with the secret one: the cloud needs neither.
+                "secret": _encode(size + made.secret + made.public),
+                "evaluation": _encode(made.relinearisation),
+            }
+            self._ask("POST", path, body)
+            return made
+        evaluation = b64decode(self._ask("GET", f"{path}/evaluation")["evaluation"])
+        opened = self._release(parameters.name, path)
+        end = 4 + int.from_bytes(opened[:4], "big")
+        return FheKeys(parameters, opened[4:end], opened[end:], evaluation)
+
+    def read_secret(self, path: Path, what: str) -> bytes:
+        """A private file that the KMS sealed."""
+        return read_sealed(self._client, self._files_key, path, what)
+
+    def _release(self, name: str, path: str) -> bytes:
+        recipient = MLKEM768PrivateKey.generate()
+        public = recipient.public_key().public_bytes_raw()
+        answer = self._ask("POST", f"{path}/release", {"recipient": _encode(public)})
+        try:
+            return open_release(
+                b64decode(answer["box"]),
+                b64decode(answer["encapsulation"]),
+                name,
+                str(answer["fingerprint"]),
+                recipient,
+            )
+        except ReleaseError as error:
+            raise UsageError(f"{error}: is this our KMS?") from None
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            return self._client.call(method, path, body)
+        except Refused as error:
+            raise _later(error) from None
+
+
+def _later(error: Refused) -> KmsUnreachable:
+    return KmsUnreachable(f"{error}: is it unsealed, and the token one of the policy `server`?")
+
+
+def _encode(raw: bytes) -> str:
+    return b64encode(raw).decode()

@@ -1,0 +1,1 @@
+"""The gateways: who may enrol, by which invitation, and which certificate they get."""

@@ -1,0 +1,201 @@
+"""Stores opened frames sealed, and opens stored ones again. The only reader and writer of `Reading`."""
+
+import math
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import orjson
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+
+from pericard_protocol.device.frame import FrameType
+from pericard_protocol.proto.uplink_pb2 import OpenedFrame
+from pericard_server.errors import NoSuchPatient, TamperedRow
+from pericard_server.records.keyring import Keyring, quarter
+from pericard_server.records.models import Access, Assignment, DataKey, Patient, Reading, Refusal
+from pericard_server.records.seal import SUITES, SuiteName, seal, unseal
+
+Value = int | str | bytes | None
+
+_DAY_US = 86_400_000_000
+_COLUMNS = (
+    *("device", "epoch", "boot", "seq", "type", "received_at_us", "patient_id", "suite"),
+    *("key_id", "sealed"),
+)
+_INSERT = (
+    f"INSERT INTO {Reading._meta.db_table} ({', '.join(_COLUMNS)})"  # noqa: S608
+    f" VALUES ({', '.join(['%s'] * len(_COLUMNS))})"
+    " ON CONFLICT (device, epoch, boot, seq) DO NOTHING"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch."""
+
+    new: int
+    duplicates: int
+
+
+class OpenedReading(NamedTuple):
+    """A row opened again; `payload` is what the device wrote."""
+
+    device: int
+    received_at_us: int
+    payload: bytes
+
+
+class Records:
+    """The hospital's sealed readings."""
+
+    def __init__(self, keyring: Keyring, suite: SuiteName) -> None:
+        self._keyring = keyring
+        self._suite = suite
+        self._writing = threading.Lock()  # SQLite has one writer; waiting here beats its busy error
+
+    def commit(self, frames: Iterable[OpenedFrame]) -> Stored:
+        """Seals and stores the frames that are not stored yet, in one durable transaction."""
+        read = list(frames)
+        with self._writing, transaction.atomic():
+            serving = _assignments({frame.device for frame in read})
+            patients = [_patient(serving, frame) for frame in read]
+            owners = [_owner(*pair) for pair in zip(read, patients, strict=True)]
+            keys = self._keyring.keys_for(set(owners))
+            rows = [
+                self._sealed(frame, patient, *keys[owner])
+                for frame, patient, owner in zip(read, patients, owners, strict=True)
+            ]
+            new = _insert(rows)
+        return Stored(new, len(read) - new)
+
+    def patients(self) -> list[str]:
+        """The pseudonyms that have readings, sorted."""
+        held = Reading.objects.exclude(patient=None).values_list("patient_id", flat=True).distinct()
+        return sorted(name for name in held if name is not None)
+
+    def vitals(
+        self, pseudonym: str, who: str, why: str, since_us: int = 0, until_us: int = 2**63 - 1
+    ) -> list[OpenedReading]:
+        """The patient's vitals received in since..until (Unix µs), oldest first; the access is logged.
+
+        Raises:
+            NoSuchPatient: the pseudonym is not registered.
+            TamperedRow: a row does not open; none is returned, since a gap would bias every statistic.
+        """
+        return self._read(FrameType.VITALS, pseudonym, who, why, since_us, until_us)
+
+    def waveform(
+        self, pseudonym: str, who: str, why: str, since_us: int = 0, until_us: int = 2**63 - 1
+    ) -> list[OpenedReading]:
+        """The patient's waveform blocks (pericard_protocol.device.waveform), as `vitals` gives vitals."""
+        return self._read(FrameType.WAVEFORM, pseudonym, who, why, since_us, until_us)
+
+    def _read(
+        self, kind: FrameType, pseudonym: str, who: str, why: str, since_us: int, until_us: int
+    ) -> list[OpenedReading]:
+        if not Patient.objects.filter(pk=pseudonym).exists():
+            raise NoSuchPatient(f"no patient {pseudonym!r}: `pericard server patient list` shows all")
+        rows = Reading.objects.filter(
+            patient=pseudonym,
+            type=kind,
+            received_at_us__gte=since_us,
+            received_at_us__lt=until_us,
+        ).order_by("received_at_us", "boot", "seq")
+        opened = list(self._opened(rows))
+        Access.objects.create(who=who, patient_id=pseudonym, rows=len(opened), why=why)
+        return opened
+
+    def refuse(self, reason: str) -> None:
+        """Counts one refusal."""
+        with self._writing, transaction.atomic():
+            Refusal.objects.get_or_create(reason=reason)
+            Refusal.objects.filter(reason=reason).update(count=F("count") + 1)
+
+    def _sealed(
+        self, frame: OpenedFrame, patient: str | None, key: DataKey, data_key: bytes
+    ) -> tuple[Value, ...]:
+        """The values of `_COLUMNS`."""
+        clear: tuple[Value, ...] = (
+            *(frame.device, frame.epoch, frame.boot, frame.seq, frame.type),
+            *(frame.received_at_us, patient, self._suite),
+        )
+        return *clear, key.pk, seal(self._suite, data_key, _identity(clear), frame.payload)
+
+    def _opened(self, rows: QuerySet[Reading]) -> Iterator[OpenedReading]:
+        for row in rows.select_related("key").iterator():
+            try:
+                if row.suite not in SUITES:
+                    raise TamperedRow("an unknown at-rest suite")
+                payload = unseal(
+                    row.suite, self._keyring.unwrap(row.key), _identity(_clear(row)), bytes(row.sealed)
+                )
+            except TamperedRow as error:
+                self.refuse(error.reason)
+                raise TamperedRow(
+                    f"reading {row.pk} (device {row.device}, boot {row.boot}, seq {row.seq}): {error};"
+                    " restore it from a backup before analysing again"
+                ) from None
+            yield OpenedReading(row.device, row.received_at_us, payload)
+
+
+def _clear(row: Reading) -> tuple[Value, ...]:
+    return (
+        row.device,
+        row.epoch,
+        row.boot,
+        row.seq,
+        row.type,
+        row.received_at_us,
+        row.patient_id,
+        row.suite,
+    )
+
+
+def _identity(clear: tuple[Value, ...]) -> bytes:
+    """Every clear column of a row, unambiguously (JSON): what its payload is bound to."""
+    return orjson.dumps(("reading", *clear))
+
+
+def _insert(rows: list[tuple[Value, ...]]) -> int:
+    """Stores the rows whose frames are not stored yet; how many those are.
+
+    One statement for all of a batch: a model object for each row would cost more than its seal.
+    """
+    if not rows:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.executemany(_INSERT, rows)
+        count: int = cursor.rowcount
+    return count
+
+
+def _owner(frame: OpenedFrame, patient: str | None) -> tuple[str, str]:
+    """Whose data key, of which quarter, seals the frame."""
+    owner = f"device-{frame.device}" if patient is None else f"patient-{patient}"
+    return owner, _quarter_of_day(frame.received_at_us // _DAY_US)
+
+
+@lru_cache(8)
+def _quarter_of_day(day: int) -> str:
+    return quarter(day * _DAY_US)  # a quarter ends with a day
+
+
+def _assignments(devices: set[int]) -> dict[int, list[tuple[float, float, str]]]:
+    """From when to when (Unix seconds) each device served which patient."""
+    found: dict[int, list[tuple[float, float, str]]] = {}
+    for one in Assignment.objects.filter(device__in=devices):
+        until = math.inf if one.until is None else one.until.timestamp()
+        found.setdefault(one.device, []).append((one.since.timestamp(), until, one.patient_id))
+    return found
+
+
+def _patient(serving: dict[int, list[tuple[float, float, str]]], frame: OpenedFrame) -> str | None:
+    """The patient whom the device served when the frame was received; nobody is a valid answer."""
+    at = frame.received_at_us / 1e6
+    for since, until, patient in serving.get(frame.device, ()):
+        if since <= at < until:
+            return patient
+    return None

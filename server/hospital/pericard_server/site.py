@@ -1,0 +1,106 @@
+"""Starts one hospital: its configuration, Django on its database, its keys and its records.
+
+Everything that touches Django's models is imported here, after Django has its settings.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import django
+from django.core.management import call_command
+from django.db import connections
+
+from pericard_edge import files
+from pericard_edge.config import parse
+from pericard_protocol.errors import UsageError
+from pericard_protocol.uplink.providers import Kem, provider
+from pericard_server.config import Keys, ServerConfig, database_url
+from pericard_server.custody.folder import KeyFolder
+from pericard_server.custody.keys import HospitalKeys
+
+if TYPE_CHECKING:
+    from pericard_protocol.channel import Identity
+    from pericard_server.fleet.authority import Authority
+    from pericard_server.records.store import Records
+
+config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The server's TOML configuration.",
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a command works on."""
+
+    config: ServerConfig
+    base: Path
+    keys: HospitalKeys
+
+    def records(self) -> "Records":
+        """The sealed readings; needs the keys."""
+        from pericard_server.records.keyring import Keyring
+        from pericard_server.records.store import Records
+
+        return Records(Keyring(self.keys), self.config.records.suite)
+
+    def identity(self) -> "Identity":
+        """This server's TLS identity, as a server and towards the cloud."""
+        from pericard_protocol.channel import Identity
+
+        tls = self.config.tls
+        key = self.keys.read_secret(self.base / tls.key, "TLS key")
+        return Identity(self._read(tls.certificate), key, self._read(tls.ca))
+
+    def authority(self) -> "Authority | None":
+        """Who certifies gateways; None when the configuration has no [enrolment]."""
+        from pericard_server.fleet.authority import Authority
+
+        if self.config.enrolment is None:
+            return None
+        key = self.keys.read_secret(self.base / self.config.enrolment.authority_key, "authority key")
+        return Authority(self._read(self.config.tls.ca), key)
+
+    def _read(self, name: str) -> bytes:
+        return files.read(self.base / name, "certificate")
+
+
+def open_site(path: Path, *, migrate: bool = False) -> Site:
+    """Reads the configuration and starts Django.
+
+    Raises:
+        ConfigError: the file is wrong; every fault with its line.
+        UsageError: it cannot be read, or the database is not of this release.
+    """
+    text = files.read(path, "configuration").decode(errors="replace")
+    config = parse(text, ServerConfig, str(path))
+    base = path.parent.resolve()
+    os.environ["DATABASE_URL"] = database_url(config, base)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"
+    os.umask(0o077)  # the database and its journal are nobody else's to read
+    django.setup()
+    if migrate:
+        call_command("migrate", verbosity=0)
+    else:
+        from django.db.migrations.executor import MigrationExecutor
+
+        plan = MigrationExecutor(connections["default"])
+        if plan.migration_plan(plan.loader.graph.leaf_nodes()):
+            raise UsageError(
+                f"the database is new or of another release: run `pericard server init --config {path}`"
+            )
+    return Site(config, base, _keys(config, base))
+
+
+def _keys(config: ServerConfig, base: Path) -> HospitalKeys:
+    if config.kms is not None:
+        from pericard_server.custody.kms import KmsKeys
+
+        return KmsKeys(config.kms.address, base / config.kms.ca, config.kms.files_key)
+    return KeyFolder(base / (config.keys or Keys()).folder, provider((config.kem or Kem()).provider))

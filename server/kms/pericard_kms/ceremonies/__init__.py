@@ -1,0 +1,1 @@
+"""How a KMS is sealed and opened, and its root key replaced."""

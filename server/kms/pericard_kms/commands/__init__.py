@@ -1,0 +1,1 @@
+"""`pericard kms …`, apart from `run` and the ceremonies."""

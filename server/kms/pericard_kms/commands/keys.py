@@ -1,0 +1,200 @@
+"""`pericard kms key`, `device` and `lease`: what a key officer does."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pericard_edge.kms import seal_file
+from pericard_kms.commands.answers import as_json_option, call, show
+from pericard_kms.crypto.primitives import TYPES
+from pericard_kms.engines.states import State
+
+_REASON = click.option("--reason", required=True, help="Why; it is kept with the key.")
+_MOUNT = click.option("--mount", default="transit", show_default=True, help="The transit mount.")
+
+
+@click.group()
+def key() -> None:
+    """Keys of a transit mount."""
+
+
+@key.command("create")
+@click.argument("name")
+@click.option("--type", "kind", type=click.Choice(sorted(TYPES)), default="aes256-gcm96", show_default=True)
+@click.option("--derived", is_flag=True, help="A context derives the key of each use.")
+@click.option("--rotate-every", default="0", help="Rotate by itself after this time, such as 24h.")
+@_MOUNT
+@as_json_option
+@click.pass_context
+def key_create(
+    context: click.Context, name: str, kind: str, derived: bool, rotate_every: str, mount: str, as_json: bool
+) -> None:
+    """Make a key."""
+    body: dict[str, Any] = {"type": kind, "derived": derived, "auto_rotate_period": rotate_every}
+    if kind == "hmac":
+        body["key_size"] = 32
+    show(call(context, "POST", f"{mount}/keys/{name}", body), as_json)
+
+
+@key.command("list")
+@_MOUNT
+@as_json_option
+@click.pass_context
+def key_list(context: click.Context, mount: str, as_json: bool) -> None:
+    """List the keys."""
+    show(call(context, "LIST", f"{mount}/keys"), as_json)
+
+
+@key.command("show")
+@click.argument("name")
+@_MOUNT
+@as_json_option
+@click.pass_context
+def key_show(context: click.Context, name: str, mount: str, as_json: bool) -> None:
+    """Show a key: versions, states, uses; never its secret."""
+    show(call(context, "GET", f"{mount}/keys/{name}"), as_json)
+
+
+@key.command("rotate")
+@click.argument("name")
+@_MOUNT
+@as_json_option
+@click.pass_context
+def key_rotate(context: click.Context, name: str, mount: str, as_json: bool) -> None:
+    """Make a new version; older ones still open."""
+    show(call(context, "POST", f"{mount}/keys/{name}/rotate", {}), as_json)
+
+
+@key.command("state")
+@click.argument("name")
+@click.argument("state", type=click.Choice([state.value for state in State if state is not State.DESTROYED]))
+@click.option("--version", default=0, help="One version; otherwise all that can make the step.")
+@_REASON
+@_MOUNT
+@as_json_option
+@click.pass_context
+def key_state(
+    context: click.Context, name: str, state: str, version: int, reason: str, mount: str, as_json: bool
+) -> None:
+    """Change a key's SP 800-57 state."""
+    body = {"state": state, "version": version, "reason": reason}
+    show(call(context, "POST", f"{mount}/keys/{name}/state", body), as_json)
+
+
+@key.command("destroy")
+@click.argument("name")
+@click.option("--delay", default="168h", show_default=True, help="The time in which it can be cancelled.")
+@click.option("--cancel", is_flag=True, help="Cancel a destruction that waits.")
+@click.option("--reason", default="", help="Why; required unless cancelling.")
+@_MOUNT
+@as_json_option
+@click.pass_context
+def key_destroy(
+    context: click.Context, name: str, delay: str, cancel: bool, reason: str, mount: str, as_json: bool
+) -> None:
+    """Schedule a key's destruction, or cancel it. When the delay is over it is final."""
+    path = f"{mount}/keys/{name}/" + ("cancel-destruction" if cancel else "destroy")
+    show(call(context, "POST", path, {} if cancel else {"delay": delay, "reason": reason}), as_json)
+
+
+@key.command("seal-file")
+@click.argument("name")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.pass_context
+def key_seal_file(context: click.Context, name: str, paths: tuple[Path, ...]) -> None:
+    """Replace private files by their form sealed under key NAME; a process opens them with its token."""
+    with context.obj() as client:
+        for path in paths:
+            seal_file(client, name, path)
+            click.echo(str(path))
+
+
+@click.group()
+def device() -> None:
+    """Devices and their life."""
+
+
+@device.command("enrol")
+@click.argument("number", type=int)
+@click.option("--owner", default="", help="Whom or what the device serves.")
+@as_json_option
+@click.pass_context
+def device_enrol(context: click.Context, number: int, owner: str, as_json: bool) -> None:
+    """Enrol a device."""
+    show(call(context, "POST", f"devices/devices/{number}", {"owner": owner}), as_json)
+
+
+@device.command("provision")
+@click.argument("number", type=int)
+@click.option("--reason", default="provisioning")
+@as_json_option
+@click.pass_context
+def device_provision(context: click.Context, number: int, reason: str, as_json: bool) -> None:
+    """Print the key, epoch and boot floor to write to the board; afresh when it had a key before."""
+    show(call(context, "POST", f"devices/devices/{number}/provision", {"reason": reason}), as_json)
+
+
+@device.command("list")
+@as_json_option
+@click.pass_context
+def device_list(context: click.Context, as_json: bool) -> None:
+    """List the devices."""
+    show(call(context, "LIST", "devices/devices"), as_json)
+
+
+@device.command("show")
+@click.argument("number", type=int)
+@as_json_option
+@click.pass_context
+def device_show(context: click.Context, number: int, as_json: bool) -> None:
+    """Show a device and its history."""
+    show(call(context, "GET", f"devices/devices/{number}"), as_json)
+
+
+@device.command("state")
+@click.argument("number", type=int)
+@click.argument("state", type=click.Choice(["active", "suspended", "lost", "retired"]))
+@click.option("--since", type=int, help="For lost: the Unix time from which its frames are in doubt.")
+@_REASON
+@as_json_option
+@click.pass_context
+def device_state(
+    context: click.Context, number: int, state: str, since: int | None, reason: str, as_json: bool
+) -> None:
+    """Suspend a device, take it back, or say that it is lost or retired."""
+    body = {"state": state, "reason": reason, "since": since}
+    show(call(context, "POST", f"devices/devices/{number}/state", body), as_json)
+
+
+@click.group()
+def lease() -> None:
+    """Leases: which gateway holds which device keys."""
+
+
+@lease.command("list")
+@as_json_option
+@click.pass_context
+def lease_list(context: click.Context, as_json: bool) -> None:
+    """List the leases."""
+    show(call(context, "LIST", "devices/leases"), as_json)
+
+
+@lease.command("show")
+@click.argument("number")
+@as_json_option
+@click.pass_context
+def lease_show(context: click.Context, number: str, as_json: bool) -> None:
+    """Show a lease."""
+    show(call(context, "GET", f"devices/leases/{number}"), as_json)
+
+
+@lease.command("revoke")
+@click.argument("number")
+@as_json_option
+@click.pass_context
+def lease_revoke(context: click.Context, number: str, as_json: bool) -> None:
+    """Revoke a lease."""
+    show(call(context, "POST", f"devices/leases/{number}/revoke", {}), as_json)

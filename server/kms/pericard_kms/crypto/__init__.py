@@ -1,0 +1,1 @@
+"""Mathematics and primitives; no store, no network."""

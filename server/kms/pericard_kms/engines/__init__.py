@@ -1,0 +1,1 @@
+"""What is mounted at a path: transit, devices, patients, FHE custody, bundles."""

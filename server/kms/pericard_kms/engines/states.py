@@ -1,0 +1,57 @@
+"""The states of a key version, after NIST SP 800-57 part 1 revision 5, section 7: a table, nothing else."""
+
+from enum import StrEnum
+
+from pericard_kms.errors import Invalid
+
+
+class State(StrEnum):
+    """Where a key version is in its life."""
+
+    PRE_ACTIVE = "pre-active"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DEACTIVATED = "deactivated"
+    COMPROMISED = "compromised"
+    DESTROYED = "destroyed"
+
+
+# Section 7.3's transitions that a person or a clock may ask for. Destruction is never asked for directly:
+# it is scheduled, can be cancelled, and then happens (see `transit_keys`).
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.PRE_ACTIVE: frozenset({State.ACTIVE, State.COMPROMISED, State.DESTROYED}),
+    State.ACTIVE: frozenset({State.SUSPENDED, State.DEACTIVATED, State.COMPROMISED, State.DESTROYED}),
+    State.SUSPENDED: frozenset({State.ACTIVE, State.DEACTIVATED, State.COMPROMISED, State.DESTROYED}),
+    State.DEACTIVATED: frozenset({State.COMPROMISED, State.DESTROYED}),
+    State.COMPROMISED: frozenset({State.DESTROYED}),
+    State.DESTROYED: frozenset(),
+}
+# Protecting: encrypt, sign, MAC, encapsulate. Processing what was protected: decrypt, decapsulate.
+PROTECTS = frozenset({State.ACTIVE})
+# A compromised key still opens, so that data can be moved away from it; that is why it can be rewrapped.
+OPENS = frozenset({State.ACTIVE, State.SUSPENDED, State.DEACTIVATED, State.COMPROMISED})
+# Its signatures prove nothing any more: whoever has the key can make them, with any date.
+VERIFIES = frozenset({State.ACTIVE, State.SUSPENDED, State.DEACTIVATED})
+
+
+def check_transition(old: State, new: State) -> None:
+    """Whether a version may go from `old` to `new`.
+
+    Raises:
+        Invalid: it may not.
+    """
+    if new not in TRANSITIONS[old]:
+        allowed = ", ".join(sorted(TRANSITIONS[old])) or "nothing: it is final"
+        raise Invalid(f"a key version that is {old} cannot become {new}; it can become {allowed}")
+
+
+def read(text: str) -> State:
+    """The state named `text`.
+
+    Raises:
+        Invalid: there is none.
+    """
+    try:
+        return State(text)
+    except ValueError:
+        raise Invalid(f"unknown state {text!r}: use one of {', '.join(State)}") from None

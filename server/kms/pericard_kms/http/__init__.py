@@ -1,0 +1,1 @@
+"""A request in, a reply out: the strict HTTP reader and the API behind it."""

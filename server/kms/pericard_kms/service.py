@@ -1,0 +1,213 @@
+"""The KMS on a socket: connections, TLS, and the group commit. Everything it knows of HTTP is in `http`.
+
+One thread does everything. Requests that arrive while a commit runs are read when it ends, handled
+together, and share the next commit: the more load, the larger the groups. No reply leaves before its group
+is on disk.
+"""
+
+import asyncio
+import logging
+import signal
+import ssl
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+from pericard_edge import files
+from pericard_kms.errors import Misused, StorageFailed
+from pericard_kms.http.api import Kms
+from pericard_kms.http.reader import BadRequest, HttpRequest, RequestReader, response
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 1000
+# A head or body that does not arrive in this time, or a connection that stays silent, is closed.
+_SLOW_S = 30.0
+_IDLE_S = 300.0
+_TICK_S = 5.0
+
+
+class Service:
+    """The KMS and its open connections."""
+
+    def __init__(self, kms: Kms) -> None:
+        self.kms = kms
+        self.connections: set[Connection] = set()
+        self._waiting: list[tuple[Connection, HttpRequest, int, bytes]] = []
+        self._loop = asyncio.get_running_loop()
+
+    def now(self) -> float:
+        """The loop's time, seconds."""
+        return self._loop.time()
+
+    def serve(self, connection: "Connection", request: HttpRequest) -> None:
+        """Handles a request; its reply goes out with the next group."""
+        token = request.headers.get(b"x-vault-token", b"").decode("latin-1")
+        if not token:
+            scheme, _, rest = request.headers.get(b"authorization", b"").partition(b" ")
+            token = rest.decode("latin-1") if scheme.lower() == b"bearer" else ""
+        if b"x-vault-wrap-ttl" in request.headers or request.headers.get(b"x-vault-namespace", b"") not in (
+            b"",
+            b"root",
+        ):
+            # Ignoring them would hand out in the clear what was to be wrapped, or from the wrong place.
+            status, body = 400, b'{"errors":["response wrapping and namespaces are not supported"]}'
+        else:
+            reply = self.kms.handle(request.method, request.target, token, request.body, connection.remote)
+            status, body = reply.status, reply.body
+        if not self._waiting:
+            # After the callbacks that are ready now: other connections' requests join the group.
+            self._loop.call_soon(self._commit)
+        self._waiting.append((connection, request, status, body))
+
+    def _commit(self) -> None:
+        group, self._waiting = self._waiting, []
+        failed: bytes | None = None
+        try:
+            self.kms.flush()
+        except StorageFailed as error:
+            failed = b'{"errors":["%s"]}' % str(error).encode()
+        for connection, request, status, body in group:
+            if failed is not None:
+                status, body = StorageFailed.status, failed
+            connection.reply(request, status, body)
+
+    def finish(self) -> None:
+        """Answers what waits, and ends every connection."""
+        if self._waiting:
+            self._commit()
+        for connection in list(self.connections):
+            connection.close()
+
+    async def look_after(self) -> None:
+        """Periodic work, and the end of slow and silent connections."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self.kms.tick()
+            now = self.now()
+            for connection in list(self.connections):
+                connection.check(now)
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._reader = RequestReader()
+        self._transport: asyncio.Transport | None = None
+        self._heard = 0.0
+        self.remote = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The client is there."""
+        self._transport = stream = cast(asyncio.Transport, transport)  # uvloop's own class, same methods
+        if len(self._service.connections) >= MAX_CONNECTIONS:
+            log.warning("refused a connection: %d are open", MAX_CONNECTIONS)
+            stream.abort()
+            return
+        peer = stream.get_extra_info("peername")
+        self.remote = str(peer[0]) if peer else "local"
+        self._heard = self._service.now()
+        self._service.connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone."""
+        self._service.connections.discard(self)
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of requests."""
+        if self._transport is None:
+            return
+        if self._reader.idle:
+            self._heard = self._service.now()
+        self._reader.feed(data)
+        try:
+            while request := self._reader.next():
+                self._service.serve(self, request)
+            if self._reader.wants_continue:
+                self._reader.wants_continue = False
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        except BadRequest as error:
+            body = b'{"errors":["%s"]}' % str(error).encode()
+            self._transport.write(response(error.http_status, body, keep_alive=False))
+            self._transport.close()
+
+    def reply(self, request: HttpRequest, status: int, body: bytes) -> None:
+        """Sends a reply that is durable."""
+        if self._transport is not None:
+            self._transport.write(
+                response(status, body, keep_alive=request.keep_alive, head_only=request.method == "HEAD")
+            )
+            if not request.keep_alive:
+                self._transport.close()
+
+    def pause_writing(self) -> None:
+        """The client reads slower than it asks: read no more from it until it caught up."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It caught up."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Ends the connection when what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def check(self, now: float) -> None:
+        """Closes the connection when its request is overdue or it is silent for long."""
+        patience = _IDLE_S if self._reader.idle else _SLOW_S
+        if self._transport is not None and now - self._heard > patience:
+            self._transport.abort()
+
+
+def tls_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
+    """TLS 1.3 for the server; with `client_ca`, clients must show a certificate of it.
+
+    Raises:
+        Misused: a file cannot be read or does not fit.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_cert_chain(certificate, key)
+        if client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise Misused(f"cannot use the certificate {certificate} with the key {key}: {error}") from None
+    return context
+
+
+async def _run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None) -> None:
+    loop = asyncio.get_running_loop()
+    service = Service(kms)
+    try:
+        server = await loop.create_server(lambda: Connection(service), host, port, ssl=tls, backlog=256)
+    except OSError as error:
+        raise Misused(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    bound = server.sockets[0].getsockname()
+    print(f"pericard kms: listening on {bound[0]}:{bound[1]}", flush=True)
+    keeper = asyncio.create_task(service.look_after())
+    with files.announced(ready_file, f"{bound[0]}:{bound[1]}"):
+        await stop.wait()
+    server.close()
+    keeper.cancel()
+    service.finish()
+
+
+def run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; prints one line with the address, also into `ready_file`, when ready.
+
+    Raises:
+        Misused: the address cannot be used.
+    """
+    uvloop.run(_run(kms, host, port, tls, ready_file))

@@ -1,0 +1,1 @@
+"""What lies on a disk: the barrier, the journal, the opened vault, the audit log."""

@@ -1,1 +1,0 @@
-"""The enrolment app: invitations for gateways, and their certificates."""

@@ -1,0 +1,1 @@
+"""`pericard bench …`: Pericard on this machine, beside what it is compared with."""
