@@ -234,7 +234,7 @@ def test_a_client_that_stalls_holds_its_place_until_its_deadline(
     assert _refused(lambda: list(call))[0] == grpc.StatusCode.DEADLINE_EXCEEDED
     never.set()
     assert cloud.wait_for(lambda: cloud.refusals() in ({"cancelled": 1}, {"sequence": 1})), cloud.log
-    until = time.monotonic() + 10  # the place is free a moment after the refusal is logged
+    until = time.monotonic() + 60  # the place is free a moment after the refusal is logged
     while True:
         try:
             _works(client, sealed)

@@ -94,7 +94,7 @@ class Round:
     async def running(self) -> AsyncIterator[None]:
         """The board with power, and the gateway that reads it."""
         board = self.bed.board
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             if board.radio is None:
                 self.configure(f'[[ports]]\npath = "{board.port}"\n')
                 async with self.gateway(None):
@@ -119,7 +119,7 @@ class Round:
         return await asyncio.to_thread(self.told)
 
     async def until(self, met: Callable[[], Any]) -> None:
-        await asyncio.to_thread(until, met, lambda: (self.told(), self.statuses()[-3:]), 45)
+        await asyncio.to_thread(until, met, lambda: (self.told(), self.statuses()[-3:]), 120)
 
     async def until_updated(self) -> None:
         """The gateway says so, and the new firmware's own frames do."""
