@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from pericard_edge import files
 from pericard_edge.files import FileError
 from pericard_edge.jsonlog import fields
+from pericard_edge.pages import Page, Pages
+from pericard_edge.systemd import notify, watchdog_seconds
 from pericard_gateway.custody.custody import custody_of
 from pericard_gateway.devices.link import Link
 from pericard_gateway.devices.registry import Registry
 from pericard_gateway.operations import metrics
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.operations.pages import Page, Pages
-from pericard_gateway.operations.systemd import notify, watchdog_seconds
 from pericard_gateway.ports.ble import BlePort
 from pericard_gateway.ports.serial import SerialPort
 from pericard_gateway.settings import Settings, Updates

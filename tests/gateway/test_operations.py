@@ -13,8 +13,8 @@ from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 from tests.parts.ward import Hospital, Ward, pericard_gateway, until
 
+from pericard_edge.systemd import watchdog_seconds
 from pericard_gateway.operations.doctor import Finding, examine
-from pericard_gateway.operations.systemd import watchdog_seconds
 from pericard_gateway.settings import load
 from pericard_protocol.proto.uplink_pb2 import Ack
 
