@@ -111,8 +111,7 @@ class Gateway:
             ]
             ports: list[SerialPort | BlePort] = [*wired, *wireless]
             pages = self._pages(store, intake, uplink, ports)
-            host, _, number = settings.metrics.listen.rpartition(":")
-            address = f"{host}:{await pages.start(host, int(number))}"
+            address = await pages.start(settings.metrics.listen)
             files.write(settings.state / ADDRESS_FILE, address.encode())
             reading = [asyncio.create_task(port.run()) for port in ports]
             reading += [
