@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from tests.parts import liboqs_js as js
 
 from pericard_edge import files
 from pericard_protocol.channel import Identity
@@ -81,6 +82,15 @@ def authority() -> Authority:
 @pytest.fixture(scope="session")
 def other_authority() -> Authority:
     return Authority("somebody else's authority")
+
+
+@pytest.fixture(scope="session")
+def liboqs_js() -> Iterator[js.LiboqsJs]:
+    if why := js.missing():
+        pytest.skip(why)
+    peer = js.LiboqsJs()
+    yield peer
+    peer.stop()
 
 
 class CloudProcess:

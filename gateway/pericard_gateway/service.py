@@ -40,6 +40,7 @@ from pericard_gateway.uplink.store import Store
 from pericard_protocol.device.update import Update, UpdateError
 from pericard_protocol.device.update import parse as parse_update
 from pericard_protocol.errors import PeerError
+from pericard_protocol.uplink.providers import provider
 
 ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
 BUNDLE_FILE = "bundle.pb"
@@ -59,9 +60,11 @@ class Gateway:
         `radio` is bleak's backend for the BLE devices; None takes this machine's own.
 
         Raises:
+            NoLiboqs: the KEM provider that [kem] asks for is not installed.
             FileError, RegistryError, CredentialError, UpdateError: which file is wrong, and what to do.
         """
         self._settings, self._radio = settings, radio
+        self._kem = provider(settings.kem.provider)
         self._counters = Counters()
         self._custody = custody_of(settings, self._counters)
         self._registry: Registry = self._custody.registry()
@@ -71,6 +74,7 @@ class Gateway:
             settings.gateway_id,
             _private_key(self._custody.read_secret(settings.identity, "identity key"), settings.identity),
             pinned_key(settings.pinned),
+            self._kem.suites,
         )
         self._rollout = None if settings.updates is None else Rollout(_update(settings.updates))
 
@@ -128,7 +132,10 @@ class Gateway:
                     self._registry, spool.marks, lambda: spool.key_ids() | self._sealing.key_ids
                 )
             )
-            _log.info("gateway started", extra=fields(gateway=settings.gateway_id, pages=address))
+            _log.info(
+                "gateway started",
+                extra=fields(gateway=settings.gateway_id, pages=address, kem=str(self._kem)),
+            )
             try:
                 # Opening a port discards what it had buffered: only now may a device rely on being heard.
                 # On BLE a node keeps its frames until we subscribe, so nobody waits for one out of range.
@@ -220,6 +227,7 @@ class Gateway:
 
         return {
             "gateway": self._settings.gateway_id,
+            "kem": str(self._kem),
             "devices": {str(device): counts.row() for device, counts in counters.devices.items()},
             "rejected": dict(counters.rejected),
             "refused": dict(counters.refused),

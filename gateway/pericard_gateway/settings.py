@@ -8,6 +8,7 @@ import pydantic
 from pericard_edge import files
 from pericard_edge.config import parse
 from pericard_protocol.schema import Section
+from pericard_protocol.uplink.providers import Kem
 from pericard_protocol.uplink.session import MAX_NAME_BYTES
 
 
@@ -98,6 +99,7 @@ class Settings(Section):
     metrics: Metrics = Metrics()
     spool: SpoolBound = SpoolBound()
     updates: Updates | None = None
+    kem: Kem = Kem()
 
     @pydantic.model_validator(mode="after")
     def _one_custody(self) -> Self:

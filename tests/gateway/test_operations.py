@@ -37,7 +37,7 @@ def test_a_gateway_in_good_health_needs_no_advice(ward: Ward, hospital: Hospital
     found = json.loads(done.stdout)
     assert done.returncode == 0, found
     whats = [one["what"].split()[0] for one in found]
-    assert whats == ["files", "gateway", "port", "certificate", "key", "hospital", "clock"]
+    assert whats == ["files", "KEM", "gateway", "port", "certificate", "key", "hospital", "clock"]
     assert not any(one["advice"] for one in found)
 
 

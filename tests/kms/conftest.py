@@ -5,7 +5,7 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from pericard_kms.http.api import Kms
 from pericard_kms.storage.journal import JournaledStore
+from pericard_protocol.uplink.suites import SUITES, Suite
 
 
 class Clock:
@@ -76,11 +77,11 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
     """Makes a KMS, or opens the same one again as after a restart; unsealed, transit mounted."""
     state: dict[str, Any] = {}
 
-    def again(*, closed: bool = False) -> Client:
+    def again(*, closed: bool = False, suites: Mapping[int, Suite] = SUITES) -> Client:
         if "store" in state and not closed:
             state["store"].close()
         state["store"] = JournaledStore(tmp_path / "kms", sync=False)
-        client = Client(Kms(state["store"], clock))
+        client = Client(Kms(state["store"], clock, suites=suites))
         if "keys" not in state:
             status, made = client("PUT", "sys/init", {"secret_shares": 3, "secret_threshold": 2})
             assert status == 200

@@ -23,6 +23,8 @@ from pericard_protocol.errors import PericardError
 from pericard_protocol.proto.uplink_pb2 import KeyBundleRequest, SignedKeyBundle
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.uplink.bundle import verify_bundle
+from pericard_protocol.uplink.liboqs import NoLiboqs
+from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.suites import SUITES
 
 CALL_SECONDS = 5.0
@@ -42,6 +44,11 @@ class Finding(NamedTuple):
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every finding, from the files to the hospital; later ones need the earlier to be well."""
     try:
+        chosen = str(provider(settings.kem.provider))
+    except NoLiboqs as error:
+        yield Finding("KEM provider", str(error), "do that, and look again: the gateway does not start")
+        return
+    try:
         Gateway(settings)
     except PericardError as error:
         yield Finding("files", str(error), "mend this first: the rest cannot be looked at")
@@ -51,6 +58,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         running = status.fetch(settings.state)
     except NotRunning:
         running = None
+    yield _kem(chosen, running)
     yield _running(running)
     if running is not None and running["updates"] is not None:
         yield from _updates(running["updates"])
@@ -59,6 +67,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _certificate(settings)
     yield _kept_bundle(settings)
     yield from _hospital(settings)
+
+
+def _kem(chosen: str, running: dict[str, Any] | None) -> Finding:
+    if running is not None and running["kem"] != chosen:
+        found = f"{running['kem']} computes the running gateway's ML-KEM; the configuration has {chosen}"
+        return Finding("KEM provider", found, "restart the gateway")
+    return Finding("KEM provider", f"{chosen} computes ML-KEM")
 
 
 def _running(found: dict[str, Any] | None) -> Finding:

@@ -1,7 +1,7 @@
 """Seals opened frames for the hospital: holds the verified key bundle and the present session. No I/O."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 
@@ -10,6 +10,7 @@ from pericard_gateway.uplink.spool import SealedBatch
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SignedKeyBundle
 from pericard_protocol.uplink.bundle import BundleError, verify_bundle
 from pericard_protocol.uplink.session import MAX_FRAMES, SessionSealer
+from pericard_protocol.uplink.suites import Suite
 
 
 class BundleRollback(BundleError):
@@ -21,7 +22,15 @@ class BundleRollback(BundleError):
 class Sealing:
     """The gateway's identity and what it needs to seal without the network."""
 
-    def __init__(self, gateway_id: str, identity: MLDSA65PrivateKey, pinned: MLDSA65PublicKey) -> None:
+    def __init__(
+        self,
+        gateway_id: str,
+        identity: MLDSA65PrivateKey,
+        pinned: MLDSA65PublicKey,
+        suites: Mapping[int, Suite],
+    ) -> None:
+        """`suites` are the chosen provider's."""
+        self._suites = suites
         self._gateway_id, self._identity, self._pinned = gateway_id, identity, pinned
         self._bundle: KeyBundle | None = None
         self._session: SessionSealer | None = None
@@ -82,7 +91,7 @@ class Sealing:
             self._end_session()
             if self._bundle is None or not self.usable(now):
                 raise NoKeyBundle("no valid key bundle of the hospital's is known: is its server reachable?")
-            self._session = SessionSealer(self._bundle, self._gateway_id, self._identity, now)
+            self._session = SessionSealer(self._bundle, self._gateway_id, self._identity, now, self._suites)
         return SealedBatch(self._session.header, self._session.seal(frames), len(frames))
 
     def forget(self) -> None:

@@ -1,6 +1,7 @@
 """The hospital server's commands."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +11,14 @@ from typing import Any
 
 import click
 
-from pericard_edge.jsonlog import log_to_stderr
+from pericard_edge.jsonlog import fields, log_to_stderr
 from pericard_protocol.errors import UsageError
 from pericard_server.commands.analyse import analyse
 from pericard_server.commands.enrolment import invite, serving_enrolment
 from pericard_server.commands.waveform import waveform
 from pericard_server.site import config_option, open_site
+
+log = logging.getLogger("pericard.server")
 
 _REVOCATION_SECONDS = 1.0
 _STREAMS = 64  # one thread a connected gateway
@@ -56,6 +59,7 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     site = open_site(path)
     records, own_identity, authority = site.records(), site.identity(), site.authority()
     site.keys.check()
+    log.info("the hospital starts", extra=fields(kem=site.keys.kem))
     if check:
         click.echo(f"{path}: good", err=True)
         return
@@ -180,7 +184,7 @@ def patient_list(path: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(path: Path, as_json: bool) -> None:
     """Show what is stored, for each device, and what was refused, by reason."""
-    open_site(path)
+    site = open_site(path)
     from django.db.models import Count
 
     from pericard_server.records.models import Reading, Refusal
@@ -191,6 +195,7 @@ def status(path: Path, as_json: bool) -> None:
         "unassigned": Reading.objects.filter(patient=None).count(),
         "devices": {str(row["device"]): row["rows"] for row in per_device},
         "refused": dict(Refusal.objects.values_list("reason", "count")),
+        "kem": site.keys.kem,
     }
     _print(list(shown.items()) if not as_json else shown, as_json, lambda item: f"{item[0]}\t{item[1]}")
 

@@ -39,7 +39,7 @@ from pericard_protocol.device.frame import KEY_BYTES, FrameType, Header, seal_fr
 from pericard_protocol.device.stream import encode
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, Sealed
 from pericard_protocol.uplink.bundle import sign_bundle
-from pericard_protocol.uplink.suites import DEFAULT_SUITE
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES
 
 DEVICES = 32
 RATE = 1000  # frames a second while latency is measured
@@ -97,7 +97,7 @@ class _Timed(Store):
 
 def _sealing() -> Sealing:
     hospital, now = MLDSA65PrivateKey.generate(), int(time.time())
-    sealing = Sealing("bench", MLDSA65PrivateKey.generate(), hospital.public_key())
+    sealing = Sealing("bench", MLDSA65PrivateKey.generate(), hospital.public_key(), SUITES)
     bundle = KeyBundle(
         key_id="bench",
         suite=DEFAULT_SUITE.id,
