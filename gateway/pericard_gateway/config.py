@@ -77,6 +77,8 @@ class Kms(Section):
 
     address: str  # https://host:port
     ca: _Path
+    # The key that signs the KMS's audit log and its leases, in base64, as `pericard kms audit key` prints it.
+    log_key: str = pydantic.Field(pattern=r"^[A-Za-z0-9+/]{43}=$")
     files_key: str
     devices: list[Annotated[int, pydantic.Field(ge=0, le=0xFFFFFFFF)]] = pydantic.Field(min_length=1)
     lease_hours: int = pydantic.Field(default=24, ge=1, le=168)
