@@ -13,14 +13,14 @@ from bleak.backends.client import BaseBleakClient
 
 from pericard_edge import files
 from pericard_edge.jsonlog import fields
+from pericard_edge.pages import Page, Pages
+from pericard_edge.systemd import notify, watchdog_seconds
 from pericard_gateway.config import Settings
 from pericard_gateway.custody import custody_of
 from pericard_gateway.keyfiles import parse_identity_key, read_pinned_key
 from pericard_gateway.operations import health, metrics
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.operations.pages import Page, Pages
 from pericard_gateway.operations.status import ADDRESS_FILE
-from pericard_gateway.operations.systemd import notify, watchdog_seconds
 from pericard_gateway.ports import open_ports
 from pericard_gateway.ports.port import Port
 from pericard_gateway.reader import FrameReader
@@ -176,8 +176,7 @@ class Gateway:
             return Page(json.dumps(health.status(self._snapshot(parts))).encode(), "application/json")
 
         pages = Pages({"/metrics": show_metrics, "/healthz": show_health, "/status": show_status})
-        host, _, number = self._settings.metrics.listen.rpartition(":")
-        address = f"{host}:{await pages.start(host, int(number))}"
+        address = await pages.start(self._settings.metrics.listen)
         told = self._settings.state / ADDRESS_FILE
         try:
             files.write(told, address.encode())
