@@ -1,26 +1,21 @@
 """The gateway as a process: reads and checks what the configuration names, runs and stops it."""
 
 import asyncio
-import json
 import logging
 import resource
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from http import HTTPStatus
+from contextlib import AbstractContextManager, AsyncExitStack
 from typing import NamedTuple
 
 from bleak.backends.client import BaseBleakClient
 
-from pericard_edge import files
 from pericard_edge.jsonlog import fields
-from pericard_edge.pages import Page, Pages
 from pericard_edge.systemd import notify, watchdog_seconds
 from pericard_gateway.config import Settings
 from pericard_gateway.custody import custody_of
 from pericard_gateway.keyfiles import parse_identity_key, read_pinned_key
-from pericard_gateway.operations import health, metrics
+from pericard_gateway.operations import health
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.operations.status import ADDRESS_FILE
+from pericard_gateway.operations.pages import served
 from pericard_gateway.ports import open_ports
 from pericard_gateway.ports.port import Port
 from pericard_gateway.reader import FrameReader
@@ -102,11 +97,14 @@ class Gateway:
         )
         self._rollout = None if settings.updates is None else Rollout(read_update(settings.updates))
 
-    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    async def run(self, stop: asyncio.Event, ready: AbstractContextManager[None]) -> None:
         """Runs until `stop` is set, then stores what was read and tries to deliver it for a few seconds.
+
+        `ready` is entered when devices are heard, and left at the stop.
 
         Raises:
             SpoolError: the state folder is in use, or damaged.
+            NoPages: the address of [metrics] cannot be listened on.
         """
         # Keys must not reach the disk through a crash.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -117,16 +115,20 @@ class Gateway:
             self._registry.resume(spool.marks())
             parts = self._parts(spool)
             at_end.callback(parts.outbox.close)
-            address = await at_end.enter_async_context(self._pages(parts))
+            pages = served(
+                self._settings.metrics.listen,
+                self._settings.state,
+                lambda: self._snapshot(parts),
+                self._rollout,
+            )
+            address = await at_end.enter_async_context(pages)
             tasks = self._start(parts, stop)
             at_end.push_async_callback(_end, *tasks.all())
             about = fields(gateway=gateway, pages=address, kem=str(self._kem))
             _log.info("gateway started", extra=about)
             await asyncio.gather(*(line.port.listening() for line in parts.lines))
-            ready()
-            notify("READY=1")
-            await asyncio.wait(tasks.all(), return_when=asyncio.FIRST_COMPLETED)
-            notify("STOPPING=1")
+            with ready:
+                await asyncio.wait(tasks.all(), return_when=asyncio.FIRST_COMPLETED)
             await _stop(parts, tasks)
         _log.info("gateway stopped", extra=fields(gateway=gateway, spool_records=spool.depth.records))
 
@@ -156,34 +158,6 @@ class Gateway:
             feeding_watchdog=asyncio.create_task(_feed_watchdog(parts.outbox)),
             awaiting_stop=asyncio.create_task(stop.wait()),
         )
-
-    @asynccontextmanager
-    async def _pages(self, parts: _Parts) -> AsyncIterator[str]:
-        """The pages while the block runs; a file in the state folder tells `status` their address."""
-        scrape = metrics.exposition(lambda: self._snapshot(parts), self._rollout)
-
-        def show_metrics() -> Page:
-            return Page(scrape(), "text/plain; version=0.0.4; charset=utf-8")
-
-        def show_health() -> Page:
-            troubles = health.troubles(self._snapshot(parts))
-            unwell = health.unwell(troubles)
-            body = json.dumps({"ok": not unwell, "troubles": troubles}).encode()
-            status = HTTPStatus.SERVICE_UNAVAILABLE if unwell else HTTPStatus.OK
-            return Page(body, "application/json", status)
-
-        def show_status() -> Page:
-            return Page(json.dumps(health.status(self._snapshot(parts))).encode(), "application/json")
-
-        pages = Pages({"/metrics": show_metrics, "/healthz": show_health, "/status": show_status})
-        address = await pages.start(self._settings.metrics.listen)
-        told = self._settings.state / ADDRESS_FILE
-        try:
-            files.write(told, address.encode())
-            yield address
-        finally:
-            pages.close()
-            told.unlink(missing_ok=True)
 
     def _snapshot(self, parts: _Parts) -> health.Snapshot:
         return health.Snapshot(

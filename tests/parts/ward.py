@@ -1,5 +1,6 @@
 """A ward for tests: devices that seal real frames, a hospital behind mutual TLS, a gateway as a process."""
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -296,6 +297,13 @@ class Ward:
 
     def status(self) -> dict[str, Any]:
         return status.fetch(self.folder / "state")
+
+
+@contextlib.contextmanager
+def telling(ready: asyncio.Event) -> Iterator[None]:
+    """For a gateway that runs within the test: sets `ready` once it is."""
+    ready.set()
+    yield
 
 
 def pericard_gateway(*command: str) -> list[str]:

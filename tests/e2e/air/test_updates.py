@@ -20,11 +20,12 @@ from bleak.backends.client import BaseBleakClient
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.parts.radio import BOARD, Peripheral, in_the_air
-from tests.parts.ward import Hospital, Line, Ward, pericard_gateway, until
+from tests.parts.ward import Hospital, Line, Ward, pericard_gateway, telling, until
 from tests.tools.conftest import DEVICE, quiet_board
 from tests.tools.conftest import Ward as Bed
 
-from pericard_gateway.config import load
+from pericard_edge.config import load
+from pericard_gateway.config import Settings
 from pericard_gateway.operations.doctor import examine
 from pericard_gateway.service import Gateway
 from pericard_gateway.updates import rollout, updater
@@ -83,9 +84,9 @@ class Round:
     @asynccontextmanager
     async def gateway(self, backend: type[BaseBleakClient] | None) -> AsyncIterator[None]:
         ready = asyncio.Event()
-        service = Gateway(load(self.ward.folder / "gateway.toml"), backend)
+        service = Gateway(load(self.ward.folder / "gateway.toml", Settings), backend)
         async with asyncio.TaskGroup() as group:
-            group.create_task(service.run(self.stop, ready.set))
+            group.create_task(service.run(self.stop, telling(ready)))
             await ready.wait()
             yield
             self.stop.set()
@@ -190,7 +191,9 @@ def test_a_node_gets_the_whole_firmware_while_other_ports_go_on(
                 await one.until_updated()
                 told = await asyncio.to_thread(ward.status)
                 metrics = await asyncio.to_thread(one.metrics)
-                findings = await asyncio.to_thread(list, examine(load(ward.folder / "gateway.toml")))
+                findings = await asyncio.to_thread(
+                    list, examine(load(ward.folder / "gateway.toml", Settings))
+                )
             finally:
                 ended.set()
                 await beside
@@ -307,7 +310,7 @@ def test_an_update_that_a_node_does_not_believe_changes_nothing(
     with round_of(tmp_path, ward, hospital, small()) as one:
         (ward.folder / "node.update").write_bytes(build(small(), 7, Ed25519PrivateKey.generate()).stream)
         one.configure("")
-        settings = load(ward.folder / "gateway.toml")
+        settings = load(ward.folder / "gateway.toml", Settings)
         with pytest.raises(UpdateError, match=r"node\.update: the update is not signed by this key"):
             Gateway(settings)
         one.updates = one.updates.replace('key = "update.pem"\n', "")
@@ -337,7 +340,7 @@ def test_a_node_without_an_update_key_is_shown_with_what_to_do(
     async def ward_round(one: Round) -> None:
         async with one.running():
             await one.until(lambda: one.told().get("state") == "failed")
-            findings = await asyncio.to_thread(list, examine(load(ward.folder / "gateway.toml")))
+            findings = await asyncio.to_thread(list, examine(load(ward.folder / "gateway.toml", Settings)))
             table = await asyncio.to_thread(
                 subprocess.run,
                 [*pericard_gateway("status"), "--config", ward.folder / "gateway.toml"],
