@@ -20,6 +20,8 @@ from pericard_protocol.device.stream import StreamDecoder
 from .conftest import Ward, wireless_board
 from .radio import BOARD, Peripheral, in_the_air
 
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
+
 
 @pytest.fixture
 def wireless(tmp_path: Path) -> Iterator[Ward]:
