@@ -83,13 +83,13 @@ test: dev test-alone ## every test
 test-fast: dev ## what takes seconds
 	@$(BIN)/python $(PYTEST) -m "not slow"
 
+test-pythons: ## the quick tests on every other Python that is supported and installed
+	@tools/setup/pythons $(PYTHONS)
+
 .PHONY: node-packages
 test test-fast test-alone: node-packages
 node-packages: ## what tests need from npm: liboqs in WebAssembly
 	@tools/node-packages
-
-test-pythons: ## the quick tests on every other Python that is supported and installed
-	@tools/setup/pythons $(PYTHONS)
 
 # A wheel is built again when one of its own files changes; the generated messages are made by its build.
 $(DOMAINS:%=$(ENVS)/wheels/.%): $(ENVS)/wheels/.%: $(VENV)/.build \

@@ -146,6 +146,7 @@ class CloudProcess:
             '[listen]\naddress = "127.0.0.1:0"\n\n'
             '[tls]\ncertificate = "cloud.pem"\nkey = "cloud.key"\nca = "ca.pem"\n\n'
             '[clients]\nallowed = ["hospital.test", "other-hospital.test"]\n\n'
+            "[metrics]\n\n"
             "[limits]\n" + "".join(f"{name} = {value}\n" for name, value in limits.items())
         )
         self.folder = folder
@@ -166,6 +167,8 @@ class CloudProcess:
         if not self.wait_for(lambda: '"serving"' in "".join(self.log)):
             self.stop()
             raise AssertionError("the cloud did not start:\n" + "".join(self.log))
+        (serving,) = (json.loads(line) for line in self.log if '"serving"' in line)
+        self.pages = serving["pages"]
         self.address = self.ready_file.read_text()
 
     def _read(self) -> None:

@@ -16,11 +16,11 @@ from rich.table import Table
 
 from pericard_edge import files
 from pericard_edge.jsonlog import log_to_stderr
-from pericard_gateway import settings
+from pericard_gateway.config import load
 from pericard_gateway.operations import status
 from pericard_gateway.operations.doctor import examine
 from pericard_gateway.service import Gateway
-from pericard_gateway.updates.rollout import State
+from pericard_gateway.updates.state import State
 from pericard_gateway.uplink.enrol import enrol as redeem
 from pericard_protocol.uplink.enrolment import parse_invitation
 
@@ -49,7 +49,7 @@ def run(config: Path, check: bool, ready_file: Path | None) -> None:
     """Reads the ports, seals what is authentic, delivers it; SIGTERM or Ctrl-C stops it in good order."""
     os.umask(0o077)
     log_to_stderr()
-    service = Gateway(settings.load(config))
+    service = Gateway(load(config))
     if check:
         click.echo(f"{config}: good")
         return
@@ -76,7 +76,7 @@ def enrol(config: Path, address: str, token_file: Path) -> None:
     """Makes this gateway's keys and has the hospital certify them, by a one-time invitation."""
     os.umask(0o077)
     invitation = parse_invitation(files.read_secret(token_file, "invitation"))
-    redeem(settings.load(config), address, invitation)
+    redeem(load(config), address, invitation)
     click.echo(f"{invitation.gateway} is enrolled; remove {token_file}")
 
 
@@ -86,7 +86,7 @@ def enrol(config: Path, address: str, token_file: Path) -> None:
 @click.option("--once", is_flag=True, help="Print the table once, also on a terminal.")
 def show_status(config: Path, as_json: bool, once: bool) -> None:
     """What the running gateway has counted since it started; on a terminal, until Ctrl-C."""
-    state = settings.load(config).state
+    state = load(config).state
     found = status.fetch(state)
     console = Console()
     if as_json:
@@ -105,7 +105,7 @@ def show_status(config: Path, as_json: bool, once: bool) -> None:
 @_json
 def doctor(config: Path, as_json: bool) -> None:
     """Finds the usual mistakes and says what to do; exits 1 when there is one."""
-    findings = list(examine(settings.load(config)))
+    findings = list(examine(load(config)))
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings]))
     else:

@@ -9,9 +9,9 @@ import pytest
 from tests.parts.liboqs_js import LiboqsJs, Oqs
 from tests.parts.ward import Hospital, Ward
 
+from pericard_gateway.config import load
 from pericard_gateway.operations.doctor import Finding, examine
 from pericard_gateway.service import Gateway
-from pericard_gateway.settings import load
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.liboqs import NoLiboqs
 

@@ -13,9 +13,8 @@ from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 from tests.parts.ward import Hospital, Ward, pericard_gateway, until
 
+from pericard_gateway.config import load
 from pericard_gateway.operations.doctor import Finding, examine
-from pericard_gateway.operations.systemd import watchdog_seconds
-from pericard_gateway.settings import load
 from pericard_protocol.proto.uplink_pb2 import Ack
 
 BLE = "C4:4F:33:00:00:01"
@@ -129,14 +128,6 @@ def test_systemd_hears_of_ready_alive_and_stopping(ward: Ward, monkeypatch: pyte
         assert set(heard) == {b"READY=1", b"WATCHDOG=1"}
         assert ward.stop() == 0
         until(lambda: manager.recv(100) == b"STOPPING=1")
-
-
-@pytest.mark.parametrize(("usec", "seconds"), [("30000000", 15.0), ("", None), ("x", None), ("0", None)])
-def test_the_watchdog_is_fed_twice_as_often_as_it_bites(
-    monkeypatch: pytest.MonkeyPatch, usec: str, seconds: float | None
-) -> None:
-    monkeypatch.setenv("WATCHDOG_USEC", usec)
-    assert watchdog_seconds() == seconds
 
 
 def test_the_unit_runs_what_exists() -> None:

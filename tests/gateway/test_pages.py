@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 from tests.parts.ward import Hospital, Ward, until
 
-from pericard_gateway.operations.pages import MAX_CONNECTIONS
+from pericard_edge.pages import MAX_CONNECTIONS
 
 
 def _address(ward: Ward) -> str:

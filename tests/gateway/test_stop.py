@@ -8,10 +8,10 @@ from bleak import BleakClient
 from bleak.exc import BleakError
 from tests.parts.ward import Hospital, Ward
 
+from pericard_gateway.config import load
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.ble import BlePort
 from pericard_gateway.service import Gateway
-from pericard_gateway.settings import load
 
 BLE = "C4:4F:33:00:00:01"
 Call = Callable[..., Awaitable[None]]
@@ -99,6 +99,21 @@ def test_no_radio_holds_up_the_stop(
     assert len(hospital.frames) == 2
 
 
+class Connections:
+    """A reader that waits for the second connection."""
+
+    def __init__(self) -> None:
+        self.count, self.second = 0, asyncio.Event()
+
+    def connected(self) -> None:
+        self.count += 1
+        if self.count == 2:
+            self.second.set()
+
+    def take(self, data: bytes) -> None:
+        raise AssertionError("no device sends here")
+
+
 @pytest.mark.parametrize(("notify", "disconnect"), [(cancel, answer), (refuse, never), (refuse, cancel)])
 def test_no_radio_ends_a_port_or_holds_it(
     monkeypatch: pytest.MonkeyPatch, notify: Call, disconnect: Call
@@ -109,18 +124,11 @@ def test_no_radio_ends_a_port_or_holds_it(
     monkeypatch.setattr(BleakClient, "start_notify", notify)
 
     async def connected_twice() -> None:
-        room, again, sessions = asyncio.Event(), asyncio.Event(), []
-
-        def connected() -> Callable[[bytes], None]:
-            sessions.append(True)
-            if len(sessions) == 2:
-                again.set()
-            return lambda _: None
-
+        room, connections = asyncio.Event(), Connections()
         room.set()
-        running = asyncio.create_task(BlePort(BLE, connected, room, Counters()).run())
+        running = asyncio.create_task(BlePort(BLE, room, Counters()).run(connections))
         async with asyncio.timeout(60):
-            await again.wait()
+            await connections.second.wait()
         assert not running.done()
         running.cancel()
         await asyncio.wait([running])

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
 from bumble.link import LocalLink
+from tests.parts.radio import BOARD, Peripheral, in_the_air
 
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.ble import BlePort
@@ -18,7 +19,6 @@ from pericard_protocol.device.frame import Frame, FrameError, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 
 from .conftest import Ward, wireless_board
-from .radio import BOARD, Peripheral, in_the_air
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
@@ -41,21 +41,19 @@ class Received:
         self.room = asyncio.Event()
         self.room.set()
 
-    def connected(self) -> Callable[[bytes], None]:
-        decoder = StreamDecoder()
+    def connected(self) -> None:
+        self._decoder = StreamDecoder()
         self.sessions += 1
 
-        def take(data: bytes) -> None:
-            for found in decoder.feed(data):
-                if isinstance(found, Frame):
-                    assert "heart_rate_bpm" in json.loads(open_frame(self._cipher, found))
-                    if not self.seqs or found.header.seq > self.seqs[-1]:  # as the gateway's window
-                        self.seqs.append(found.header.seq)
-                    self.more.set()
-                else:
-                    self.rejected.append(found)
-
-        return take
+    def take(self, data: bytes) -> None:
+        for found in self._decoder.feed(data):
+            if isinstance(found, Frame):
+                assert "heart_rate_bpm" in json.loads(open_frame(self._cipher, found))
+                if not self.seqs or found.header.seq > self.seqs[-1]:  # as the gateway's window
+                    self.seqs.append(found.header.seq)
+                self.more.set()
+            else:
+                self.rejected.append(found)
 
     async def until(self, seq: int) -> None:
         async with asyncio.timeout(60):
@@ -68,9 +66,9 @@ class Received:
 async def carried(ward: Ward, received: Received, mtu: int) -> AsyncIterator[Peripheral]:
     """A port that reads the board, until the end."""
     async with in_the_air(ward.board, mtu) as (peripheral, backend):
-        port = BlePort(BOARD, received.connected, received.room, Counters(), backend)
+        port = BlePort(BOARD, received.room, Counters(), backend)
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(port.run())
+            running = group.create_task(port.run(received))
             yield peripheral
             running.cancel()
 

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pericard_edge import files
+from pericard_gateway.config import Tls
 from pericard_gateway.errors import BadRenewal
-from pericard_gateway.settings import Tls
 from pericard_protocol.channel import CredentialError, Identity
 from pericard_protocol.uplink.enrolment import certificate_request
 

@@ -2,9 +2,7 @@
 
 import json
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -13,7 +11,6 @@ from typing import Any
 
 import click
 
-from pericard_edge import files
 from pericard_edge.jsonlog import fields, log_to_stderr
 from pericard_protocol.errors import UsageError
 from pericard_server.commands.analyse import analyse
@@ -68,7 +65,8 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
         return
     import grpc
 
-    from pericard_edge import serving
+    from pericard_edge.process import ready, stop_event
+    from pericard_edge.serving import serving
     from pericard_protocol.channel import server_credentials, server_options
     from pericard_protocol.proto.uplink_pb2_grpc import add_UplinkServicer_to_server
     from pericard_protocol.uplink.session import MAX_RECORD_BYTES
@@ -81,24 +79,16 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     )
     uplink = Uplink(records, site.keys, authority)
     add_UplinkServicer_to_server(uplink, grpc_server)
-    host = site.config.listen.address.rpartition(":")[0]
-    try:
-        port = grpc_server.add_secure_port(site.config.listen.address, server_credentials(own_identity))
-    except RuntimeError:
-        raise UsageError(
-            f"{site.config.listen.address} cannot be listened on: is it in use, or not ours?"
-        ) from None
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with serving_enrolment(site, authority, records):
-        grpc_server.start()
-        click.echo(f"serving on {host}:{port}", err=True)
-        with files.announced(ready_file, f"{host}:{port}"):
+    stop = stop_event()
+    credentials = server_credentials(own_identity)
+    with (
+        serving_enrolment(site, authority, records),
+        serving(grpc_server, site.config.listen.address, credentials) as address,
+    ):
+        click.echo(f"serving on {address}", err=True)
+        with ready(ready_file, address):
             while not stop.wait(_REVOCATION_SECONDS):
                 uplink.end_revoked()
-        if not serving.ended(grpc_server):
-            serving.leave()
 
 
 @server.group()

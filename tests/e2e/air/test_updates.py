@@ -24,9 +24,9 @@ from tests.parts.ward import Hospital, Line, Ward, pericard_gateway, until
 from tests.tools.conftest import DEVICE, quiet_board
 from tests.tools.conftest import Ward as Bed
 
+from pericard_gateway.config import load
 from pericard_gateway.operations.doctor import examine
 from pericard_gateway.service import Gateway
-from pericard_gateway.settings import load
 from pericard_gateway.updates import rollout, updater
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.device.update import UpdateError, build

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from tests.kms.conftest import Process
 
 from pericard_edge.kms import KmsClient, KmsUnreachable, NoToken, Refused
-from pericard_gateway.custody import custody
-from pericard_gateway.custody.custody import KmsCustody
+from pericard_gateway.config import Kms
+from pericard_gateway.custody import kms as custody
+from pericard_gateway.custody.kms import KmsCustody
 from pericard_gateway.devices.registry import Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import Replayed, UnknownDevice
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.settings import Kms
 from pericard_protocol.device.frame import FrameType, Header, parse, seal_frame
 from pericard_tools.board.provision import Issued, KmsSource
 
@@ -48,14 +48,17 @@ class Ward:
     def renewal_due(self, at: float) -> None:
         self.held._lease["renew_at"] = at
 
-    def marks(self) -> dict[int, Mark]:
+    async def marks(self) -> dict[int, Mark]:
         return {DEVICE: Mark(self.issued.epoch, 1, self.seq, 2**64 - 1)}
+
+    async def key_ids(self) -> frozenset[str]:
+        return self.needed
 
     def kept_until(self, done: Callable[[], Any]) -> None:
         """Runs the keeper until `done`."""
 
         async def run() -> None:
-            keeping = asyncio.create_task(self.held.keep(self.registry, self.marks, lambda: self.needed))
+            keeping = asyncio.create_task(self.held.keep(self.registry, self))
             deadline = time.monotonic() + 60
             while not done():
                 assert time.monotonic() < deadline, "the keeper did nothing"
@@ -164,7 +167,7 @@ def test_needed_kem_keys_are_held_and_released_also_after_a_restart(ward: Ward, 
 def test_an_absent_kms_is_borne_until_the_leases_end(ward: Ward) -> None:
     ward.process.stop()
     ward.renewal_due(0)
-    ward.kept_until(lambda: ward.held.away)
+    ward.kept_until(lambda: ward.held.unreachable)
     ward.opens()
     ward.held._lease["not_after"] = time.time() - 1
     ward.kept_until(lambda: DEVICE not in ward.registry)

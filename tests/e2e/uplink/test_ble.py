@@ -11,9 +11,9 @@ from tests.parts.radio import BOARD, in_the_air
 from tests.parts.ward import Ward, until
 from tests.tools.conftest import DEVICE, wireless_board
 
+from pericard_gateway.config import load
 from pericard_gateway.operations.doctor import Finding, examine
 from pericard_gateway.service import Gateway
-from pericard_gateway.settings import load
 
 from .conftest import HospitalProcess
 

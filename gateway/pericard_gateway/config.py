@@ -22,7 +22,7 @@ _Address = Annotated[str, pydantic.Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0
 _Loopback = Annotated[str, pydantic.Field(pattern=r"^(127\.0\.0\.1|localhost):[0-9]{1,5}$")]
 
 
-class Port(Section):
+class Serial(Section):
     """A serial port."""
 
     path: _Path
@@ -92,7 +92,7 @@ class Settings(Section):
     kms: Kms | None = None
     identity: _Path
     pinned: _Path
-    ports: list[Port] = pydantic.Field(default_factory=list)
+    ports: list[Serial] = pydantic.Field(default_factory=list)
     ble: list[Ble] = pydantic.Field(default_factory=list)
     server: Server
     tls: Tls

@@ -12,9 +12,9 @@ from tests.parts.ward import Ward, pericard_gateway
 
 from pericard_edge.config import ConfigError
 from pericard_edge.files import FileError
+from pericard_gateway.config import load
 from pericard_gateway.errors import RegistryError
 from pericard_gateway.service import Gateway
-from pericard_gateway.settings import load
 from pericard_protocol.channel import CredentialError
 from pericard_protocol.device.update import build
 from pericard_protocol.errors import UsageError
