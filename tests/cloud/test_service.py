@@ -205,6 +205,7 @@ def test_a_worker_killed_in_a_job_fails_that_job_only(start_cloud: Any, connect:
     assert cloud.wait_for(lambda: cloud.refusals() == {"worker": 1})
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_fails_its_job_in_time(start_cloud: Any, connect: Any, sealed: Any) -> None:
     cloud = start_cloud(workers=1, worker_seconds=3.0)
     client = connect(cloud)

@@ -56,6 +56,7 @@ def test_an_hour_without_the_hospital(ward: Ward, hospital: Hospital, server_por
         _all_there(ward, hospital, 36_010)
 
 
+@pytest.mark.slow
 def test_a_full_spool_stops_the_reading_and_nothing_is_dropped(
     ward: Ward, hospital: Hospital, server_port: int
 ) -> None:

@@ -33,6 +33,7 @@ def test_metrics_and_health_tell_the_same_story(ward: Ward, hospital: Hospital) 
     assert _get(ward, "/healthz") == '{"ok": true, "troubles": {}}'
 
 
+@pytest.mark.slow
 def test_a_strangers_bytes_are_bounded_and_the_pages_go_on(ward: Ward) -> None:
     ward.start()
     host, _, port = _address(ward).partition(":")

@@ -236,6 +236,7 @@ SCRIPT = [
 ]
 
 
+@pytest.mark.slow
 def test_every_answer_is_alike(both):
     bao, ours = both
     faults = []

@@ -20,6 +20,8 @@ from pericard_protocol.device.stream import StreamDecoder
 
 from .conftest import Ward, wireless_board
 
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
+
 
 @pytest.fixture
 def wireless(tmp_path: Path) -> Iterator[Ward]:

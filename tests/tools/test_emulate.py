@@ -5,6 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from pericard_protocol.device.frame import open_frame
@@ -20,6 +21,7 @@ def pericard(*arguments: str | Path) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 def test_two_boards_by_name(tmp_path: Path) -> None:
     boards, registry = tmp_path / "boards", tmp_path / "devices.json"
     command = [BIN / "pericard", "emulate", "amy", "bob", "--directory", boards, "--recording", "--json"]

@@ -187,6 +187,8 @@ def test_what_waits_for_the_link_goes_out_in_order(ward: Ward, room: int, kept: 
         "exec",
         f"""
 from pericard_node.ring import Ring
+
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 ring, out, up = Ring({room}), [], False
 def send(packet):
     if up: out.append(packet[0])

@@ -21,6 +21,8 @@ from pericard_tools.board.recording import FLASH_PATH, recording_file
 
 from .conftest import DEVICE, Ward, mpremote, until
 
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
+
 KEYSTORE = "/pericard_node/keystore.py"
 EPOCH_FRAMES = 3
 
@@ -102,7 +104,6 @@ def test_at_every_change_of_the_flash(restless: tuple[VirtualBoard, Line]) -> No
     assert line.epoch > 19
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_at_a_thousand_random_moments(restless: tuple[VirtualBoard, Line]) -> None:
     board, line = restless

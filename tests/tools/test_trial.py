@@ -19,6 +19,8 @@ from pericard_tools.board.flash import firmware_files, flash
 
 from .conftest import Ward, quiet_board, read_frames, until
 
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
+
 APP, MAIN, ADDED = "/pericard_node/app.py", "/main.py", "/pericard_node/news.py"
 FIRMWARE = firmware_files()
 GOOD = {APP: FIRMWARE[APP] + b"# newer\n", ADDED: b"# new\n"}
@@ -134,7 +136,6 @@ def about_to_be_taken_back(bed: Ward) -> None:
     on_trial(bed, {MAIN: b"no Python\n"} | CRASHES, 5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("begun", [staged, about_to_be_proved, about_to_be_taken_back])
 def test_the_power_fails_at_every_change_in_turn(bed: Ward, begun: Callable[[Ward], None]) -> None:
     good = begun is not about_to_be_taken_back

@@ -25,6 +25,8 @@ from pericard_tools.errors import NoSuchBoard
 
 from .conftest import BIN, DEVICE, INTERVALS, Ward, read_frames
 
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
+
 HARDWARE = Path(__file__).parents[2] / "hardware.md"
 KEY = Ed25519PrivateKey.generate()
 NEW = {"/pericard_node/news.py": b"# new\n" * 100, "/main.py": firmware_files()["/main.py"] + b"# newer\n"}
