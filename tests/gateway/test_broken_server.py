@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.parts.ports import lasting_port
 from tests.parts.ward import Hospital, Ward, serving, until
 
 from pericard_gateway.config import Server
@@ -53,7 +54,8 @@ def test_what_is_no_answer_is_said_and_survived(
         handlers=[_Raw(good if bundle == "good" else good[:-10], lambda _: ack)],
         options=channel.server_options(4_000_000),
     )
-    port = ward.server_port = server.add_secure_port("127.0.0.1:0", channel.server_credentials(identity))
+    port = ward.server_port = lasting_port()
+    server.add_secure_port(f"127.0.0.1:{port}", channel.server_credentials(identity))
     server.start()
     ward.start()
     ward.lines[0].write(ward.devices[0].packet())

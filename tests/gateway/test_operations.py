@@ -117,11 +117,16 @@ def test_systemd_hears_of_ready_alive_and_stopping(ward: Ward, monkeypatch: pyte
     path = ward.folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
-        manager.settimeout(10)
+        manager.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
         monkeypatch.setenv("WATCHDOG_USEC", "200000")
         ward.start()
-        assert [manager.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        heard: list[bytes] = []
+        while (
+            b"READY=1" not in heard or heard.count(b"WATCHDOG=1") < 2
+        ):  # a slow start is alive before it is ready
+            heard.append(manager.recv(100))
+        assert set(heard) == {b"READY=1", b"WATCHDOG=1"}
         assert ward.stop() == 0
         until(lambda: manager.recv(100) == b"STOPPING=1")
 

@@ -63,14 +63,15 @@ def radio(monkeypatch: pytest.MonkeyPatch, connect: Call = answer, disconnect: C
         monkeypatch.setattr(BleakClient, name, call)
 
 
+# Two seconds of patience for each call that does not end, five for a busy machine; systemd allows fifteen.
 @pytest.mark.parametrize(
     ("connect", "disconnect", "seconds"),
     [
-        (answer, answer, 1.0),
-        (answer, never, 3.0),
-        (clean_up_for_ever, answer, 3.0),
-        (swallow, answer, 3.0),
-        (swallow, never, 6.0),
+        (answer, answer, 5.0),
+        (answer, never, 7.0),
+        (clean_up_for_ever, answer, 7.0),
+        (swallow, answer, 7.0),
+        (swallow, never, 9.0),
     ],
 )
 def test_no_radio_holds_up_the_stop(
@@ -127,7 +128,7 @@ def test_no_radio_ends_a_port_or_holds_it(
         room, connections = asyncio.Event(), Connections()
         room.set()
         running = asyncio.create_task(BlePort(BLE, room, Counters()).run(connections))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await connections.second.wait()
         assert not running.done()
         running.cancel()

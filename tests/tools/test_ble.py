@@ -20,6 +20,8 @@ from pericard_protocol.device.stream import StreamDecoder
 
 from .conftest import Ward, wireless_board
 
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
+
 
 @pytest.fixture
 def wireless(tmp_path: Path) -> Iterator[Ward]:
@@ -54,7 +56,7 @@ class Received:
                 self.rejected.append(found)
 
     async def until(self, seq: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not self.seqs or self.seqs[-1] < seq:
                 self.more.clear()
                 await self.more.wait()
@@ -107,7 +109,7 @@ def test_a_node_whose_program_crashes_is_connected_again(wireless: Ward) -> None
 
     async def ward_round() -> None:
         received = Received(wireless)
-        async with carried(wireless, received, 100), asyncio.timeout(20):
+        async with carried(wireless, received, 100), asyncio.timeout(60):
             while received.sessions < 3:
                 received.more.clear()
                 await received.more.wait()
@@ -121,10 +123,11 @@ def test_without_room_the_connection_is_given_up_until_there_is(wireless: Ward) 
 
     async def ward_round() -> None:
         received = Received(wireless)
-        async with carried(wireless, received, 100):
+        async with carried(wireless, received, 100) as peripheral:
             await received.until(10)
             received.room.clear()
-            await asyncio.sleep(1)
+            async with asyncio.timeout(60):
+                await peripheral.alone.wait()
             held = len(received.seqs)
             assert received.sessions == 1
             await asyncio.sleep(1)
@@ -169,7 +172,7 @@ def test_a_disconnection_that_fails_does_not_keep_a_cancelled_port_running(
 
     async def ward_round() -> None:
         received = Received(wireless)
-        async with asyncio.timeout(30), carried(wireless, received, 100):
+        async with asyncio.timeout(60), carried(wireless, received, 100):
             await received.until(5)
             monkeypatch.setattr(BleakClient, "disconnect", fail)
         assert received.sessions == 1
@@ -190,7 +193,7 @@ def test_the_simulated_radio_ends_at_whichever_turn_of_the_loop_it_is_told() -> 
                 await asyncio.sleep(0)
             advertises = peripheral.advertising.is_set()
             running.cancel()
-            ended, _ = await asyncio.wait([running], timeout=5)
+            ended, _ = await asyncio.wait([running], timeout=60)
             assert ended, f"turn {turn}"
         return advertises
 

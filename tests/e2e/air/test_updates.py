@@ -34,6 +34,8 @@ from pericard_protocol.device.update import UpdateError, build
 from pericard_tools.board.flash import firmware_files
 from pericard_tools.board.update import update_files
 
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
+
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes_raw()
 APP = "/pericard_node/app.py"
@@ -95,7 +97,7 @@ class Round:
     async def running(self) -> AsyncIterator[None]:
         """The board with power, and the gateway that reads it."""
         board = self.bed.board
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             if board.radio is None:
                 self.configure(f'[[ports]]\npath = "{board.port}"\n')
                 async with self.gateway(None):
@@ -120,7 +122,7 @@ class Round:
         return await asyncio.to_thread(self.told)
 
     async def until(self, met: Callable[[], Any]) -> None:
-        await asyncio.to_thread(until, met, lambda: (self.told(), self.statuses()[-3:]), 45)
+        await asyncio.to_thread(until, met, lambda: (self.told(), self.statuses()[-3:]), 120)
 
     async def until_updated(self) -> None:
         """The gateway says so, and the new firmware's own frames do."""
@@ -230,7 +232,6 @@ def frames_of(one: Round, boot: int) -> list[Any]:
     ]
 
 
-@pytest.mark.slow
 def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospital: Hospital) -> None:
     async def ward_round(one: Round) -> None:
         async with one.running():
@@ -256,7 +257,6 @@ def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospita
         assert any(status["room"] == 0 for status in one.statuses())
 
 
-@pytest.mark.slow
 def test_the_power_fails_in_the_middle(tmp_path: Path, ward: Ward, hospital: Hospital) -> None:
     async def ward_round(one: Round) -> None:
         board = one.bed.board
@@ -276,7 +276,6 @@ def test_the_power_fails_in_the_middle(tmp_path: Path, ward: Ward, hospital: Hos
         asyncio.run(ward_round(one))
 
 
-@pytest.mark.slow
 @LINKS
 def test_a_node_that_sleeps_is_updated_when_it_wakes(
     tmp_path: Path, ward: Ward, hospital: Hospital, link: str
@@ -291,7 +290,6 @@ def test_a_node_that_sleeps_is_updated_when_it_wakes(
         asyncio.run(ward_round(one))
 
 
-@pytest.mark.slow
 def test_an_update_that_a_node_does_not_believe_changes_nothing(
     tmp_path: Path, ward: Ward, hospital: Hospital
 ) -> None:
@@ -317,7 +315,6 @@ def test_an_update_that_a_node_does_not_believe_changes_nothing(
         asyncio.run(ward_round(one))
 
 
-@pytest.mark.slow
 def test_a_node_of_a_later_version_is_left_alone(tmp_path: Path, ward: Ward, hospital: Hospital) -> None:
     async def ward_round(one: Round) -> None:
         async with one.running():
@@ -333,7 +330,6 @@ def test_a_node_of_a_later_version_is_left_alone(tmp_path: Path, ward: Ward, hos
         asyncio.run(ward_round(one))
 
 
-@pytest.mark.slow
 def test_a_node_without_an_update_key_is_shown_with_what_to_do(
     tmp_path: Path, ward: Ward, hospital: Hospital
 ) -> None:
