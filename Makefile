@@ -27,6 +27,11 @@ BIN := $(VENV)/bin
 export INTERPRETER := $(BIN)/python
 export UV := $(BIN)/uv
 ONCE := tools/setup/once
+# Set so, each of the hundreds of processes that tests and demo start would compile Django again.
+unexport PYTHONDONTWRITEBYTECODE
+# Most of what a test does is wait, for a board's heart or a network's silence: twice as many as there are cores.
+JOBS ?= $(shell expr 2 \* $$(nproc))
+PYTEST = -m pytest --numprocesses $(JOBS) --dist worksteal
 
 .PHONY: help dev lint format test test-fast test-alone test-arm32 test-pythons demo lock clean
 
@@ -73,18 +78,18 @@ format: dev ## let ruff rewrite the layout
 
 test: dev test-alone ## every test
 	@tools/system-packages softhsm2 postgresql
-	@$(BIN)/pytest
+	@$(BIN)/python $(PYTEST)
 
 test-fast: dev ## what takes seconds
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/python $(PYTEST) -m "not slow"
+
+test-pythons: ## the quick tests on every other Python that is supported and installed
+	@tools/setup/pythons $(PYTHONS)
 
 .PHONY: node-packages
 test test-fast test-alone: node-packages
 node-packages: ## what tests need from npm: liboqs in WebAssembly
 	@tools/node-packages
-
-test-pythons: ## the quick tests on every other Python that is supported and installed
-	@tools/setup/pythons $(PYTHONS)
 
 # A wheel is built again when one of its own files changes; the generated messages are made by its build.
 $(DOMAINS:%=$(ENVS)/wheels/.%): $(ENVS)/wheels/.%: $(VENV)/.build \
@@ -100,7 +105,7 @@ $(ALONE): $(ENVS)/%/.stamp: $(ENVS)/wheels/.protocol $(ENVS)/wheels/.% requireme
 
 test-alone: $(ALONE) ## each domain's tests where only that domain is installed
 	@$(foreach one,$(DOMAINS),echo "-- $(one) alone"; \
-	    PERICARD_ALONE=$(one) $(ENVS)/$(one)/bin/python -m pytest -q -m "not slow" $(call tests,$(one)) tests/test_alone.py || exit 1;)
+	    PERICARD_ALONE=$(one) $(ENVS)/$(one)/bin/python $(PYTEST) -q -m "not slow" $(call tests,$(one)) tests/test_alone.py || exit 1;)
 
 test-arm32: dev ## the firmware's pure parts on a 32-bit ARM MicroPython, set up in the user's cache
 	@$(BIN)/pytest -q tests/firmware -k arm32

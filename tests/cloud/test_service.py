@@ -206,6 +206,7 @@ def test_a_worker_killed_in_a_job_fails_that_job_only(start_cloud: Any, connect:
     assert cloud.wait_for(lambda: cloud.refusals() == {"worker": 1})
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_fails_its_job_in_time(start_cloud: Any, connect: Any, sealed: Any) -> None:
     cloud = start_cloud(workers=1, worker_seconds=3.0)
     client = connect(cloud)
@@ -236,7 +237,7 @@ def test_a_client_that_stalls_holds_its_place_until_its_deadline(
     assert _refused(lambda: list(call))[0] == grpc.StatusCode.DEADLINE_EXCEEDED
     never.set()
     assert cloud.wait_for(lambda: cloud.refusals() in ({"cancelled": 1}, {"sequence": 1})), cloud.log
-    until = time.monotonic() + 10  # the place is free a moment after the refusal is logged
+    until = time.monotonic() + 60  # the place is free a moment after the refusal is logged
     while True:
         try:
             _works(client, sealed)

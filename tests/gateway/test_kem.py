@@ -7,11 +7,12 @@ from typing import cast
 import cryptography
 import pytest
 from tests.parts.liboqs_js import LiboqsJs, Oqs
-from tests.parts.ward import Hospital, Ward
+from tests.parts.ward import Hospital, Ward, telling
 
+from pericard_edge.config import load
+from pericard_gateway.config import Settings
 from pericard_gateway.operations.doctor import Finding, examine
 from pericard_gateway.service import Gateway
-from pericard_gateway.settings import load
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.liboqs import NoLiboqs
 
@@ -19,7 +20,7 @@ LIBOQS = '[kem]\nprovider = "liboqs"\n'
 
 
 def _told(ward: Ward) -> Finding:
-    return next(one for one in examine(load(ward.configure())) if one.what == "KEM provider")
+    return next(one for one in examine(load(ward.configure(), Settings)) if one.what == "KEM provider")
 
 
 def test_without_a_word_the_running_gateway_seals_by_cryptography(ward: Ward, hospital: Hospital) -> None:
@@ -41,7 +42,7 @@ def test_liboqs_seals_when_asked_for(
 
     async def delivered() -> str:
         stop, ready = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(Gateway(load(ward.configure())).run(stop, ready.set))
+        running = asyncio.create_task(Gateway(load(ward.configure(), Settings)).run(stop, telling(ready)))
         await ready.wait()
         ward.lines[0].write(ward.devices[0].packet())
         await asyncio.to_thread(hospital.wait_for, 1)
@@ -70,8 +71,8 @@ def test_a_provider_that_is_not_installed_is_refused(ward: Ward, monkeypatch: py
     monkeypatch.setattr(liboqs, "find_spec", lambda name: None)
     ward.extra = LIBOQS
     with pytest.raises(NoLiboqs, match="pip install"):
-        Gateway(load(ward.configure()))
-    (only,) = examine(load(ward.configure()))
+        Gateway(load(ward.configure(), Settings))
+    (only,) = examine(load(ward.configure(), Settings))
     assert only.what == "KEM provider"
     assert "pip install" in only.found
     assert "does not start" in only.advice

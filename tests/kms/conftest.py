@@ -126,7 +126,7 @@ class Process:
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
-            assert selector.select(30), "the KMS did not start"
+            assert selector.select(60), "the KMS did not start"
         line = self.process.stdout.readline().decode()
         if not line:
             raise AssertionError(self.process.communicate()[1].decode())
@@ -142,7 +142,7 @@ class Process:
         """SIGTERM; it must end with 0."""
         if self.process.poll() is None:
             self.process.terminate()
-            _, errors = self.process.communicate(timeout=20)
+            _, errors = self.process.communicate(timeout=60)
             assert self.process.returncode == 0, errors.decode()
 
 

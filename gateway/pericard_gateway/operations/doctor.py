@@ -12,12 +12,14 @@ import grpc
 from bleak import BleakScanner
 from google.protobuf.message import DecodeError
 
+from pericard_gateway.config import Settings
 from pericard_gateway.errors import NotRunning
+from pericard_gateway.keyfiles import read_pinned_key
 from pericard_gateway.operations import status
-from pericard_gateway.service import BUNDLE_FILE, Gateway, pinned_key
-from pericard_gateway.settings import Settings
-from pericard_gateway.updates.rollout import State
+from pericard_gateway.service import Gateway
+from pericard_gateway.updates.state import State
 from pericard_gateway.uplink.credentials import Credentials
+from pericard_gateway.uplink.outbox import BUNDLE_FILE
 from pericard_protocol import channel
 from pericard_protocol.errors import PericardError
 from pericard_protocol.proto.uplink_pb2 import KeyBundleRequest, SignedKeyBundle
@@ -162,7 +164,9 @@ def _kept_bundle(settings: Settings) -> Finding:
     if not path.exists():
         return Finding("key bundle", "none is kept yet: the gateway cannot seal before it met the hospital")
     try:
-        verify_bundle(SignedKeyBundle.FromString(path.read_bytes()), pinned_key(settings.pinned), time.time())
+        verify_bundle(
+            SignedKeyBundle.FromString(path.read_bytes()), read_pinned_key(settings.pinned), time.time()
+        )
     except (PericardError, DecodeError) as error:
         return Finding("key bundle", str(error), "the gateway needs the hospital's server to seal again")
     return Finding("key bundle", "the one kept is good: the gateway seals without the hospital")
@@ -187,7 +191,7 @@ def _hospital(settings: Settings) -> Iterator[Finding]:
     advice = "let NTP set it: timedatectl set-ntp true" if abs(skew) > MAX_SKEW_SECONDS else ""
     yield Finding("clock", f"{skew:+.1f} s from the hospital's", advice)
     try:
-        verify_bundle(signed, pinned_key(settings.pinned), time.time())
+        verify_bundle(signed, read_pinned_key(settings.pinned), time.time())
     except PericardError as error:
         yield Finding(
             "hospital's key", str(error), "compare the pinned key with the hospital's: server identity"
