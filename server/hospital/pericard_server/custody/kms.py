@@ -62,7 +62,7 @@ class KmsKeys:
 
         Raises:
             NoPrivateKey, KemError: for good.
-            KmsUnreachable: the KMS cannot answer now.
+            Unavailable: the KMS cannot answer now.
         """
         absent = NoPrivateKey("the session is sealed to a key that this hospital does not hold")
         if not key_id.replace("-", "").isalnum():  # the peer's text never becomes another path
@@ -93,7 +93,7 @@ class KmsKeys:
 
         Raises:
             TamperedRow: changed, or moved from another owner or quarter; or the patient was erased.
-            KmsUnreachable: the KMS cannot answer now.
+            Unavailable: the KMS cannot answer now.
         """
         body = {
             "ciphertext": wrapped.decode(errors="replace"),
