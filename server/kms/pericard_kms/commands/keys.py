@@ -7,7 +7,7 @@ import click
 
 from pericard_edge.kms import seal_file
 from pericard_kms.commands.answers import as_json_option, call, show
-from pericard_kms.crypto.primitives import TYPES
+from pericard_kms.crypto.key_types import TYPES
 from pericard_kms.engines.states import State
 
 _REASON = click.option("--reason", required=True, help="Why; it is kept with the key.")

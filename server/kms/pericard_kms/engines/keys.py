@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from pericard_kms.crypto.primitives import TYPES, KeyType, derive, generate, load_private, load_public
+from pericard_kms.crypto.key_material import derive, generate, load_private, load_public
+from pericard_kms.crypto.key_types import TYPES, KeyType
 from pericard_kms.engines import states
 from pericard_kms.engines.states import State
 from pericard_kms.errors import Invalid

@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from pericard_kms.crypto import primitives as crypto
+from pericard_kms.crypto import aead, key_material
+from pericard_kms.crypto.key_types import TYPES
 from pericard_kms.engines import states
 from pericard_kms.engines.keys import Key, KeyBox
 from pericard_kms.engines.states import State
@@ -20,7 +21,7 @@ from pericard_kms.fields import decode, encode, rfc3339
 from pericard_kms.routing import Request, Routes
 from pericard_kms.storage.vault import Vault
 
-_KIND = crypto.TYPES["aes256-gcm-siv"]
+_KIND = TYPES["aes256-gcm-siv"]
 _LIMITS = (
     "Backups of the KMS's store from before this time hold the key sealed: destroy them or let them expire."
 )
@@ -82,13 +83,13 @@ class PatientEngine:
         if key.erased:
             raise Invalid(f"the patient {patient} was erased: nothing can be stored for them under this name")
         version = self._keys.protecting(key)
-        box = crypto.seal(_KIND, version.material, plaintext, self._bound(request, patient))
+        box = aead.encrypt(_KIND, version.material, plaintext, self._bound(request, patient))
         self._keys.count(key, version)
         return f"vault:v{version.number}:{encode(box)}"
 
     def _data_key(self, request: Request, patient: str) -> dict[str, Any]:
         """POST patients/{p}/datakey: a fresh 32-byte data key, in the clear and wrapped."""
-        fresh = crypto.generate(_KIND)
+        fresh = key_material.generate(_KIND)
         return {"plaintext": encode(fresh), "ciphertext": self._seal(request, patient, fresh)}
 
     def _wrap(self, request: Request, patient: str) -> dict[str, Any]:
@@ -105,7 +106,7 @@ class PatientEngine:
         version = key.version(int(number))
         key.check(version, states.OPENS, "unwrapping")
         box = decode(rest, "ciphertext")
-        opened = crypto.open_sealed(_KIND, version.material, box, self._bound(request, patient))
+        opened = aead.decrypt(_KIND, version.material, box, self._bound(request, patient))
         return {"plaintext": encode(opened)}
 
     def _rotate(self, request: Request, patient: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from pericard_kms.crypto import primitives as crypto
+from pericard_kms.crypto import aead, hashing, kem, key_material, signatures, wrapping
 from pericard_kms.engines import states
 from pericard_kms.engines.keys import Key, KeyBox, Version
 from pericard_kms.errors import Invalid, RequestError
@@ -134,18 +134,18 @@ class Transit:
         if key.derived:
             if not context:
                 raise Invalid("missing 'context' for key derivation; the key was created using a derived key")
-            return crypto.derive(version.material, context), item.data("associated_data")
+            return key_material.derive(version.material, context), item.data("associated_data")
         return version.material, item.data("associated_data")
 
     def _seal(self, key: Key, plaintext: bytes, item: Fields) -> tuple[str, Version]:
         version = self._keys.protecting(key, item.whole("key_version"))
         if key.kind.kind == "aead":
             secret, associated = self._key_of(key, version, item)
-            box = crypto.seal(key.kind, secret, plaintext, associated, convergent=key.convergent)
+            box = aead.encrypt(key.kind, secret, plaintext, associated, convergent=key.convergent)
         elif key.kind.kind == "rsa":
             if "associated_data" in item:
                 raise Invalid(f"'associated_data' provided for non-AEAD cipher suite {key.kind.name}")
-            box = crypto.rsa_encrypt(version.public(key.kind), plaintext)
+            box = wrapping.rsa_encrypt(version.public(key.kind), plaintext)
         else:
             raise Invalid(f"key type {key.kind.name} does not support encryption")
         self._keys.count(key, version)
@@ -160,9 +160,9 @@ class Transit:
         box = decode(rest, "ciphertext")
         if key.kind.kind == "aead":
             secret, associated = self._key_of(key, version, item)
-            return crypto.open_sealed(key.kind, secret, box, associated)
+            return aead.decrypt(key.kind, secret, box, associated)
         if key.kind.kind == "rsa":
-            return crypto.rsa_decrypt(version.private(key.kind), box)
+            return wrapping.rsa_decrypt(version.private(key.kind), box)
         raise Invalid(f"key type {key.kind.name} does not support decryption")
 
     # -- signatures and MACs ----------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Transit:
             message = _input(item)
             version = self._keys.protecting(key, fields.whole("key_version"), what="signing")
             private, public = self._signer(key, version, item)
-            signature = crypto.sign(key.kind, private, message, options)
+            signature = signatures.sign(key.kind, private, message, options)
             self._keys.count(key, version)
             encoded = (
                 base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
@@ -218,7 +218,7 @@ class Transit:
             public = version.public(key.kind)
             if key.derived:
                 public = self._signer(key, version, item)[0].public_key()
-            return {"valid": crypto.verify(key.kind, public, _input(item), signature, options)}
+            return {"valid": signatures.verify(key.kind, public, _input(item), signature, options)}
 
         return _each(fields, one, {"valid": False}, on_failure=200)
 
@@ -229,7 +229,7 @@ class Transit:
         context = item.data("context")
         if not context:
             raise Invalid("missing 'context' for key derivation; the key was created using a derived key")
-        private = crypto.load_private(key.kind, crypto.derive(version.material, context))
+        private = key_material.load_private(key.kind, key_material.derive(version.material, context))
         return private, private.public_key().public_bytes_raw()
 
     def mac(self, request: Request, name: str, algorithm: str = "") -> Answer | dict[str, Any]:
@@ -237,12 +237,12 @@ class Transit:
         fields = request.fields
         key = self._keys.get(name)
         hash_name = algorithm or fields.text("algorithm", "sha2-256")
-        crypto.hash_named(hash_name)
+        hashing.hash_named(hash_name)
 
         def one(item: Fields) -> dict[str, Any]:
             message = _input(item, "missing input for HMAC")
             version = self._keys.protecting(key, fields.whole("key_version"), what="HMAC")
-            tag = crypto.mac(version.hmac_key, hash_name, message)
+            tag = hashing.mac(version.hmac_key, hash_name, message)
             self._keys.count(key, version)
             return {"hmac": f"vault:v{version.number}:{encode(tag)}"}
 
@@ -256,7 +256,7 @@ class Transit:
             number, rest = _parse(item.text("hmac"), "HMAC")
             version = key.version(number)
             key.check(version, states.VERIFIES, "verification")
-            expected = crypto.mac(version.hmac_key, hash_name, _input(item))
+            expected = hashing.mac(version.hmac_key, hash_name, _input(item))
             return {"valid": hmac.compare_digest(expected, decode(rest, "hmac"))}
 
         return _each(fields, one, {"valid": False}, on_failure=200)
@@ -269,7 +269,7 @@ class Transit:
 
         def one(item: Fields) -> dict[str, Any]:
             version = self._keys.protecting(key, item.whole("key_version"), what="encapsulation")
-            ciphertext, shared = crypto.encapsulate(version.public(key.kind))
+            ciphertext, shared = kem.encapsulate(version.public(key.kind))
             self._keys.count(key, version)
             return {
                 "ciphertext": f"vault:v{version.number}:{encode(ciphertext)}",
@@ -287,7 +287,7 @@ class Transit:
             number, rest = _parse(item.text("ciphertext"))
             version = key.version(number)
             key.check(version, states.OPENS, "decapsulation")
-            shared = crypto.decapsulate(version.private(key.kind), decode(rest, "ciphertext"))
+            shared = kem.decapsulate(version.private(key.kind), decode(rest, "ciphertext"))
             return {"shared_secret": encode(shared)}
 
         return _each(request.fields, one, {})
@@ -316,11 +316,11 @@ def _unsign(rest: str, jws: bool) -> bytes:
         raise Invalid("failed to base64url-decode the signature") from None
 
 
-def _sign_options(fields: Fields, algorithm: str) -> crypto.SignOptions:
+def _sign_options(fields: Fields, algorithm: str) -> signatures.SignOptions:
     marshaling = fields.text("marshaling_algorithm", "asn1")
     if marshaling not in ("asn1", "jws"):
         raise Invalid(f"invalid marshaling type {marshaling!r}: asn1 or jws")
-    return crypto.SignOptions(
+    return signatures.SignOptions(
         hash_name=algorithm or fields.text("hash_algorithm", fields.text("algorithm", "sha2-256")),
         prehashed=fields.flag("prehashed"),
         scheme=fields.text("signature_algorithm", "pss") or "pss",
@@ -346,7 +346,7 @@ def hashed(request: Request, algorithm: str = "") -> dict[str, Any]:
     """POST hash[/{algorithm}]: a digest of `input`."""
     fields = request.fields
     message = _input(fields, "input missing")
-    digest = crypto.digest(algorithm or fields.text("algorithm", "sha2-256"), message)
+    digest = hashing.digest(algorithm or fields.text("algorithm", "sha2-256"), message)
     return {"sum": _formatted(digest, fields.text("format", "hex"))}
 
 

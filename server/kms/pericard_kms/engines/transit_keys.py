@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 
-from pericard_kms.crypto import primitives as crypto
+from pericard_kms.crypto import key_material, wrapping
+from pericard_kms.crypto.key_types import TYPES, KeyType
 from pericard_kms.engines import states
 from pericard_kms.engines.keys import Key, KeyBox, Version
 from pericard_kms.engines.states import State
@@ -60,9 +61,9 @@ class TransitKeys:
         return Answer(self.describe(key))
 
     def _new(self, fields: Fields, name: str) -> Key:
-        kind = crypto.TYPES.get(fields.text("type", "aes256-gcm96"))
+        kind = TYPES.get(fields.text("type", "aes256-gcm96"))
         if kind is None:
-            raise Invalid(f"unknown key type {fields.text('type')}: use one of {', '.join(crypto.TYPES)}")
+            raise Invalid(f"unknown key type {fields.text('type')}: use one of {', '.join(TYPES)}")
         key = Key(
             name,
             kind,
@@ -179,10 +180,12 @@ class TransitKeys:
             return ""
         public = version.public(key.kind)
         if key.derived:
-            public = crypto.load_private(key.kind, crypto.derive(version.material, context)).public_key()
+            public = key_material.load_private(
+                key.kind, key_material.derive(version.material, context)
+            ).public_key()
         if key.kind.kind == "ed25519" or key.kind.kind.startswith("ml-"):
             return encode(public.public_bytes_raw())
-        return crypto.public_pem(public)
+        return key_material.public_pem(public)
 
     # -- configuration and versions ---------------------------------------------------------------------
 
@@ -340,12 +343,12 @@ class TransitKeys:
 
     def wrapping_key(self, request: Request) -> dict[str, Any]:
         """GET wrapping_key: the RSA-4096 public key to wrap imports with, made at first use."""
-        return {"public_key": crypto.public_pem(self._wrapper().public(crypto.TYPES["rsa-4096"]))}
+        return {"public_key": key_material.public_pem(self._wrapper().public(TYPES["rsa-4096"]))}
 
     def _wrapper(self) -> Version:
         key = self._internal.find(WRAPPING)
         if key is None:
-            key = Key(WRAPPING, crypto.TYPES["rsa-4096"])
+            key = Key(WRAPPING, TYPES["rsa-4096"])
             key.rotate(self._vault.clock())
             self._internal.save(key)
         return key.versions[key.latest]
@@ -381,12 +384,12 @@ class TransitKeys:
         if "public_key" in fields:
             key.rotate(now, _public_material(key.kind, fields.text("public_key")), public_only=True)
         else:
-            private = self._wrapper().private(crypto.TYPES["rsa-4096"])
+            private = self._wrapper().private(TYPES["rsa-4096"])
             blob = decode(fields.raw["ciphertext"], "ciphertext")
             if len(blob) <= 512:
                 raise Invalid("provided ciphertext is too short")
-            target = crypto.unwrap_import(private, blob, fields.text("hash_function", "SHA256"))
-            material = crypto.adopt(key.kind, target)
+            target = wrapping.unwrap_import(private, blob, fields.text("hash_function", "SHA256"))
+            material = key_material.adopt(key.kind, target)
             if key.kind.kind == "mac":
                 key.key_size = len(material)
             key.rotate(now, material)
@@ -433,7 +436,7 @@ class TransitKeys:
         if key.kind.kind == "ed25519":
             # Go's form, which Vault's users expect: seed and public key.
             return encode(version.material + version.public(key.kind).public_bytes_raw())
-        return crypto.private_pem(key.kind, version.private(key.kind))
+        return key_material.private_pem(key.kind, version.private(key.kind))
 
     def export_wrapped(
         self, request: Request, destination: str, source: str, version: str = ""
@@ -504,7 +507,7 @@ def _reason(fields: Fields) -> str:
     return reason
 
 
-def _public_material(kind: crypto.KeyType, pem: str) -> bytes:
+def _public_material(kind: KeyType, pem: str) -> bytes:
     """An imported public key in the form that `load_public` reads."""
     if not kind.asymmetric:
         raise Invalid("provided type does not support public_key import")
@@ -517,7 +520,7 @@ def _public_material(kind: crypto.KeyType, pem: str) -> bytes:
             material = public.public_bytes(
                 serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
             )
-        loaded = crypto.load_public(kind, material)
+        loaded = key_material.load_public(kind, material)
     except ValueError:
         raise Invalid(f"public_key is not a {kind.name} key in PEM") from None
     fits = {
