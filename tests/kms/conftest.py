@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pericard_kms.http.api import Kms
+from pericard_kms.http.api import Api
 from pericard_kms.storage.journal import JournaledStore
 
 
@@ -26,21 +26,22 @@ class Clock:
 
 
 class Client:
-    """Calls a Kms in this process as the service does: handle, flush, then look at the reply."""
+    """Calls an Api in this process as the service does: handle, flush, then look at the reply."""
 
-    def __init__(self, kms: Kms, token: str = "") -> None:
-        self.kms = kms
-        self.token = token
+    def __init__(self, store: JournaledStore, clock: Clock) -> None:
+        self.store = store
+        self.api = Api(store, clock)
+        self.token = ""
         self.shares: list[str] = []
 
     def __call__(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, token: str | None = None
     ) -> tuple[int, dict[str, Any]]:
         data = b"" if body is None else json.dumps(body).encode()
-        reply = self.kms.handle(
+        reply = self.api.handle(
             method, "/v1/" + path, self.token if token is None else token, data, "127.0.0.1"
         )
-        self.kms.flush()
+        self.api.flush()
         return reply.status, json.loads(reply.body or b"{}")
 
     def ok(self, method: str, path: str, body: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
         if "store" in state and not closed:
             state["store"].close()
         state["store"] = JournaledStore(tmp_path / "kms", sync=False)
-        client = Client(Kms(state["store"], clock))
+        client = Client(state["store"], clock)
         if "keys" not in state:
             status, made = client("PUT", "sys/init", {"secret_shares": 3, "secret_threshold": 2})
             assert status == 200

@@ -39,7 +39,7 @@ def test_a_data_key_opens_for_its_patient_and_quarter_only(kms):
 def test_erasure_leaves_a_receipt_that_proves_it(kms, reopen):
     made = kms.ok("POST", "patients/patients/anna/datakey")
     kms.ok("POST", "patients/patients/anna/rotate")
-    vault = kms.kms.engines.vault
+    vault = kms.api.unsealed.vault
     name = next(name for name in vault.names("mount/") if name.endswith("/key/anna"))
     secret = json.loads(vault.get(name))["versions"][0]["material"]
     receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "her request of 3 May"})
@@ -55,13 +55,13 @@ def test_erasure_leaves_a_receipt_that_proves_it(kms, reopen):
     assert "destroyed" in kms.refused(400, "POST", "patients/patients/anna/unwrap", body)
     assert "erased" in kms.refused(400, "POST", "patients/patients/anna/datakey", {})
     assert kms.ok("GET", "patients/patients/anna/receipt") == receipt
-    vault = kms.kms.engines.vault
+    vault = kms.api.unsealed.vault
     assert not [n for n in vault.names("") if n.startswith("mount/") and secret.encode() in vault.get(n)]
 
 
 def test_the_search_finds_a_copy_that_lives(kms):
     kms.ok("POST", "patients/patients/anna/datakey")
-    vault = kms.kms.engines.vault
+    vault = kms.api.unsealed.vault
     name = next(name for name in vault.names("mount/") if name.endswith("/key/anna"))
     vault.put("mount/elsewhere/copy", vault.get(name))
     vault.keep()
@@ -143,11 +143,11 @@ def test_a_days_key_is_destroyed_unless_a_gateway_needs_it(kms, clock):
     other = kms.ok("GET", "bundles/today?suites=66")["key_id"]
     kms.ok("POST", f"bundles/keys/{other}/hold", {"gateway": "gw-1"})
     clock.now += 9 * DAY
-    kms.kms.tick()
+    kms.api.tick()
     assert kms.ok("GET", f"bundles/keys/{one}")["destroyed"] is True
     assert "by design" in kms.refused(400, "POST", f"bundles/keys/{one}/decapsulate", {"encapsulation": ""})
     assert kms.ok("GET", f"bundles/keys/{other}")["destroyed"] is False
     kms.ok("POST", f"bundles/keys/{other}/release", {"gateway": "gw-1"})
-    kms.kms.tick()
+    kms.api.tick()
     assert kms.ok("GET", f"bundles/keys/{other}")["destroyed"] is True
     assert "private" not in kms.ok("GET", f"bundles/keys/{other}")

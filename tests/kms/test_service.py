@@ -58,9 +58,9 @@ def test_a_request_nested_deep_is_refused_and_recorded(kms):
         nested = {"a": nested}
     kms.refused(400, "POST", "transit/encrypt/k", {"plaintext": "!", "x": nested})
     deep = b'{"plaintext":"","x":' + b"[" * 900 + b"]" * 900 + b"}"
-    reply = kms.kms.handle("POST", "/v1/transit/encrypt/k", kms.token, deep, "127.0.0.1")
+    reply = kms.api.handle("POST", "/v1/transit/encrypt/k", kms.token, deep, "127.0.0.1")
     assert reply.status in (200, 400)
-    kms.kms.flush()
+    kms.api.flush()
     kms.ok("GET", "sys/mounts")
 
 

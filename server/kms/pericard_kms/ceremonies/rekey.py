@@ -14,7 +14,7 @@ import orjson
 from pericard_kms.ceremonies import seals
 from pericard_kms.ceremonies.seals import read_share
 from pericard_kms.errors import Invalid, Misused, Tampered
-from pericard_kms.routing import Answer, Request, Routes
+from pericard_kms.routing import Request, Response, Routes
 from pericard_kms.storage.vault import SEAL, Vault
 
 
@@ -34,7 +34,7 @@ class Rekey:
         record: dict[str, Any] = orjson.loads(self._vault.unsealed_value(SEAL))
         return record
 
-    def _status(self, request: Request) -> Answer:
+    def _status(self, request: Request) -> Response:
         record = self._record()
         status = {
             "nonce": self._nonce,
@@ -47,9 +47,9 @@ class Rekey:
             "backup": False,
             "verification_required": False,
         }
-        return Answer(bare=status)
+        return Response(bare=status)
 
-    def _begin(self, request: Request) -> Answer:
+    def _begin(self, request: Request) -> Response:
         """PUT sys/rekey/init: {secret_shares, secret_threshold}."""
         if self._record()["type"] != "shamir":
             raise Invalid("this KMS is not sealed by key shares")
@@ -75,7 +75,7 @@ class Rekey:
     def _cancel(self, request: Request) -> None:
         self._clear()
 
-    def _update(self, request: Request) -> Answer:
+    def _update(self, request: Request) -> Response:
         """PUT sys/rekey/update: {key, nonce}: an old share; with the last, the new ones come back."""
         fields = request.fields
         if not self._nonce:
@@ -99,6 +99,6 @@ class Rekey:
         self._vault.replace_seal(new)
         keys = [share.hex() for share in shares]
         encoded = [base64.b64encode(share).decode() for share in shares]
-        return Answer(
+        return Response(
             bare={"nonce": nonce, "complete": True, "keys": keys, "keys_base64": encoded, "backup": False}
         )

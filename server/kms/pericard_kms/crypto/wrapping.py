@@ -1,10 +1,15 @@
 """RSA-OAEP encryption, and keys wrapped under RSA-OAEP and AES-KWP for the way between systems."""
 
+import os
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap_with_padding
+from cryptography.hazmat.primitives.keywrap import (
+    InvalidUnwrap,
+    aes_key_unwrap_with_padding,
+    aes_key_wrap_with_padding,
+)
 
 from pericard_kms.errors import Invalid
 
@@ -61,6 +66,13 @@ def unwrap_import(private: Any, blob: bytes, hash_function: str) -> bytes:
     if len(kek) != 32:
         raise Invalid("the wrapping AES key must have 256 bits")
     return unwrap_padded(kek, blob[size:])
+
+
+def wrap_export(public: Any, material: bytes) -> bytes:
+    """Key material wrapped for another system's RSA key, in the layout that `unwrap_import` opens."""
+    kek = os.urandom(32)  # fresh for each key: AES-KWP is deterministic
+    wrapped: bytes = public.encrypt(kek, _OAEP) + aes_key_wrap_with_padding(kek, material)
+    return wrapped
 
 
 def unwrap_padded(kek: bytes, wrapped: bytes) -> bytes:

@@ -14,7 +14,8 @@ import orjson
 from pericard_kms.crypto import aead, key_material
 from pericard_kms.crypto.key_types import TYPES
 from pericard_kms.engines import states
-from pericard_kms.engines.keys import Key, KeyBox
+from pericard_kms.engines.key_box import KeyBox
+from pericard_kms.engines.keys import Key
 from pericard_kms.engines.states import State
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.fields import decode, encode, rfc3339

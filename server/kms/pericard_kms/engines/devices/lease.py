@@ -1,4 +1,4 @@
-"""The KMS's side of a lease: what was lent to whom, and what was used of it."""
+"""A lease: which device keys a gateway was lent, for how long, and what it used of them. No storage."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
