@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from pericard_kms.crypto.checkpoints import open_checkpoint
 from pericard_kms.crypto.merkle import check_inclusion, leaf_hash
-from pericard_kms.storage.audit import open_checkpoint
 from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
 from pericard_protocol.uplink.bundle import verify_bundle
 from pericard_protocol.uplink.suites import SUITES

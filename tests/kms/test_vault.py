@@ -35,7 +35,7 @@ def failing(kms, monkeypatch):
 
 def test_what_was_not_written_never_was(kms, failing):
     kms.ok("POST", "transit/keys/k")
-    size = kms.api.unsealed.vault.edge.frontier.size
+    size = kms.api.unsealed.vault.log.size
     failing(True)
     assert handle(kms, "POST", "transit/keys/new") == 200
     assert handle(kms, "POST", "transit/keys/k/rotate") == 200
@@ -43,7 +43,7 @@ def test_what_was_not_written_never_was(kms, failing):
     with pytest.raises(StorageFailed):
         kms.api.flush()
     failing(False)
-    assert kms.api.unsealed.vault.edge.frontier.size == size
+    assert kms.api.unsealed.vault.log.size == size
     assert kms.ok("LIST", "transit/keys")["keys"] == ["k"]
     key = kms.ok("GET", "transit/keys/k")
     assert (key["latest_version"], key["versions"]["1"]["uses"]) == (1, 0)

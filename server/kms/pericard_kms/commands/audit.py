@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from pericard_kms.commands.answers import as_json_option, call, show
+from pericard_kms.crypto.checkpoints import open_checkpoint
 from pericard_kms.crypto.merkle import check_consistency, check_inclusion, leaf_hash
 from pericard_kms.errors import Tampered
 from pericard_kms.storage import audit_export
-from pericard_kms.storage.audit import open_checkpoint
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

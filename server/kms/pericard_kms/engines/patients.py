@@ -134,7 +134,7 @@ class PatientEngine:
         self._keys.save(key)
         vault.keep()
         told = f"erased the wrapping key of the patient {patient}, versions {destroyed}: {reason}"
-        position = vault.record({"time": rfc3339(now), "system": [told], "request": {"id": request.id}})
+        position = vault.log.record({"time": rfc3339(now), "system": [told], "request": {"id": request.id}})
         checkpoint = vault.checkpoint()  # makes the destruction durable before it is claimed
         size = position + 1
         searched, copies = self._search(secrets)
@@ -147,7 +147,7 @@ class PatientEngine:
             "position": position,
             "inclusion_proof": [
                 base64.b64encode(step).decode()
-                for step in vault.tree.inclusion(position, int(checkpoint.split("\n")[1]))
+                for step in vault.log.tree.inclusion(position, int(checkpoint.split("\n")[1]))
             ],
             "checkpoint": checkpoint,
             "values_searched": searched,

@@ -87,12 +87,12 @@ class Api:
             if request.token is None:
                 raise Denied  # and its fields are not logged: a stranger could fill the disk with them
             # Before the act, so that what cannot be logged (nested too deep) is not done.
-            asked["data"] = vault.recorder.hidden(fields.raw)
+            asked["data"] = vault.log.recorder.hidden(fields.raw)
             response = self._act(unsealed, request, request.token)
             vault.keep()
             reply = messages.reply(response, request.id)
             shown = None if path.startswith(_NOT_ECHOED) else response.data or response.auth
-            entry["response"] = {"status": reply.status, "data": vault.recorder.hidden(shown)}
+            entry["response"] = {"status": reply.status, "data": vault.log.recorder.hidden(shown)}
         except RequestError as error:
             vault.discard()
             reply = messages.refuse(error)
@@ -110,7 +110,7 @@ class Api:
         if request.token is not None:
             entry["auth"] = log_entries.asker(request.token)
         if self.unsealed is unsealed:  # sys/seal has closed the log already, and recorded itself
-            vault.record(entry)
+            vault.log.record(entry)
         return reply
 
     def _act(self, unsealed: Unsealed, request: Request, token: Token) -> Response:
@@ -168,7 +168,7 @@ class Api:
             done = self.unsealed.tick()
             vault.keep()
             if done:
-                vault.record({"time": rfc3339(vault.clock()), "system": done})
+                vault.log.record({"time": rfc3339(vault.clock()), "system": done})
             vault.flush()
             vault.reseal()
             vault.checkpoint_when_due()

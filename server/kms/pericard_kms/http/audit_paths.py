@@ -34,10 +34,13 @@ class AuditPaths:
             raise Invalid(f"unknown audit backend: {path}/; the one there is is called merkle")
         if "input" not in request.fields:
             raise Invalid('the "input" parameter is empty')
-        return Response({"hash": self._vault.recorder.hashed(request.fields.text("input"))}, spread=True)
+        return Response({"hash": self._vault.log.recorder.hashed(request.fields.text("input"))}, spread=True)
 
     def _log_key(self, request: Request) -> dict[str, Any]:
-        return {"origin": self._vault.origin, "public_key": base64.b64encode(self._vault.public_key).decode()}
+        return {
+            "origin": self._vault.log.origin,
+            "public_key": base64.b64encode(self._vault.log.public_key).decode(),
+        }
 
     def _log_checkpoint(self, request: Request) -> dict[str, Any]:
         return {"checkpoint": self._vault.checkpoint()}
@@ -48,7 +51,7 @@ class AuditPaths:
     def _sizes(self, request: Request, *names: str) -> list[int]:
         """Whole-number fields that are sizes or positions within the durable log."""
         self._vault.flush()
-        limit = self._vault.edge.frontier.size
+        limit = self._vault.log.size
         values = [
             request.fields.whole(name, limit if name in ("size", "to", "stop") else 0) for name in names
         ]
@@ -64,11 +67,11 @@ class AuditPaths:
 
     def _log_inclusion(self, request: Request) -> dict[str, Any]:
         position, size = self._sizes(request, "position", "size")
-        return {"proof": _texts(self._vault.tree.inclusion(position, size)), "size": size}
+        return {"proof": _texts(self._vault.log.tree.inclusion(position, size)), "size": size}
 
     def _log_consistency(self, request: Request) -> dict[str, Any]:
         old, new = self._sizes(request, "from", "to")
-        return {"proof": _texts(self._vault.tree.consistency(old, new)), "to": new}
+        return {"proof": _texts(self._vault.log.tree.consistency(old, new)), "to": new}
 
 
 def _texts(hashes: list[bytes]) -> list[str]:

@@ -109,7 +109,7 @@ class Sealing:
     def _unseal(self, root: bytes, event: str = "unsealed") -> Unsealed:
         vault = Vault(self._store, root, self._clock)
         unsealed = Unsealed(vault, self.seal)
-        vault.record({"time": rfc3339(self._clock()), "system": [event]})
+        vault.log.record({"time": rfc3339(self._clock()), "system": [event]})
         vault.flush()
         self.unsealed = unsealed
         return unsealed
@@ -120,7 +120,7 @@ class Sealing:
             return
         vault = self.unsealed.vault
         vault.keep()
-        vault.record(
+        vault.log.record(
             {
                 "time": rfc3339(self._clock()),
                 "system": ["sealed"],

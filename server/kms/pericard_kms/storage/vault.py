@@ -8,30 +8,23 @@ all of it is forgotten: memory is only ever a cache of the store.
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import orjson
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from pericard_kms.crypto.merkle import TILE, TILE_LEVEL, Frontier, Tree, leaf_hash
 from pericard_kms.errors import StorageFailed, Tampered
 from pericard_kms.fields import rfc3339
-from pericard_kms.storage.audit import LogEdge, Recorder, sign_checkpoint
-from pericard_kms.storage.barrier import KEY_BYTES, Keyring, open_under, seal_under, term_of
+from pericard_kms.storage.audit_log import AUDIT, CHECKPOINTS, AuditLog, checkpoint_name, leaf_name, tile_name
+from pericard_kms.storage.barrier import Keyring, open_under, seal_under, term_of
 from pericard_kms.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 KEYRING = "core/keyring"
 SEAL = "core/seal"
-_AUDIT = "core/audit"
 # The count of seals under the barrier key is written every so many, and this many are added at each
 # start for those that a crash may have hidden: the count on disk is never below the truth.
 _COUNT_EVERY = 2**20
 _RESEAL_AT_ONCE = 200
-CHECKPOINT_EVERY_S = 60.0
 
 
 class Vault:
@@ -59,12 +52,7 @@ class Vault:
         self.before_flush: list[Callable[[], None]] = []  # those who count in memory write here
         self.lost: StorageFailed | None = None  # a failed flush that waiting replies must not hide
         self._resealed = self.keyring.active if len(self.keyring.terms) == 1 else 0
-        audit = orjson.loads(self.require(_AUDIT))
-        self.recorder = Recorder(bytes.fromhex(audit["hmac"]))
-        self._signer = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(audit["signer"]))
-        self.origin: str = audit["origin"]
-        self.edge = LogEdge(self._find_end())
-        self._checkpoint_size, self._checkpoint_due = -1, 0.0
+        self.log = AuditLog(self.require(AUDIT), self, store.leaf_count())
 
     def __repr__(self) -> str:
         return "Vault()"
@@ -73,16 +61,11 @@ class Vault:
     def initialise(cls, store: Store, root: bytes, seal: dict[str, Any], now: float) -> None:
         """Lays a new store: keyring, audit keys and the seal's record, in one commit."""
         ring = Keyring.fresh(now)
-        audit = {
-            "hmac": os.urandom(KEY_BYTES).hex(),
-            "signer": Ed25519PrivateKey.generate().private_bytes_raw().hex(),
-            "origin": f"pericard-kms/{os.urandom(8).hex()}",
-        }
         store.commit(
             {
                 KEYRING: seal_under(root, KEYRING, ring.dump()),
                 SEAL: json.dumps(seal).encode(),
-                _AUDIT: ring.seal(_AUDIT, orjson.dumps(audit)),
+                AUDIT: ring.seal(AUDIT, AuditLog.fresh_keys()),
             },
             [],
         )
@@ -127,7 +110,7 @@ class Vault:
             self._group.update(self._request)
             self._request = {}
         for text in self._noted:
-            self.record({"time": rfc3339(self.clock()), "system": [text]})
+            self.log.record({"time": rfc3339(self.clock()), "system": [text]})
         self._noted.clear()
 
     def discard(self) -> None:
@@ -147,7 +130,7 @@ class Vault:
     @property
     def waits(self) -> bool:
         """Whether anything waits for a flush."""
-        return bool(self.edge.waiting or self._group or self._request)
+        return bool(self.log.edge.waiting or self._group or self._request)
 
     def flush(self) -> None:
         """Seals and writes everything that waits, durably.
@@ -165,16 +148,16 @@ class Vault:
         values = {
             name: None if value is None else ring.seal(name, value) for name, value in self._group.items()
         }
-        for tile, value in self.edge.tiles:
-            values[_tile(tile)] = ring.seal(_tile(tile), value)
-        leaves = [(at, ring.seal(_leaf(at), leaf)) for at, leaf in self.edge.waiting]
+        for tile, value in self.log.edge.tiles:
+            values[tile_name(tile)] = ring.seal(tile_name(tile), value)
+        leaves = [(at, ring.seal(leaf_name(at), leaf)) for at, leaf in self.log.edge.waiting]
         if counted >= self._counted + _COUNT_EVERY or counted < self._counted:
             values[KEYRING] = seal_under(self._root, KEYRING, ring.dump())
         try:
             self._store.commit(values, leaves)
         except StorageFailed as error:
             self._group.clear()
-            self.edge.roll_back()
+            self.log.edge.roll_back()
             for forget in self.forget:
                 forget()
             self.lost = error
@@ -182,7 +165,7 @@ class Vault:
         if KEYRING in values:
             self._counted = counted
         self._group.clear()
-        self.edge.committed()
+        self.log.edge.committed()
 
     def rotate_keyring(self) -> int:
         """Makes a new barrier key, durably, before anything is sealed under it; returns its term."""
@@ -236,11 +219,6 @@ class Vault:
         """An event that the running request causes: it reaches the log if the request's changes are kept."""
         self._noted.append(text)
 
-    def record(self, entry: dict[str, Any]) -> int:
-        """Appends an entry to the log, durable with the next flush; returns its position."""
-        entry["position"] = self.edge.frontier.size
-        return self.edge.append(self.recorder.leaf(entry))
-
     def leaves(self, start: int, stop: int) -> Iterable[bytes]:
         """Durable leaves start..stop.
 
@@ -249,60 +227,26 @@ class Vault:
         """
         at = start
         for blob in self._store.leaves(start, stop):
-            yield self.keyring.open(_leaf(at), blob)
+            yield self.keyring.open(leaf_name(at), blob)
             at += 1
         if at != stop:
             raise Tampered(f"the store lacks the audit entry {at}")
 
-    @property
-    def tree(self) -> Tree:
-        """The log as a tree, for proofs."""
-        return Tree(
-            lambda start, stop: [leaf_hash(leaf) for leaf in self.leaves(start, stop)],
-            lambda start, stop: [self.require(_tile(tile)) for tile in range(start, stop)],
-        )
-
-    @property
-    def public_key(self) -> bytes:
-        """The Ed25519 key that signs checkpoints, 32 bytes."""
-        return self._signer.public_key().public_bytes_raw()
-
-    def sign(self, message: bytes) -> bytes:
-        """An Ed25519 signature by the log's key, on receipts and leases; the caller separates domains."""
-        return self._signer.sign(message)
-
     def checkpoint(self) -> str:
         """A signed checkpoint of the durable log, kept in the store as well."""
         self.flush()
-        size, root, now = self.edge.frontier.size, self.edge.frontier.root(), int(self.clock())
-        note = sign_checkpoint(self._signer, self.origin, size, root, now)
-        self.put(f"{_AUDIT}/checkpoint/{size:020}", note.encode())
+        now = int(self.clock())
+        note = self.log.sign_checkpoint(now)
+        self.put(checkpoint_name(self.log.size), note.encode())
         self.flush()
-        self._checkpoint_size, self._checkpoint_due = size, now + CHECKPOINT_EVERY_S
+        self.log.note_checkpoint(now)
         return note
 
     def checkpoint_when_due(self) -> None:
         """Signs a checkpoint when the log grew and the last one is a minute old."""
-        if self.edge.frontier.size > self._checkpoint_size and self.clock() >= self._checkpoint_due:
+        if self.log.checkpoint_due(self.clock()):
             self.checkpoint()
 
     def checkpoints(self) -> list[str]:
         """Every stored checkpoint, oldest first."""
-        return [self.require(name).decode() for name in self.names(f"{_AUDIT}/checkpoint/")]
-
-    def _find_end(self) -> Frontier:
-        frontier = Frontier()
-        size = self._store.leaf_count()
-        for tile in range(size // TILE):
-            frontier.append(self.require(_tile(tile)), TILE_LEVEL)
-        for leaf in self.leaves(frontier.size, size):
-            frontier.append(leaf_hash(leaf))
-        return frontier
-
-
-def _leaf(position: int) -> str:
-    return f"{_AUDIT}/leaf/{position}"
-
-
-def _tile(number: int) -> str:
-    return f"{_AUDIT}/tile/{number:020}"
+        return [self.require(name).decode() for name in self.names(CHECKPOINTS)]

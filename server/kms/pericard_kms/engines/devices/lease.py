@@ -37,4 +37,4 @@ class Lease:
             name: shown[name] for name in ("id", "gateway", "devices", "not_before", "not_after", "frames")
         }
         raw = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-        return {"lease": raw.decode(), "signature": encode(vault.sign(DOMAIN + raw))}
+        return {"lease": raw.decode(), "signature": encode(vault.log.sign(DOMAIN + raw))}
