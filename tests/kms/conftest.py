@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pericard_kms.http.api import Api
-from pericard_kms.storage.journal import JournaledStore
+from pericard_kms.storage.journal import JournaledDatabase
 
 
 class Clock:
@@ -28,9 +28,9 @@ class Clock:
 class Client:
     """Calls an Api in this process as the service does: handle, flush, then look at the reply."""
 
-    def __init__(self, store: JournaledStore, clock: Clock) -> None:
-        self.store = store
-        self.api = Api(store, clock)
+    def __init__(self, database: JournaledDatabase, clock: Clock) -> None:
+        self.database = database
+        self.api = Api(database, clock)
         self.token = ""
         self.shares: list[str] = []
 
@@ -78,10 +78,10 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
     state: dict[str, Any] = {}
 
     def again(*, closed: bool = False) -> Client:
-        if "store" in state and not closed:
-            state["store"].close()
-        state["store"] = JournaledStore(tmp_path / "kms", sync=False)
-        client = Client(state["store"], clock)
+        if "database" in state and not closed:
+            state["database"].close()
+        state["database"] = JournaledDatabase(tmp_path / "kms", sync=False)
+        client = Client(state["database"], clock)
         if "keys" not in state:
             status, made = client("PUT", "sys/init", {"secret_shares": 3, "secret_threshold": 2})
             assert status == 200
@@ -96,8 +96,8 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
 
     (tmp_path / "kms").mkdir()
     yield again
-    if "store" in state:
-        state["store"].close()
+    if "database" in state:
+        state["database"].close()
 
 
 @pytest.fixture

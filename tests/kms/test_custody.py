@@ -39,9 +39,9 @@ def test_a_data_key_opens_for_its_patient_and_quarter_only(kms):
 def test_erasure_leaves_a_receipt_that_proves_it(kms, reopen):
     made = kms.ok("POST", "patients/patients/anna/datakey")
     kms.ok("POST", "patients/patients/anna/rotate")
-    vault = kms.api.unsealed.vault
-    name = next(name for name in vault.names("mount/") if name.endswith("/key/anna"))
-    secret = json.loads(vault.get(name))["versions"][0]["material"]
+    store = kms.api.unsealed.store
+    name = next(name for name in store.names("mount/") if name.endswith("/key/anna"))
+    secret = json.loads(store.get(name))["versions"][0]["material"]
     receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "her request of 3 May"})
     assert (receipt["destroyed_versions"], receipt["copies_found"]) == ([1, 2], [])
     assert receipt["values_searched"] > 0
@@ -55,16 +55,16 @@ def test_erasure_leaves_a_receipt_that_proves_it(kms, reopen):
     assert "destroyed" in kms.refused(400, "POST", "patients/patients/anna/unwrap", body)
     assert "erased" in kms.refused(400, "POST", "patients/patients/anna/datakey", {})
     assert kms.ok("GET", "patients/patients/anna/receipt") == receipt
-    vault = kms.api.unsealed.vault
-    assert not [n for n in vault.names("") if n.startswith("mount/") and secret.encode() in vault.get(n)]
+    store = kms.api.unsealed.store
+    assert not [n for n in store.names("") if n.startswith("mount/") and secret.encode() in store.get(n)]
 
 
 def test_the_search_finds_a_copy_that_lives(kms):
     kms.ok("POST", "patients/patients/anna/datakey")
-    vault = kms.api.unsealed.vault
-    name = next(name for name in vault.names("mount/") if name.endswith("/key/anna"))
-    vault.put("mount/elsewhere/copy", vault.get(name))
-    vault.keep()
+    store = kms.api.unsealed.store
+    name = next(name for name in store.names("mount/") if name.endswith("/key/anna"))
+    store.put("mount/elsewhere/copy", store.get(name))
+    store.keep_request()
     receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "a test"})
     assert receipt["copies_found"] == ["mount/elsewhere/copy"]
 

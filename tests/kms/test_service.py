@@ -13,7 +13,7 @@ import pytest
 from pericard_edge.kms import KmsClient, KmsUnreachable
 from pericard_kms.errors import Misused
 from pericard_kms.http.reader import MAX_BODY
-from pericard_kms.storage.journal import open_store
+from pericard_kms.storage.journal import open_database
 
 
 def talk(port, data):
@@ -117,7 +117,7 @@ def test_postgresql_is_a_store_like_sqlite(postgresql, tmp_path, start):
         box = client.call("POST", "transit/encrypt/k", {"plaintext": "aGVhcnQ="})["ciphertext"]
         assert client.call("LIST", "transit/keys")["keys"] == ["k"]
     with pytest.raises(Misused, match="another KMS"):
-        open_store(tmp_path, postgresql)
+        open_database(tmp_path, postgresql)
     process.kill()
     process.start()
     with KmsClient(process.url, made["root_token"]) as client:

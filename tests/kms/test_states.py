@@ -73,9 +73,9 @@ def test_destruction_waits_can_be_cancelled_and_then_is_final(kms, clock, reopen
     assert kms.ok("GET", "transit/keys/k")["versions"]["1"]["state"] == "destroyed"
     assert kms.ok("GET", "transit/export/encryption-key/k")["keys"] == {}
     assert "was destroyed" in kms.refused(400, "POST", "transit/keys/k/rotate")
-    name = next(n for n in kms.store.names("mount/") if n.endswith("/key/k"))
-    vault = kms.api.unsealed.vault
-    assert base64.b64encode(secret) not in vault.get(name)
+    name = next(n for n in kms.database.names("mount/") if n.endswith("/key/k"))
+    store = kms.api.unsealed.store
+    assert base64.b64encode(secret) not in store.get(name)
     kms.refused(400, "POST", "transit/keys/k/destroy", {"delay": "1s", "reason": "too quick"})
 
 

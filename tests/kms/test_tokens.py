@@ -18,7 +18,7 @@ def test_no_token_and_bad_tokens_are_denied(kms):
 
 def test_the_store_never_holds_a_token(kms, tmp_path):
     token = create(kms, policies=["default"])["client_token"]
-    kms.store.drain()
+    kms.database.drain()
     for path in (tmp_path / "kms").iterdir():
         assert token.encode() not in path.read_bytes()
         assert kms.token.encode() not in path.read_bytes()

@@ -79,7 +79,7 @@ def run(
     from pericard_kms import service
     from pericard_kms.ceremonies import seals
     from pericard_kms.http.api import Api
-    from pericard_kms.storage.journal import open_store
+    from pericard_kms.storage.journal import open_database
 
     host, port = _address(listen)
     tls = None
@@ -99,11 +99,11 @@ def run(
         auto = seals.Pkcs11Seal(pkcs11_module, pkcs11_token, _secret(pkcs11_pin_file, "the PIN file"))
     log_to_stderr()
     os.umask(0o077)
-    store = open_store(data, database, sync=durability == "disk")
+    opened = open_database(data, database, sync=durability == "disk")
     try:
-        service.run(Api(store, time.time, auto), host, port, tls, ready_file)
+        service.run(Api(opened, time.time, auto), host, port, tls, ready_file)
     finally:
-        store.close()
+        opened.close()
 
 
 def _secret(path: Path, what: str) -> str:

@@ -3,7 +3,7 @@
 from pericard_kms.access import policy_language
 from pericard_kms.access.acl import ROOT, Acl
 from pericard_kms.errors import Invalid
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 _POLICY = "core/policy/"
 DEFAULT_POLICY = """
@@ -18,17 +18,17 @@ path "sys/capabilities-self"  { capabilities = ["update"] }
 class PolicyBook:
     """The written policies, and the rules that a set of them adds up to."""
 
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
+    def __init__(self, store: SealedStore) -> None:
+        self._store = store
         self._acls: dict[tuple[str, ...], Acl] = {}
-        vault.forget.append(self._acls.clear)
-        if vault.get(_POLICY + "default") is None:
-            vault.put(_POLICY + "default", DEFAULT_POLICY.encode())
-            vault.keep()
+        store.after_rollback.append(self._acls.clear)
+        if store.get(_POLICY + "default") is None:
+            store.put(_POLICY + "default", DEFAULT_POLICY.encode())
+            store.keep_request()
 
     def text(self, name: str) -> str | None:
         """A policy as it was written."""
-        data = self._vault.get(_POLICY + name) if name.isascii() else None
+        data = self._store.get(_POLICY + name) if name.isascii() else None
         return None if data is None else data.decode()
 
     def exists(self, name: str) -> bool:
@@ -37,7 +37,7 @@ class PolicyBook:
 
     def names(self) -> list[str]:
         """Every policy, root last as Vault lists it."""
-        return [*(name.removeprefix(_POLICY) for name in self._vault.names(_POLICY)), ROOT]
+        return [*(name.removeprefix(_POLICY) for name in self._store.names(_POLICY)), ROOT]
 
     def write(self, name: str, text: str) -> None:
         """Checks and stores a policy.
@@ -50,7 +50,7 @@ class PolicyBook:
         if not name.isascii() or not name.isprintable() or len(name) > 256:
             raise Invalid("a policy's name is up to 256 printable ASCII characters")
         policy_language.parse(text)
-        self._vault.put(_POLICY + name, text.encode())
+        self._store.put(_POLICY + name, text.encode())
         self._acls.clear()
 
     def delete(self, name: str) -> None:
@@ -58,7 +58,7 @@ class PolicyBook:
         if name in (ROOT, "default"):
             raise Invalid(f'cannot delete "{name}" policy')
         if name.isascii():
-            self._vault.delete(_POLICY + name)
+            self._store.delete(_POLICY + name)
             self._acls.clear()
 
     def acl(self, names: tuple[str, ...]) -> Acl:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from pericard_kms.access.token import Token
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 _SALT = "core/token-key"
 _ENTRY = "token/entry/"
@@ -24,15 +24,15 @@ _ACCESSOR = "token/accessor/"
 class TokenStore:
     """The live tokens: issue, recognise, count uses, revoke, expire."""
 
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
+    def __init__(self, store: SealedStore) -> None:
+        self._store = store
         self._opened: dict[str, Token] = {}
-        vault.forget.append(self._opened.clear)
-        salt = vault.get(_SALT)
+        store.after_rollback.append(self._opened.clear)
+        salt = store.get(_SALT)
         if salt is None:
             salt = os.urandom(32)
-            vault.put(_SALT, salt)
-            vault.keep()
+            store.put(_SALT, salt)
+            store.keep_request()
         self._salt = salt
 
     def _key(self, token: str) -> str:
@@ -40,21 +40,21 @@ class TokenStore:
 
     def _load(self, key: str) -> Token | None:
         token = self._opened.get(key)
-        if token is None and (data := self._vault.get(_ENTRY + key)):
+        if token is None and (data := self._store.get(_ENTRY + key)):
             token = Token(**orjson.loads(data))
             self._opened[key] = token
-        if token is not None and token.expires and token.expires <= self._vault.clock():
+        if token is not None and token.expires and token.expires <= self._store.clock():
             return None
         return token
 
     def save(self, token: Token) -> None:
         """Stores a new or changed record."""
-        self._vault.put(_ENTRY + token.key, orjson.dumps(asdict(token)))
+        self._store.put(_ENTRY + token.key, orjson.dumps(asdict(token)))
         self._opened[token.key] = token
 
     def issue(self, policies: list[str], parent: Token | None = None, **settings: Any) -> tuple[str, Token]:
         """Makes a token: (the token, its record). The one time that the token itself exists here."""
-        now = self._vault.clock()
+        now = self._store.clock()
         token_id = "hvs." + base64.urlsafe_b64encode(os.urandom(24)).decode()  # 192 bits: never guessed
         ttl = settings.pop("ttl", 0.0)
         token = Token(
@@ -68,9 +68,9 @@ class TokenStore:
             **settings,
         )
         self.save(token)
-        self._vault.put(_ACCESSOR + token.accessor, token.key.encode())
+        self._store.put(_ACCESSOR + token.accessor, token.key.encode())
         if parent:
-            self._vault.put(f"{_CHILD}{parent.key}/{token.key}", b"1")
+            self._store.put(f"{_CHILD}{parent.key}/{token.key}", b"1")
         return token_id, token
 
     def authenticate(self, token_id: str) -> Token | None:
@@ -81,12 +81,12 @@ class TokenStore:
 
     def of_accessor(self, accessor: str) -> Token | None:
         """The record of the live token with this accessor, or None."""
-        key = self._vault.get(_ACCESSOR + accessor) if accessor.isascii() else None
+        key = self._store.get(_ACCESSOR + accessor) if accessor.isascii() else None
         return self._load(key.decode()) if key else None
 
     def accessors(self) -> list[str]:
         """The accessors of all stored tokens."""
-        return [name.removeprefix(_ACCESSOR) for name in self._vault.names(_ACCESSOR)]
+        return [name.removeprefix(_ACCESSOR) for name in self._store.names(_ACCESSOR)]
 
     def use(self, token: Token) -> None:
         """Counts one use of a token that was issued for a number of them; the last one ends it."""
@@ -103,9 +103,9 @@ class TokenStore:
         while waiting:
             one = waiting.pop()
             prefix = f"{_CHILD}{one.key}/"
-            for name in self._vault.names(prefix):
-                self._vault.delete(name)
-                data = self._vault.get(_ENTRY + name.removeprefix(prefix))
+            for name in self._store.names(prefix):
+                self._store.delete(name)
+                data = self._store.get(_ENTRY + name.removeprefix(prefix))
                 if data is None:
                     continue
                 child = Token(**orjson.loads(data))
@@ -115,17 +115,17 @@ class TokenStore:
                 else:
                     waiting.append(child)
             if one.parent:
-                self._vault.delete(f"{_CHILD}{one.parent}/{one.key}")
-            self._vault.delete(_ENTRY + one.key)
-            self._vault.delete(_ACCESSOR + one.accessor)
+                self._store.delete(f"{_CHILD}{one.parent}/{one.key}")
+            self._store.delete(_ENTRY + one.key)
+            self._store.delete(_ACCESSOR + one.accessor)
             self._opened.pop(one.key, None)
 
     def revoke_expired(self) -> list[str]:
         """Revokes what expired, with its children; returns what was done, for the audit log."""
         done = []
-        now = self._vault.clock()
-        for name in self._vault.names(_ENTRY):
-            data = self._vault.get(name)
+        now = self._store.clock()
+        for name in self._store.names(_ENTRY):
+            data = self._store.get(name)
             if data is not None:
                 token = Token(**orjson.loads(data))
                 if token.expires and token.expires <= now:

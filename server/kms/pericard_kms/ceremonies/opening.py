@@ -10,16 +10,16 @@ from pericard_kms.ceremonies import seals
 from pericard_kms.ceremonies.seals import Seal
 from pericard_kms.errors import Invalid, Misused, Tampered
 from pericard_kms.fields import Fields
-from pericard_kms.storage.store import Store
-from pericard_kms.storage.vault import SEAL, Vault
+from pericard_kms.storage.database import Database
+from pericard_kms.storage.sealed_store import SEAL, SealedStore
 
 
 class Opening:
     """The seal's record in the store, and the key shares that keepers have given so far."""
 
-    def __init__(self, store: Store, auto: Seal | None) -> None:
+    def __init__(self, database: Database, auto: Seal | None) -> None:
         """With `auto`, a new KMS is initialised under that seal and opens without keepers."""
-        self._store, self._auto = store, auto
+        self._database, self._auto = database, auto
         self._shares: list[bytes] = []
         self._nonce = ""
 
@@ -29,7 +29,7 @@ class Opening:
         Raises:
             Tampered: it is not readable.
         """
-        data = self._store.get(SEAL)
+        data = self._database.get(SEAL)
         try:
             return None if data is None else dict(json.loads(data))
         except ValueError:
@@ -87,7 +87,7 @@ class Opening:
                 record, shares = seals.shamir_record(root, count, threshold)
             except Misused as error:
                 raise Invalid(f"invalid seal configuration: {error}") from None
-        Vault.initialise(self._store, root, record, now)
+        SealedStore.initialise(self._database, root, record, now)
         return root, shares
 
     def take_share(self, fields: Fields) -> bytes | None:

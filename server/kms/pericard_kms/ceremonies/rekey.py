@@ -15,14 +15,14 @@ from pericard_kms.ceremonies import seals
 from pericard_kms.ceremonies.seals import read_share
 from pericard_kms.errors import Invalid, Misused, Tampered
 from pericard_kms.routing import Request, Response, Routes
-from pericard_kms.storage.vault import SEAL, Vault
+from pericard_kms.storage.sealed_store import SEAL, SealedStore
 
 
 class Rekey:
     """The paths sys/rekey/*: at most one rekeying is under way."""
 
-    def __init__(self, vault: Vault, routes: Routes) -> None:
-        self._vault = vault
+    def __init__(self, store: SealedStore, routes: Routes) -> None:
+        self._store = store
         self._clear()
         routes.add("rekey/init", read=self._status, update=self._begin, delete=self._cancel, sudo=True)
         routes.add("rekey/update", update=self._update, sudo=True)
@@ -31,7 +31,7 @@ class Rekey:
         self._nonce, self._shares, self._count, self._threshold = "", list[bytes](), 0, 0
 
     def _record(self) -> dict[str, Any]:
-        record: dict[str, Any] = orjson.loads(self._vault.unsealed_value(SEAL))
+        record: dict[str, Any] = orjson.loads(self._store.unsealed_value(SEAL))
         return record
 
     def _status(self, request: Request) -> Response:
@@ -96,7 +96,7 @@ class Rekey:
         except Tampered:
             raise Invalid("rekey failed: these are not this KMS's shares, start again") from None
         new, shares = seals.shamir_record(root, count, threshold)
-        self._vault.replace_seal(new)
+        self._store.replace_seal(new)
         keys = [share.hex() for share in shares]
         encoded = [base64.b64encode(share).decode() for share in shares]
         return Response(

@@ -18,7 +18,7 @@ import orjson
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.fields import decode, encode
 from pericard_kms.routing import Request, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 from pericard_protocol.errors import UsageError
 from pericard_protocol.fhe.release import seal_release
 
@@ -28,8 +28,8 @@ _SCHEMES = ("ckks", "bfv", "bgv", "tfhe")
 class CustodyEngine:
     """The paths of an `fhe` mount."""
 
-    def __init__(self, vault: Vault, mount: str) -> None:
-        self._vault = vault
+    def __init__(self, store: SealedStore, mount: str) -> None:
+        self._store = store
         self._prefix = f"mount/{mount}/fhe/"
         self.routes = Routes()
         add = self.routes.add
@@ -41,21 +41,21 @@ class CustodyEngine:
         add("keys/{name}/check", update=self._check)
 
     def close(self) -> None:
-        """Nothing is held outside the vault."""
+        """Nothing of it lives outside the store."""
 
     def tick(self) -> list[str]:
         """Nothing here comes due."""
         return []
 
     def _find(self, name: str) -> dict[str, Any]:
-        data = self._vault.get(self._prefix + name) if name.isascii() else None
+        data = self._store.get(self._prefix + name) if name.isascii() else None
         if data is None:
             raise NotFound(f"there is no FHE key {name}")
         record: dict[str, Any] = orjson.loads(data)
         return record
 
     def _index(self, request: Request) -> dict[str, Any]:
-        return {"keys": [name.removeprefix(self._prefix) for name in self._vault.names(self._prefix)]}
+        return {"keys": [name.removeprefix(self._prefix) for name in self._store.names(self._prefix)]}
 
     def _read(self, request: Request, name: str) -> dict[str, Any]:
         record = self._find(name)
@@ -66,7 +66,7 @@ class CustodyEngine:
         fields = request.fields
         if not name.isascii() or not name.isprintable():
             raise Invalid("an FHE key's name is printable ASCII")
-        if self._vault.get(self._prefix + name) is not None:
+        if self._store.get(self._prefix + name) is not None:
             raise Invalid(
                 f"there is an FHE key {name} already: ciphertexts are bound to it; take another name"
             )
@@ -82,15 +82,15 @@ class CustodyEngine:
             "secret": encode(secret),
             "evaluation": encode(evaluation),
             "fingerprint": fingerprint,
-            "created": self._vault.clock(),
+            "created": self._store.clock(),
             "binding": encode(os.urandom(32)),
         }
-        self._vault.put(self._prefix + name, orjson.dumps(record))
+        self._store.put(self._prefix + name, orjson.dumps(record))
         return {"fingerprint": fingerprint}
 
     def _destroy(self, request: Request, name: str) -> None:
         self._find(name)
-        self._vault.delete(self._prefix + name)
+        self._store.delete(self._prefix + name)
 
     def _evaluation(self, request: Request, name: str) -> dict[str, Any]:
         """GET keys/{name}/evaluation: what the cloud may have."""

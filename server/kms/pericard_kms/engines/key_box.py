@@ -11,7 +11,7 @@ import orjson
 from pericard_kms.engines.keys import Key, Version
 from pericard_kms.engines.states import State
 from pericard_kms.errors import Invalid, NotFound
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 _NAME = re.compile(r"\w(?:[\w.-]{0,254}\w)?", re.ASCII)
 
@@ -20,39 +20,39 @@ class KeyBox:
     """The keys of one mount."""
 
     def __init__(
-        self, vault: Vault, mount: str, on_rotate: Callable[[Key, str], None] = lambda *_: None
+        self, store: SealedStore, mount: str, on_rotate: Callable[[Key, str], None] = lambda *_: None
     ) -> None:
         """`mount` is the storage prefix; `on_rotate` hears of automatic rotations, with the reason."""
-        self._vault = vault
+        self._store = store
         self._prefix = f"mount/{mount}/key/"
         self._uses = f"mount/{mount}/uses/"
         self._opened: dict[str, Key] = {}
         self._counted: dict[str, Key] = {}
         self._on_rotate = on_rotate
-        vault.forget.append(self._forget)
-        vault.before_flush.append(self._write_counts)
+        store.after_rollback.append(self._clear_cache)
+        store.before_flush.append(self._write_counts)
 
-    def _forget(self) -> None:
+    def _clear_cache(self) -> None:
         self._opened.clear()
         self._counted.clear()
 
     def _write_counts(self) -> None:
         for name, key in self._counted.items():
             uses = {str(number): version.uses for number, version in key.versions.items()}
-            self._vault.put(self._uses + name, orjson.dumps(uses))
+            self._store.put(self._uses + name, orjson.dumps(uses))
         self._counted.clear()
 
     def close(self) -> None:
-        """Detaches from the vault: the mount is gone."""
-        self._vault.forget.remove(self._forget)
-        self._vault.before_flush.remove(self._write_counts)
+        """Takes its hooks off the store: the mount is gone."""
+        self._store.after_rollback.remove(self._clear_cache)
+        self._store.before_flush.remove(self._write_counts)
 
     def find(self, name: str) -> Key | None:
         """The key `name`, or None."""
         key = self._opened.get(name)
-        if key is None and _NAME.fullmatch(name) and (data := self._vault.get(self._prefix + name)):
+        if key is None and _NAME.fullmatch(name) and (data := self._store.get(self._prefix + name)):
             key = Key.load(data)
-            uses = orjson.loads(self._vault.get(self._uses + name) or b"{}")
+            uses = orjson.loads(self._store.get(self._uses + name) or b"{}")
             for number, version in key.versions.items():
                 version.uses = uses.get(str(number), 0)
             self._opened[name] = key
@@ -88,20 +88,20 @@ class KeyBox:
         """
         if not _NAME.fullmatch(key.name):
             raise Invalid(f"invalid key name {key.name!r}: letters, digits, _, - and . only, at most 256")
-        self._vault.put(self._prefix + key.name, key.dump())
+        self._store.put(self._prefix + key.name, key.dump())
         self._opened[key.name] = key
         self._counted[key.name] = key
 
     def delete(self, name: str) -> None:
         """Removes a key and its counts."""
-        self._vault.delete(self._prefix + name)
-        self._vault.delete(self._uses + name)
+        self._store.delete(self._prefix + name)
+        self._store.delete(self._uses + name)
         self._opened.pop(name, None)
         self._counted.pop(name, None)
 
     def names(self) -> list[str]:
         """Every key's name, in order."""
-        return [name.removeprefix(self._prefix) for name in self._vault.names(self._prefix)]
+        return [name.removeprefix(self._prefix) for name in self._store.names(self._prefix)]
 
     def protecting(self, key: Key, number: int = 0, what: str = "encryption") -> Version:
         """The version to protect one message with; when that is done, the caller says so by `count`.
@@ -121,7 +121,7 @@ class KeyBox:
                     "limit: use the latest version"
                 )
             worn, version = version, self._rotate(key, "the usage limit was reached")
-            worn.become(State.DEACTIVATED, self._vault.clock(), "the usage limit was reached")
+            worn.become(State.DEACTIVATED, self._store.clock(), "the usage limit was reached")
             self.save(key)
         return version
 
@@ -139,10 +139,10 @@ class KeyBox:
             self._rotate(key, "the rotation period ended")
 
     def _due(self, key: Key, version: Version) -> bool:
-        return self._vault.clock() >= version.created + key.auto_rotate_period
+        return self._store.clock() >= version.created + key.auto_rotate_period
 
     def _rotate(self, key: Key, reason: str) -> Version:
-        version = key.rotate(self._vault.clock())
+        version = key.rotate(self._store.clock())
         self.save(key)
         self._on_rotate(key, reason)
         return version

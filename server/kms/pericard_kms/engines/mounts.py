@@ -13,7 +13,7 @@ import orjson
 
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.routing import Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 _MOUNTS = "core/mounts"
 
@@ -45,37 +45,37 @@ class Engine(Protocol):
         """The mount is gone."""
 
 
-EngineTypes = Mapping[str, Callable[[Vault, str], Engine]]
+EngineTypes = Mapping[str, Callable[[SealedStore, str], Engine]]
 """By its name in the API, what makes an engine from the opened store and the uuid of its mount."""
 
 
 class MountTable:
     """The mounted engines by path."""
 
-    def __init__(self, vault: Vault, types: EngineTypes, always: Iterable[str]) -> None:
+    def __init__(self, store: SealedStore, types: EngineTypes, always: Iterable[str]) -> None:
         """`types` can be mounted; those that `always` names are from the start, at their own names."""
-        self._vault, self._types = vault, types
+        self._store, self._types = store, types
         self.mounts: dict[str, Mount] = {}
         self._engines: dict[str, Engine] = {}
         self._read()
         if not self.mounts:
             for kind in always:
                 self.enable(f"{kind}/", kind, "part of every Pericard KMS")
-            vault.keep()
-        vault.forget.append(self._read)
+            store.keep_request()
+        store.after_rollback.append(self._read)
 
     def _read(self) -> None:
-        table = orjson.loads(self._vault.get(_MOUNTS) or b"{}")
+        table = orjson.loads(self._store.get(_MOUNTS) or b"{}")
         mounts = {path: Mount(**entry) for path, entry in table.items()}
         for path in self._engines.keys() - mounts.keys():
             self._engines.pop(path).close()
         for path, mount in mounts.items():
             if path not in self._engines:
-                self._engines[path] = self._types[mount.type](self._vault, mount.uuid)
+                self._engines[path] = self._types[mount.type](self._store, mount.uuid)
         self.mounts = mounts
 
     def _write(self, mounts: dict[str, Mount]) -> None:
-        self._vault.put(_MOUNTS, orjson.dumps({path: asdict(mount) for path, mount in mounts.items()}))
+        self._store.put(_MOUNTS, orjson.dumps({path: asdict(mount) for path, mount in mounts.items()}))
         self._read()
 
     def enable(self, path: str, kind: str, description: str) -> None:
@@ -98,8 +98,8 @@ class MountTable:
         """Unmounts an engine and deletes all that lay under it; an unknown path is no error, as in Vault."""
         mount = self.mounts.get(path)
         if mount is not None:
-            for name in self._vault.names(f"mount/{mount.uuid}/"):
-                self._vault.delete(name)
+            for name in self._store.names(f"mount/{mount.uuid}/"):
+                self._store.delete(name)
             self._write({other: kept for other, kept in self.mounts.items() if other != path})
 
     def find(self, path: str) -> tuple[Routes, str]:

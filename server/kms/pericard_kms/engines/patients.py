@@ -20,7 +20,7 @@ from pericard_kms.engines.states import State
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.fields import decode, encode, rfc3339
 from pericard_kms.routing import Request, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 _KIND = TYPES["aes256-gcm-siv"]
 _LIMITS = (
@@ -31,9 +31,9 @@ _LIMITS = (
 class PatientEngine:
     """The paths of a `patients` mount."""
 
-    def __init__(self, vault: Vault, mount: str) -> None:
-        self._vault = vault
-        self._keys = KeyBox(vault, mount)
+    def __init__(self, store: SealedStore, mount: str) -> None:
+        self._store = store
+        self._keys = KeyBox(store, mount)
         self._receipts = f"mount/{mount}/receipt/"
         self.routes = Routes()
         add = self.routes.add
@@ -47,7 +47,7 @@ class PatientEngine:
         add("patients/{patient}/receipt", read=self._receipt)
 
     def close(self) -> None:
-        """Detaches from the vault."""
+        """Takes the key box's hooks off the store."""
         self._keys.close()
 
     def tick(self) -> list[str]:
@@ -75,11 +75,11 @@ class PatientEngine:
         """Associated data: the patient and what the caller binds (a quarter, a table)."""
         return patient.encode() + b"\x00" + request.fields.data("associated_data")
 
-    def _seal(self, request: Request, patient: str, plaintext: bytes) -> str:
+    def _wrap_bytes(self, request: Request, patient: str, plaintext: bytes) -> str:
         key = self._keys.find(patient)
         if key is None:
             key = Key(patient, _KIND)
-            key.rotate(self._vault.clock())
+            key.rotate(self._store.clock())
             self._keys.save(key)
         if key.erased:
             raise Invalid(f"the patient {patient} was erased: nothing can be stored for them under this name")
@@ -91,11 +91,11 @@ class PatientEngine:
     def _data_key(self, request: Request, patient: str) -> dict[str, Any]:
         """POST patients/{p}/datakey: a fresh 32-byte data key, in the clear and wrapped."""
         fresh = key_material.generate(_KIND)
-        return {"plaintext": encode(fresh), "ciphertext": self._seal(request, patient, fresh)}
+        return {"plaintext": encode(fresh), "ciphertext": self._wrap_bytes(request, patient, fresh)}
 
     def _wrap(self, request: Request, patient: str) -> dict[str, Any]:
         """POST patients/{p}/wrap: {plaintext}."""
-        return {"ciphertext": self._seal(request, patient, request.fields.data("plaintext"))}
+        return {"ciphertext": self._wrap_bytes(request, patient, request.fields.data("plaintext"))}
 
     def _unwrap(self, request: Request, patient: str) -> dict[str, Any]:
         """POST patients/{p}/unwrap: {ciphertext}."""
@@ -113,7 +113,7 @@ class PatientEngine:
     def _rotate(self, request: Request, patient: str) -> dict[str, Any]:
         """POST patients/{p}/rotate: old wrappings still open; wrap anew at leisure."""
         key = self._find(patient)
-        key.rotate(self._vault.clock())
+        key.rotate(self._store.clock())
         self._keys.save(key)
         return {"latest_version": key.latest}
 
@@ -125,17 +125,17 @@ class PatientEngine:
         key = self._find(patient)
         if key.erased:
             return self._receipt(request, patient)
-        vault, now = self._vault, self._vault.clock()
+        store, now = self._store, self._store.clock()
         secrets = [version.material for version in key.versions.values()]
         destroyed = sorted(key.versions)
         for version in key.versions.values():
             version.become(State.DESTROYED, now, reason)
         key.erased = True
         self._keys.save(key)
-        vault.keep()
-        told = f"erased the wrapping key of the patient {patient}, versions {destroyed}: {reason}"
-        position = vault.log.record({"time": rfc3339(now), "system": [told], "request": {"id": request.id}})
-        checkpoint = vault.checkpoint()  # makes the destruction durable before it is claimed
+        store.keep_request()
+        event = f"erased the wrapping key of the patient {patient}, versions {destroyed}: {reason}"
+        position = store.log.record({"time": rfc3339(now), "system": [event], "request": {"id": request.id}})
+        checkpoint = store.checkpoint()  # makes the destruction durable before it is claimed
         size = position + 1
         searched, copies = self._search(secrets)
         receipt = {
@@ -143,18 +143,18 @@ class PatientEngine:
             "destroyed_versions": destroyed,
             "time": rfc3339(now),
             "reason": reason,
-            "entry": next(iter(vault.leaves(position, size))).decode(),
+            "entry": next(iter(store.leaves(position, size))).decode(),
             "position": position,
             "inclusion_proof": [
                 base64.b64encode(step).decode()
-                for step in vault.log.tree.inclusion(position, int(checkpoint.split("\n")[1]))
+                for step in store.log.tree.inclusion(position, int(checkpoint.split("\n")[1]))
             ],
             "checkpoint": checkpoint,
             "values_searched": searched,
             "copies_found": copies,
             "limits": _LIMITS,
         }
-        vault.put(self._receipts + patient, orjson.dumps(receipt))
+        store.put(self._receipts + patient, orjson.dumps(receipt))
         return receipt
 
     def _search(self, secrets: list[bytes]) -> tuple[int, list[str]]:
@@ -162,14 +162,14 @@ class PatientEngine:
         needles = []
         for secret in secrets:
             needles += [secret, encode(secret).encode(), secret.hex().encode()]
-        names = self._vault.names("mount/")
+        names = self._store.names("mount/")
         found = [
-            name for name in names if any(needle in (self._vault.get(name) or b"") for needle in needles)
+            name for name in names if any(needle in (self._store.get(name) or b"") for needle in needles)
         ]
         return len(names), found
 
     def _receipt(self, request: Request, patient: str) -> dict[str, Any]:
-        data = self._vault.get(self._receipts + patient) if patient.isascii() else None
+        data = self._store.get(self._receipts + patient) if patient.isascii() else None
         if data is None:
             raise NotFound(f"the patient {patient} was not erased")
         receipt: dict[str, Any] = orjson.loads(data)

@@ -18,7 +18,7 @@ from pericard_kms.http.messages import Reply
 from pericard_kms.http.sealing import Sealing
 from pericard_kms.http.unsealed import Unsealed
 from pericard_kms.routing import Operation, Request, Response, act_of
-from pericard_kms.storage.store import Store
+from pericard_kms.storage.database import Database
 
 log = logging.getLogger(__name__)
 _OPERATIONS: dict[str, Operation] = {"GET": "read", "LIST": "list", "POST": "update", "PUT": "update"}
@@ -30,9 +30,9 @@ _NOT_ECHOED = "sys/audit-log/"
 class Api:
     """The whole KMS behind one function."""
 
-    def __init__(self, store: Store, clock: Callable[[], float], auto: Seal | None = None) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float], auto: Seal | None = None) -> None:
         """A KMS over `store`. With `auto`, it is initialised under that seal and unseals itself."""
-        self._sealing = Sealing(store, clock, auto)
+        self._sealing = Sealing(database, clock, auto)
 
     @property
     def unsealed(self) -> Unsealed | None:
@@ -78,31 +78,31 @@ class Api:
         self, unsealed: Unsealed, operation: Operation, path: str, fields: Fields, token: str, remote: str
     ) -> Reply:
         request = Request(str(uuid.uuid4()), operation, path, fields, token, remote)
-        vault = unsealed.vault
+        store = unsealed.store
         asked = log_entries.asked(request)
-        entry: dict[str, Any] = {"time": rfc3339(vault.clock()), "request": asked}
+        entry: dict[str, Any] = {"time": rfc3339(store.clock()), "request": asked}
         response: Response | None = None
         try:
             request.token = unsealed.tokens.authenticate(token)
             if request.token is None:
                 raise Denied  # and its fields are not logged: a stranger could fill the disk with them
             # Before the act, so that what cannot be logged (nested too deep) is not done.
-            asked["data"] = vault.log.recorder.hidden(fields.raw)
+            asked["data"] = store.log.recorder.hidden(fields.raw)
             response = self._act(unsealed, request, request.token)
-            vault.keep()
+            store.keep_request()
             reply = messages.reply(response, request.id)
             shown = None if path.startswith(_NOT_ECHOED) else response.data or response.auth
-            entry["response"] = {"status": reply.status, "data": vault.log.recorder.hidden(shown)}
+            entry["response"] = {"status": reply.status, "data": store.log.recorder.hidden(shown)}
         except RequestError as error:
-            vault.discard()
+            store.discard_request()
             reply = messages.refuse(error)
             entry["response"] = {"status": reply.status, "error": str(error)}
         except RecursionError:
-            vault.discard()
+            store.discard_request()
             reply = messages.refuse_with(400, "the request is nested too deep")
             entry["response"] = {"status": 400, "error": "nested too deep"}
         except Exception as error:  # the KMS must answer and go on; what the request did is forgotten
-            vault.discard()
+            store.discard_request()
             log.exception("request %s to %s failed", request.id, path)
             text = str(error) if isinstance(error, Tampered) else f"internal error; request {request.id}"
             reply = messages.refuse_with(500, text)
@@ -110,13 +110,13 @@ class Api:
         if request.token is not None:
             entry["auth"] = log_entries.asker(request.token)
         if self.unsealed is unsealed:  # sys/seal has closed the log already, and recorded itself
-            vault.log.record(entry)
+            store.log.record(entry)
         return reply
 
     def _act(self, unsealed: Unsealed, request: Request, token: Token) -> Response:
         if token.num_uses:
             unsealed.tokens.use(token)
-            unsealed.vault.keep()
+            unsealed.store.keep_request()
         acl = unsealed.policies.acl(tuple(token.policies))
         path, operation = request.path, request.operation
         try:
@@ -148,30 +148,30 @@ class Api:
         """
         if self.unsealed is None:
             return
-        vault = self.unsealed.vault
-        lost, vault.lost = vault.lost, None
-        if vault.waits:
+        store = self.unsealed.store
+        earlier, store.failed_flush = store.failed_flush, None
+        if store.has_waiting:
             try:
-                vault.flush()
+                store.flush()
             finally:
-                vault.lost = None
-        if lost is not None:
+                store.failed_flush = None
+        if earlier is not None:
             # A flush in the middle of the group failed: what was handled before it is gone.
-            raise lost
+            raise earlier
 
     def tick(self) -> None:
         """Does what time brings: expiry, rotation, destruction, resealing, a checkpoint."""
         if self.unsealed is None:
             return
-        vault = self.unsealed.vault
+        store = self.unsealed.store
         try:
             done = self.unsealed.tick()
-            vault.keep()
+            store.keep_request()
             if done:
-                vault.log.record({"time": rfc3339(vault.clock()), "system": done})
-            vault.flush()
-            vault.reseal()
-            vault.checkpoint_when_due()
+                store.log.record({"time": rfc3339(store.clock()), "system": done})
+            store.flush()
+            store.reseal()
+            store.checkpoint_when_due()
         except Exception:  # the clock goes on: the next tick tries again
-            vault.discard()
+            store.discard_request()
             log.exception("the KMS could not do its periodic work")

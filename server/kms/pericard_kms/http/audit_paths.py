@@ -5,7 +5,7 @@ from typing import Any
 
 from pericard_kms.errors import Invalid
 from pericard_kms.routing import Request, Response, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 _ENTRIES_AT_ONCE = 5000
 
@@ -13,8 +13,8 @@ _ENTRIES_AT_ONCE = 5000
 class AuditPaths:
     """The audit log, for auditors and for clients that verify."""
 
-    def __init__(self, routes: Routes, vault: Vault) -> None:
-        self._vault = vault
+    def __init__(self, routes: Routes, store: SealedStore) -> None:
+        self._store = store
         add = routes.add
         add("audit", read=self._audit_devices, sudo=True)
         add("audit-hash/{path}", update=self._audit_hash)
@@ -34,24 +34,24 @@ class AuditPaths:
             raise Invalid(f"unknown audit backend: {path}/; the one there is is called merkle")
         if "input" not in request.fields:
             raise Invalid('the "input" parameter is empty')
-        return Response({"hash": self._vault.log.recorder.hashed(request.fields.text("input"))}, spread=True)
+        return Response({"hash": self._store.log.recorder.hashed(request.fields.text("input"))}, spread=True)
 
     def _log_key(self, request: Request) -> dict[str, Any]:
         return {
-            "origin": self._vault.log.origin,
-            "public_key": base64.b64encode(self._vault.log.public_key).decode(),
+            "origin": self._store.log.origin,
+            "public_key": base64.b64encode(self._store.log.public_key).decode(),
         }
 
     def _log_checkpoint(self, request: Request) -> dict[str, Any]:
-        return {"checkpoint": self._vault.checkpoint()}
+        return {"checkpoint": self._store.checkpoint()}
 
     def _log_checkpoints(self, request: Request) -> dict[str, Any]:
-        return {"checkpoints": self._vault.checkpoints()}
+        return {"checkpoints": self._store.checkpoints()}
 
     def _sizes(self, request: Request, *names: str) -> list[int]:
         """Whole-number fields that are sizes or positions within the durable log."""
-        self._vault.flush()
-        limit = self._vault.log.size
+        self._store.flush()
+        limit = self._store.log.size
         values = [
             request.fields.whole(name, limit if name in ("size", "to", "stop") else 0) for name in names
         ]
@@ -62,16 +62,16 @@ class AuditPaths:
     def _log_entries(self, request: Request) -> dict[str, Any]:
         start, stop = self._sizes(request, "start", "stop")
         stop = min(stop, start + _ENTRIES_AT_ONCE)
-        entries = [leaf.decode() for leaf in self._vault.leaves(start, stop)] if start < stop else []
+        entries = [leaf.decode() for leaf in self._store.leaves(start, stop)] if start < stop else []
         return {"start": start, "entries": entries}
 
     def _log_inclusion(self, request: Request) -> dict[str, Any]:
         position, size = self._sizes(request, "position", "size")
-        return {"proof": _texts(self._vault.log.tree.inclusion(position, size)), "size": size}
+        return {"proof": _texts(self._store.log.tree.inclusion(position, size)), "size": size}
 
     def _log_consistency(self, request: Request) -> dict[str, Any]:
         old, new = self._sizes(request, "from", "to")
-        return {"proof": _texts(self._vault.log.tree.consistency(old, new)), "to": new}
+        return {"proof": _texts(self._store.log.tree.consistency(old, new)), "to": new}
 
 
 def _texts(hashes: list[bytes]) -> list[str]:

@@ -11,8 +11,8 @@ from pericard_kms.fields import Fields, rfc3339
 from pericard_kms.http import log_entries
 from pericard_kms.http.unsealed import Unsealed
 from pericard_kms.routing import Operation, Request, Response
-from pericard_kms.storage.store import Store
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.database import Database
+from pericard_kms.storage.sealed_store import SealedStore
 
 # The version of Vault whose API this speaks: clients choose their requests by it.
 API_VERSION = "1.14.0+pericard"
@@ -21,15 +21,15 @@ API_VERSION = "1.14.0+pericard"
 class Sealing:
     """Holds what an unsealed KMS serves, and drops it to seal."""
 
-    def __init__(self, store: Store, clock: Callable[[], float], auto: Seal | None) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float], auto: Seal | None) -> None:
         """With `auto`, an initialised KMS is unsealed at once.
 
         Raises:
             Misused: the KMS is sealed by another seal.
             Tampered: the seal does not open it.
         """
-        self._store, self._clock = store, clock
-        self._opening = Opening(store, auto)
+        self._database, self._clock = database, clock
+        self._opening = Opening(database, auto)
         self.unsealed: Unsealed | None = None
         self.paths: dict[str, Callable[[Operation, Fields], Response]] = {
             "sys/init": self._initialise,
@@ -86,7 +86,7 @@ class Sealing:
         root_token, _ = unsealed.tokens.issue(
             [ROOT], display_name="root", path="auth/token/root", renewable=False
         )
-        unsealed.vault.flush()
+        unsealed.store.flush()
         if shares:
             self.unsealed = None
         return Response(
@@ -107,10 +107,10 @@ class Sealing:
         return self._status()
 
     def _unseal(self, root: bytes, event: str = "unsealed") -> Unsealed:
-        vault = Vault(self._store, root, self._clock)
-        unsealed = Unsealed(vault, self.seal)
-        vault.log.record({"time": rfc3339(self._clock()), "system": [event]})
-        vault.flush()
+        store = SealedStore(self._database, root, self._clock)
+        unsealed = Unsealed(store, self.seal)
+        store.log.record({"time": rfc3339(self._clock()), "system": [event]})
+        store.flush()
         self.unsealed = unsealed
         return unsealed
 
@@ -118,9 +118,9 @@ class Sealing:
         """Records the sealing and who asked for it, makes that durable, and drops every key."""
         if self.unsealed is None:
             return
-        vault = self.unsealed.vault
-        vault.keep()
-        vault.log.record(
+        store = self.unsealed.store
+        store.keep_request()
+        store.log.record(
             {
                 "time": rfc3339(self._clock()),
                 "system": ["sealed"],
@@ -128,5 +128,5 @@ class Sealing:
                 "auth": log_entries.asker(request.caller),
             }
         )
-        vault.checkpoint()
+        store.checkpoint()
         self.unsealed = None

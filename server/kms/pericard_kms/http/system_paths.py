@@ -7,16 +7,16 @@ from pericard_kms.engines.transit.tools import hashed, random_bytes
 from pericard_kms.errors import Invalid
 from pericard_kms.fields import rfc3339
 from pericard_kms.routing import Request, Response, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 
 class SystemPaths:
     """Seal, keyring, mounts and tools."""
 
     def __init__(
-        self, routes: Routes, vault: Vault, mounts: MountTable, seal: Callable[[Request], None]
+        self, routes: Routes, store: SealedStore, mounts: MountTable, seal: Callable[[Request], None]
     ) -> None:
-        self._vault, self._table = vault, mounts
+        self._store, self._table = store, mounts
         add = routes.add
         add("seal", update=seal, sudo=True)
         add("rotate", update=self._rotate, sudo=True)
@@ -35,10 +35,10 @@ class SystemPaths:
         add("tools/hash/{algorithm}", update=hashed)
 
     def _rotate(self, request: Request) -> None:
-        self._vault.rotate_keyring()
+        self._store.rotate_keyring()
 
     def _key_status(self, request: Request) -> Response:
-        ring = self._vault.keyring
+        ring = self._store.keyring
         term = ring.terms[ring.active]
         return Response(
             {"term": ring.active, "install_time": rfc3339(term.created), "encryptions": term.seals},

@@ -9,7 +9,7 @@ from pericard_kms.access.tokens import TokenStore
 from pericard_kms.errors import Denied, Invalid
 from pericard_kms.fields import Fields, rfc3339
 from pericard_kms.routing import Request, Response, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 # Vault's defaults: 32 days, also the longest a token without a period can be renewed to.
 DEFAULT_TTL_S = MAX_TTL_S = 768 * 3600.0
@@ -18,8 +18,8 @@ DEFAULT_TTL_S = MAX_TTL_S = 768 * 3600.0
 class TokenPaths:
     """The routes under auth/token."""
 
-    def __init__(self, routes: Routes, vault: Vault, tokens: TokenStore, book: PolicyBook) -> None:
-        self._vault, self._tokens, self._book = vault, tokens, book
+    def __init__(self, routes: Routes, store: SealedStore, tokens: TokenStore, book: PolicyBook) -> None:
+        self._store, self._tokens, self._book = store, tokens, book
         add = routes.add
         add("create", update=self._create)
         add("create-orphan", update=self._create_orphan, sudo=True)
@@ -117,7 +117,7 @@ class TokenPaths:
         }
 
     def _seconds_left(self, token: Token) -> int:
-        return max(0, round(token.expires - self._vault.clock())) if token.expires else 0
+        return max(0, round(token.expires - self._store.clock())) if token.expires else 0
 
     # -- lookup, renewal, revocation --------------------------------------------------------------------
 
@@ -178,7 +178,7 @@ class TokenPaths:
     def _prolong(self, token: Token, token_id: str, fields: Fields) -> Response:
         if not token.renewable or not token.expires:
             raise Invalid("lease is not renewable")
-        now = self._vault.clock()
+        now = self._store.clock()
         wanted = token.period or fields.seconds("increment") or token.ttl
         last = token.created + min(token.explicit_max_ttl or MAX_TTL_S, MAX_TTL_S)
         if token.period:

@@ -12,24 +12,24 @@ from pericard_kms.http.policy_paths import PolicyPaths
 from pericard_kms.http.system_paths import SystemPaths
 from pericard_kms.http.token_paths import TokenPaths
 from pericard_kms.routing import Request, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 
 class Unsealed:
     """The parts that exist while the KMS is unsealed; to seal it is to drop this object."""
 
-    def __init__(self, vault: Vault, seal: Callable[[Request], None]) -> None:
+    def __init__(self, store: SealedStore, seal: Callable[[Request], None]) -> None:
         """`seal` is called when a request asks to seal the KMS."""
-        self.vault = vault
-        self.policies = PolicyBook(vault)
-        self.tokens = TokenStore(vault)
-        self.mounts = MountTable(vault, ENGINE_TYPES, ALWAYS_MOUNTED)
+        self.store = store
+        self.policies = PolicyBook(store)
+        self.tokens = TokenStore(store)
+        self.mounts = MountTable(store, ENGINE_TYPES, ALWAYS_MOUNTED)
         self._token_routes, self._system_routes = Routes(), Routes()
-        TokenPaths(self._token_routes, vault, self.tokens, self.policies)
-        SystemPaths(self._system_routes, vault, self.mounts, seal)
+        TokenPaths(self._token_routes, store, self.tokens, self.policies)
+        SystemPaths(self._system_routes, store, self.mounts, seal)
         PolicyPaths(self._system_routes, self.policies, self.tokens)
-        AuditPaths(self._system_routes, vault)
-        Rekey(vault, self._system_routes)
+        AuditPaths(self._system_routes, store)
+        Rekey(store, self._system_routes)
 
     def find(self, path: str) -> tuple[Routes, str]:
         """The routes that serve `path`, and the rest of the path within them.

@@ -6,22 +6,22 @@ import orjson
 
 from pericard_kms.engines.devices.device import MAX_DEVICE, Device
 from pericard_kms.errors import Invalid, NotFound
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 
 class DeviceBook:
     """Devices by number."""
 
-    def __init__(self, vault: Vault, mount: str) -> None:
-        self._vault = vault
+    def __init__(self, store: SealedStore, mount: str) -> None:
+        self._store = store
         self._prefix = f"mount/{mount}/device/"
 
     def names(self) -> list[str]:
         """The number of every enrolled device, as the API shows it."""
-        return [str(int(name.removeprefix(self._prefix))) for name in self._vault.names(self._prefix)]
+        return [str(int(name.removeprefix(self._prefix))) for name in self._store.names(self._prefix)]
 
     def __contains__(self, number: str) -> bool:
-        return self._vault.get(self._prefix + _key(number)) is not None
+        return self._store.get(self._prefix + _key(number)) is not None
 
     def find(self, number: str) -> Device:
         """The device `number`.
@@ -30,19 +30,19 @@ class DeviceBook:
             Invalid: not a device's number.
             NotFound: it is not enrolled.
         """
-        data = self._vault.get(self._prefix + _key(number))
+        data = self._store.get(self._prefix + _key(number))
         if data is None:
             raise NotFound(f"device {number} is not enrolled")
         return Device(**orjson.loads(data))
 
     def save(self, device: Device) -> None:
         """Stores a new or changed device."""
-        self._vault.put(self._prefix + _key(str(device.id)), orjson.dumps(asdict(device)))
+        self._store.put(self._prefix + _key(str(device.id)), orjson.dumps(asdict(device)))
 
     def save_event(self, device: Device, to: str, reason: str) -> None:
         """Stores a device with one more event in its history: what it became now, and why."""
         device.history.append(
-            {"to": to, "time": self._vault.clock(), "reason": reason, "epoch": device.epoch}
+            {"to": to, "time": self._store.clock(), "reason": reason, "epoch": device.epoch}
         )
         self.save(device)
 

@@ -8,16 +8,16 @@ from pericard_kms.engines.devices.lease_book import LeaseBook
 from pericard_kms.engines.devices.lease_paths import LeasePaths
 from pericard_kms.errors import Invalid
 from pericard_kms.routing import Request, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 from pericard_protocol.device.ratchet import MAX_EPOCH
 
 
 class DeviceEngine:
     """The routes of a `devices` mount."""
 
-    def __init__(self, vault: Vault, mount: str) -> None:
-        self._vault = vault
-        self._devices, self._leases = DeviceBook(vault, mount), LeaseBook(vault, mount)
+    def __init__(self, store: SealedStore, mount: str) -> None:
+        self._store = store
+        self._devices, self._leases = DeviceBook(store, mount), LeaseBook(store, mount)
         self.routes = Routes()
         add = self.routes.add
         add("devices", list=self._index)
@@ -26,14 +26,14 @@ class DeviceEngine:
         add("devices/{number}/state", update=self._set_state)
         add("devices/{number}/verdict", update=self._verdict)
         add("quarantine", read=self._quarantine)
-        LeasePaths(self.routes, vault, self._devices, self._leases)
+        LeasePaths(self.routes, store, self._devices, self._leases)
 
     def tick(self) -> list[str]:
         """Ends the leases whose time is over."""
         return self._leases.end_overdue()
 
     def close(self) -> None:
-        """Nothing is held outside the vault."""
+        """Nothing of it lives outside the store."""
 
     def _index(self, request: Request) -> dict[str, Any]:
         return {"keys": self._devices.names()}
@@ -76,7 +76,7 @@ class DeviceEngine:
             raise Invalid(f"a device that is {device.state} cannot become {state!r}; it can become {allowed}")
         if len(fields.text("reason")) < 3:
             raise Invalid("reason: say why; it is kept with the device")
-        now = self._vault.clock()
+        now = self._store.clock()
         if state == "lost":
             since = float(fields.whole("since", int(now)))
             if not 0 <= since <= now:
@@ -93,7 +93,7 @@ class DeviceEngine:
     def _verdict(self, request: Request, number: str) -> dict[str, Any]:
         """POST devices/{id}/verdict: {received}: what to do with a frame received at that Unix time."""
         device = self._devices.find(number)
-        verdict = device.verdict(request.fields.whole("received", int(self._vault.clock())))
+        verdict = device.verdict(request.fields.whole("received", int(self._store.clock())))
         if verdict == "quarantine":
             return {"verdict": verdict, "since": device.quarantined_since}
         return {"verdict": verdict, "state": device.state}

@@ -11,15 +11,15 @@ from pericard_kms.engines.devices.lease_book import LeaseBook
 from pericard_kms.errors import Invalid
 from pericard_kms.fields import Fields, rfc3339
 from pericard_kms.routing import Request, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 from pericard_protocol.device.ratchet import MAX_EPOCH
 
 
 class LeasePaths:
     """The paths by which gateways take and account for device keys."""
 
-    def __init__(self, routes: Routes, vault: Vault, devices: DeviceBook, leases: LeaseBook) -> None:
-        self._vault, self._devices, self._leases = vault, devices, leases
+    def __init__(self, routes: Routes, store: SealedStore, devices: DeviceBook, leases: LeaseBook) -> None:
+        self._store, self._devices, self._leases = store, devices, leases
         add = routes.add
         add("leases", list=self._index, update=self._lend)
         add("leases/{number}", read=self._read)
@@ -47,7 +47,7 @@ class LeasePaths:
             if device.state == "enrolled":
                 device.state = "active"
                 self._devices.save_event(device, "active", f"lent to {gateway}")
-        now = self._vault.clock()
+        now = self._store.clock()
         lease = Lease(
             str(uuid.uuid4()),
             gateway,
@@ -61,7 +61,7 @@ class LeasePaths:
             str(device.id): {"key": device.key, "epoch": device.epoch, "boot": device.boot}
             for device in devices
         }
-        return {**lease.signed(self._vault), "keys": keys}
+        return {**lease.signed(self._store), "keys": keys}
 
     def _read(self, request: Request, number: str) -> dict[str, Any]:
         lease = self._leases.find(number)
@@ -74,17 +74,17 @@ class LeasePaths:
         request.check_gateway(lease.gateway)
         if lease.state != "held":
             raise Invalid(f"lease {number} is {lease.state}: take a new one")
-        lease.not_after = self._vault.clock() + _ttl(request.fields)
+        lease.not_after = self._store.clock() + _ttl(request.fields)
         lease.frames += _frames(request.fields)
         self._leases.save(lease)
-        return lease.signed(self._vault)
+        return lease.signed(self._store)
 
     def _revoke(self, request: Request, number: str) -> dict[str, Any]:
         """POST leases/{id}/revoke: the gateway learns of it at its next word with the KMS."""
         lease = self._leases.find(number)
         if lease.state == "held":
             lease.state = "revoked"
-            lease.not_after = min(lease.not_after, self._vault.clock())
+            lease.not_after = min(lease.not_after, self._store.clock())
             self._leases.save(lease)
         return asdict(lease)
 

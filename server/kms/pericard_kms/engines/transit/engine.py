@@ -12,23 +12,23 @@ from pericard_kms.engines.transit.signing import Signing
 from pericard_kms.engines.transit.tools import hashed, random_bytes
 from pericard_kms.engines.transit.transfer import Transfer
 from pericard_kms.routing import Request, Response, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 
 class TransitEngine:
     """The routes of a `transit` mount, over one box of keys."""
 
-    def __init__(self, vault: Vault, mount: str) -> None:
+    def __init__(self, store: SealedStore, mount: str) -> None:
         def note_rotation(key: Key, reason: str) -> None:
-            vault.note(f"rotated {key.name} to version {key.latest}: {reason}")
+            store.note_event(f"rotated {key.name} to version {key.latest}: {reason}")
 
-        self._boxes = (KeyBox(vault, mount, note_rotation), KeyBox(vault, mount + "/internal"))
+        self._boxes = (KeyBox(store, mount, note_rotation), KeyBox(store, mount + "/internal"))
         keys, internal = self._boxes
-        self._lifecycle = Lifecycle(keys, vault)
+        self._lifecycle = Lifecycle(keys, store)
         self.routes = Routes()
-        paths = KeyPaths(keys, vault)
+        paths = KeyPaths(keys, store)
         self._route_data(Encryption(keys), Signing(keys), Encapsulation(keys), paths)
-        self._route_keys(paths, self._lifecycle, Transfer(keys, internal, vault))
+        self._route_keys(paths, self._lifecycle, Transfer(keys, internal, store))
 
     def _route_data(
         self, encryption: Encryption, signing: Signing, encapsulation: Encapsulation, keys: KeyPaths
@@ -79,6 +79,6 @@ class TransitEngine:
         return self._lifecycle.tick()
 
     def close(self) -> None:
-        """Takes the boxes' hooks off the vault: the mount is gone."""
+        """Takes the boxes' hooks off the store: the mount is gone."""
         for box in self._boxes:
             box.close()

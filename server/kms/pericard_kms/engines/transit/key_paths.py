@@ -9,14 +9,14 @@ from pericard_kms.engines.transit.new_keys import new_key, rotation_period
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.fields import Fields
 from pericard_kms.routing import Request, Response
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 
 class KeyPaths:
     """The paths that manage the keys of a box."""
 
-    def __init__(self, keys: KeyBox, vault: Vault) -> None:
-        self._keys, self._vault = keys, vault
+    def __init__(self, keys: KeyBox, store: SealedStore) -> None:
+        self._keys, self._store = keys, store
 
     def create(self, request: Request, name: str) -> Response:
         """POST keys/{name}; an existing key is left as it is, with a warning."""
@@ -32,7 +32,7 @@ class KeyPaths:
             key.key_size = size
         elif size:
             raise Invalid(f"key_size is not valid for algorithm {key.kind.name}")
-        version = key.rotate(self._vault.clock())
+        version = key.rotate(self._store.clock())
         if fields.text("state") == State.PRE_ACTIVE:
             version.state = State.PRE_ACTIVE
         self._keys.save(key)
@@ -50,7 +50,7 @@ class KeyPaths:
             key = new_key(Fields(wanted), name)
             if not key.kind.encrypts:
                 raise Invalid(f"key type {key.kind.name} not supported for this operation")
-            key.rotate(self._vault.clock())
+            key.rotate(self._store.clock())
             self._keys.save(key)
 
     def exists(self, parameters: dict[str, str]) -> bool:
@@ -109,7 +109,7 @@ class KeyPaths:
     def rotate(self, request: Request, name: str) -> dict[str, Any]:
         """POST keys/{name}/rotate."""
         key = self._keys.get(name, "key not found")
-        key.rotate(self._vault.clock())
+        key.rotate(self._store.clock())
         self._keys.save(key)
         return describe(key)
 

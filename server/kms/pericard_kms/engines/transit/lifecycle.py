@@ -13,7 +13,7 @@ from pericard_kms.engines.transit.description import describe
 from pericard_kms.errors import Invalid
 from pericard_kms.fields import Fields
 from pericard_kms.routing import Request
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 # Long enough for a weekend to notice a mistake; an operator may choose between an hour and a year.
 DESTRUCTION_DELAY_S = 7 * 86400.0
@@ -23,8 +23,8 @@ _DELAYS_S = (3600.0, 366 * 86400.0)
 class Lifecycle:
     """The paths that change states, and the work that comes due by time."""
 
-    def __init__(self, keys: KeyBox, vault: Vault) -> None:
-        self._keys, self._vault = keys, vault
+    def __init__(self, keys: KeyBox, store: SealedStore) -> None:
+        self._keys, self._store = keys, store
 
     def _versions(self, key: Key, fields: Fields) -> list[Version]:
         """The version that the request names, or all of them."""
@@ -48,7 +48,7 @@ class Lifecycle:
         if not able:
             states.check_transition(chosen[-1].state, state)
         for version in able:
-            version.become(state, self._vault.clock(), reason)
+            version.become(state, self._store.clock(), reason)
         self._keys.save(key)
         return describe(key)
 
@@ -60,7 +60,7 @@ class Lifecycle:
         if not _DELAYS_S[0] <= delay <= _DELAYS_S[1]:
             raise Invalid("the delay before destruction is between 1 hour and 366 days")
         reason = _reason(fields)
-        now = self._vault.clock()
+        now = self._store.clock()
         for version in self._versions(key, fields):
             if version.state in (State.DESTROYED, State.PRE_ACTIVE):
                 continue
@@ -86,7 +86,7 @@ class Lifecycle:
     def tick(self) -> list[str]:
         """Does what is due: destructions and rotations. Returns what was done, for the audit log."""
         done = []
-        now = self._vault.clock()
+        now = self._store.clock()
         for name in self._keys.names():
             key = self._keys.get(name)
             due = [v for v in key.versions.values() if v.destroy_at is not None and v.destroy_at <= now]

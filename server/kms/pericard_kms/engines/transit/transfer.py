@@ -16,7 +16,7 @@ from pericard_kms.engines.transit.new_keys import new_key
 from pericard_kms.errors import Invalid
 from pericard_kms.fields import Fields, decode, encode
 from pericard_kms.routing import Request
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
 WRAPPING = "import-wrapping-key"
 
@@ -24,9 +24,9 @@ WRAPPING = "import-wrapping-key"
 class Transfer:
     """The paths that take keys in and give them out."""
 
-    def __init__(self, keys: KeyBox, internal: KeyBox, vault: Vault) -> None:
+    def __init__(self, keys: KeyBox, internal: KeyBox, store: SealedStore) -> None:
         """`internal` holds the mount's own wrapping key, which no request can name."""
-        self._keys, self._internal, self._vault = keys, internal, vault
+        self._keys, self._internal, self._store = keys, internal, store
 
     def wrapping_key(self, request: Request) -> dict[str, Any]:
         """GET wrapping_key: the RSA-4096 public key to wrap imports with, made at first use."""
@@ -36,7 +36,7 @@ class Transfer:
         key = self._internal.find(WRAPPING)
         if key is None:
             key = Key(WRAPPING, TYPES["rsa-4096"])
-            key.rotate(self._vault.clock())
+            key.rotate(self._store.clock())
             self._internal.save(key)
         return key.versions[key.latest]
 
@@ -65,7 +65,7 @@ class Transfer:
         self._adopt(key, request.fields)
 
     def _adopt(self, key: Key, fields: Fields) -> None:
-        now = self._vault.clock()
+        now = self._store.clock()
         if ("ciphertext" in fields) == ("public_key" in fields):
             raise Invalid("give one of ciphertext (a wrapped key) and public_key (PEM)")
         if "public_key" in fields:

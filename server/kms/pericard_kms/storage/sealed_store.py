@@ -15,7 +15,7 @@ from pericard_kms.errors import StorageFailed, Tampered
 from pericard_kms.fields import rfc3339
 from pericard_kms.storage.audit_log import AUDIT, CHECKPOINTS, AuditLog, checkpoint_name, leaf_name, tile_name
 from pericard_kms.storage.barrier import Keyring, open_under, seal_under, term_of
-from pericard_kms.storage.store import Store
+from pericard_kms.storage.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -27,19 +27,19 @@ _COUNT_EVERY = 2**20
 _RESEAL_AT_ONCE = 200
 
 
-class Vault:
+class SealedStore:
     """Values by name, sealed at rest; the audit log; and the commit that makes both durable."""
 
-    def __init__(self, store: Store, root: bytes, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, root: bytes, clock: Callable[[], float]) -> None:
         """Opens the keyring with the root key and finds the log's end.
 
         Raises:
             Tampered: the root key is wrong, or the log's tiles and leaves do not fit together.
         """
-        self._store = store
+        self._database = database
         self._root = root
         self.clock = clock
-        blob = store.get(KEYRING)
+        blob = database.get(KEYRING)
         if blob is None:
             raise Tampered("the store holds no keyring")
         self.keyring = Keyring.load(open_under(root, KEYRING, blob))
@@ -48,20 +48,20 @@ class Vault:
         self._group: dict[str, bytes | None] = {}  # kept requests' changes, waiting for the flush
         self._request: dict[str, bytes | None] = {}  # the running request's
         self._noted: list[str] = []  # what the running request caused, for the log
-        self.forget: list[Callable[[], None]] = []  # caches to empty when memory may be ahead of the store
-        self.before_flush: list[Callable[[], None]] = []  # those who count in memory write here
-        self.lost: StorageFailed | None = None  # a failed flush that waiting replies must not hide
+        self.after_rollback: list[Callable[[], None]] = []  # caches that may be ahead of the store empty here
+        self.before_flush: list[Callable[[], None]] = []  # counts that live in memory are put here
+        self.failed_flush: StorageFailed | None = None  # a failed flush that waiting replies must not hide
         self._resealed = self.keyring.active if len(self.keyring.terms) == 1 else 0
-        self.log = AuditLog(self.require(AUDIT), self, store.leaf_count())
+        self.log = AuditLog(self.require(AUDIT), self, database.leaf_count())
 
     def __repr__(self) -> str:
-        return "Vault()"
+        return "SealedStore()"
 
     @classmethod
-    def initialise(cls, store: Store, root: bytes, seal: dict[str, Any], now: float) -> None:
+    def initialise(cls, database: Database, root: bytes, seal: dict[str, Any], now: float) -> None:
         """Lays a new store: keyring, audit keys and the seal's record, in one commit."""
         ring = Keyring.fresh(now)
-        store.commit(
+        database.commit(
             {
                 KEYRING: seal_under(root, KEYRING, ring.dump()),
                 SEAL: json.dumps(seal).encode(),
@@ -77,7 +77,7 @@ class Vault:
         for changes in (self._request, self._group):
             if name in changes:
                 return changes[name]
-        blob = self._store.get(name)
+        blob = self._database.get(name)
         return None if blob is None else self.keyring.open(name, blob)
 
     def require(self, name: str) -> bytes:
@@ -97,14 +97,14 @@ class Vault:
 
     def names(self, prefix: str) -> list[str]:
         """Every name that starts with `prefix`, in order, as the running request sees it."""
-        found = set(self._store.names(prefix))
+        found = set(self._database.names(prefix))
         for changes in (self._group, self._request):
             for name, value in changes.items():
                 if name.startswith(prefix):
                     (found.discard if value is None else found.add)(name)
         return sorted(found)
 
-    def keep(self) -> None:
+    def keep_request(self) -> None:
         """The running request succeeded: its changes join the group."""
         if self._request:
             self._group.update(self._request)
@@ -113,7 +113,7 @@ class Vault:
             self.log.record({"time": rfc3339(self.clock()), "system": [text]})
         self._noted.clear()
 
-    def discard(self) -> None:
+    def discard_request(self) -> None:
         """The running request failed: its changes never were, and caches forget them."""
         self._noted.clear()
         if self._request:
@@ -121,14 +121,14 @@ class Vault:
             # Counts of earlier requests of this group live in the caches: they are written before those go.
             for write in self.before_flush:
                 write()
-            self.keep()
-            for forget in self.forget:
-                forget()
+            self.keep_request()
+            for restore in self.after_rollback:
+                restore()
 
     # -- the commit -----------------------------------------------------------------------------------
 
     @property
-    def waits(self) -> bool:
+    def has_waiting(self) -> bool:
         """Whether anything waits for a flush."""
         return bool(self.log.edge.waiting or self._group or self._request)
 
@@ -140,7 +140,7 @@ class Vault:
         """
         for write in self.before_flush:
             write()
-        self.keep()
+        self.keep_request()
         ring = self.keyring
         if ring.worn():
             ring.rotate(self.clock())
@@ -154,13 +154,13 @@ class Vault:
         if counted >= self._counted + _COUNT_EVERY or counted < self._counted:
             values[KEYRING] = seal_under(self._root, KEYRING, ring.dump())
         try:
-            self._store.commit(values, leaves)
+            self._database.commit(values, leaves)
         except StorageFailed as error:
             self._group.clear()
             self.log.edge.roll_back()
-            for forget in self.forget:
-                forget()
-            self.lost = error
+            for restore in self.after_rollback:
+                restore()
+            self.failed_flush = error
             raise
         if KEYRING in values:
             self._counted = counted
@@ -172,7 +172,7 @@ class Vault:
         self.flush()
         ring = Keyring(dict(self.keyring.terms))
         term = ring.rotate(self.clock())
-        self._store.commit({KEYRING: seal_under(self._root, KEYRING, ring.dump())}, [])
+        self._database.commit({KEYRING: seal_under(self._root, KEYRING, ring.dump())}, [])
         self.keyring = ring
         self._counted = 0
         return term
@@ -188,34 +188,34 @@ class Vault:
             return 0
         self.flush()
         changed: dict[str, bytes | None] = {}
-        for name in self._store.names(""):
+        for name in self._database.names(""):
             if name in (KEYRING, SEAL):
                 continue
-            blob = self._store.get(name)
+            blob = self._database.get(name)
             if blob is not None and term_of(blob) != self.keyring.active:
                 changed[name] = self.keyring.seal(name, self.keyring.open(name, blob))
                 if len(changed) >= limit:
                     break
         if changed:
-            self._store.commit(changed, [])
+            self._database.commit(changed, [])
         else:
             self._resealed = self.keyring.active
         return len(changed)
 
     def replace_seal(self, root_record: dict[str, Any]) -> None:
         """Stores another wrapping of the same root key, after a rekey."""
-        self._store.commit({SEAL: json.dumps(root_record).encode()}, [])
+        self._database.commit({SEAL: json.dumps(root_record).encode()}, [])
 
     def unsealed_value(self, name: str) -> bytes:
         """One of the two values that lie outside the barrier: the seal's record."""
-        value = self._store.get(name)
+        value = self._database.get(name)
         if value is None:
             raise Tampered(f"the store lacks {name!r}")
         return value
 
     # -- the audit log --------------------------------------------------------------------------------
 
-    def note(self, text: str) -> None:
+    def note_event(self, text: str) -> None:
         """An event that the running request causes: it reaches the log if the request's changes are kept."""
         self._noted.append(text)
 
@@ -226,7 +226,7 @@ class Vault:
             Tampered: one was changed, moved or dropped in the store.
         """
         at = start
-        for blob in self._store.leaves(start, stop):
+        for blob in self._database.leaves(start, stop):
             yield self.keyring.open(leaf_name(at), blob)
             at += 1
         if at != stop:

@@ -20,12 +20,12 @@ def handle(kms, method, path, body=None):
 @pytest.fixture
 def failing(kms, monkeypatch):
     """Switches the store's commits to failure."""
-    store = kms.store
+    database = kms.database
 
     def fail(on):
         if on:
             monkeypatch.setattr(
-                store, "commit", lambda *_: (_ for _ in ()).throw(StorageFailed("the disk is full"))
+                database, "commit", lambda *_: (_ for _ in ()).throw(StorageFailed("the disk is full"))
             )
         else:
             monkeypatch.undo()
@@ -35,7 +35,7 @@ def failing(kms, monkeypatch):
 
 def test_what_was_not_written_never_was(kms, failing):
     kms.ok("POST", "transit/keys/k")
-    size = kms.api.unsealed.vault.log.size
+    size = kms.api.unsealed.store.log.size
     failing(True)
     assert handle(kms, "POST", "transit/keys/new") == 200
     assert handle(kms, "POST", "transit/keys/k/rotate") == 200
@@ -43,7 +43,7 @@ def test_what_was_not_written_never_was(kms, failing):
     with pytest.raises(StorageFailed):
         kms.api.flush()
     failing(False)
-    assert kms.api.unsealed.vault.log.size == size
+    assert kms.api.unsealed.store.log.size == size
     assert kms.ok("LIST", "transit/keys")["keys"] == ["k"]
     key = kms.ok("GET", "transit/keys/k")
     assert (key["latest_version"], key["versions"]["1"]["uses"]) == (1, 0)
@@ -76,12 +76,12 @@ def test_the_keyring_rotates_and_everything_is_sealed_again(kms, reopen):
     box = kms.ok("POST", "transit/encrypt/k", PLAIN)["ciphertext"]
     kms.ok("POST", "sys/rotate")
     kms.ok("POST", "transit/keys/other")
-    while kms.api.unsealed.vault.reseal(3):
+    while kms.api.unsealed.store.reseal(3):
         pass
-    store = kms.store
+    database = kms.database
     terms = {
-        name: term_of(store.get(name))
-        for name in store.names("")
+        name: term_of(database.get(name))
+        for name in database.names("")
         if name not in ("core/seal", "core/keyring")
     }
     assert set(terms.values()) == {2}
@@ -91,7 +91,7 @@ def test_the_keyring_rotates_and_everything_is_sealed_again(kms, reopen):
 
 
 def test_a_worn_barrier_key_rotates_by_itself(kms, reopen):
-    ring = kms.api.unsealed.vault.keyring
+    ring = kms.api.unsealed.store.keyring
     ring.terms[1].seals = 2**30
     kms.ok("POST", "transit/keys/k")
     assert kms.ok("GET", "sys/key-status")["term"] == 2
@@ -101,10 +101,10 @@ def test_a_worn_barrier_key_rotates_by_itself(kms, reopen):
 
 def test_the_count_of_seals_never_falls_behind(kms, reopen):
     """Restart after restart, with few seals each: the count on disk grows all the same."""
-    before = kms.api.unsealed.vault.keyring.terms[1].seals
+    before = kms.api.unsealed.store.keyring.terms[1].seals
     for _ in range(3):
         kms = reopen()
-        now = kms.api.unsealed.vault.keyring.terms[1].seals
+        now = kms.api.unsealed.store.keyring.terms[1].seals
         assert now > before
         before = now
 
