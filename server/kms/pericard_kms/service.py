@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         except BadRequest as error:
             body = b'{"errors":["%s"]}' % str(error).encode()
-            self._transport.write(response(error.http_status, body, keep_alive=False))
+            self._transport.write(response(error.status, body, keep_alive=False))
             self._transport.close()
 
     def reply(self, request: HttpRequest, status: int, body: bytes) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from pericard_kms.access.token import Token
 from pericard_kms.ceremonies.seals import Seal
-from pericard_kms.errors import Denied, Misused, NotFound, RequestError, Sealed, Tampered, Unsupported
+from pericard_kms.errors import Answered, Denied, Misused, NotFound, Sealed, Tampered, Unsupported
 from pericard_kms.fields import Fields, rfc3339
 from pericard_kms.http import log_entries, messages
 from pericard_kms.http.messages import Reply
@@ -67,7 +67,7 @@ class Api:
             unsealed = self.unsealed
             if unsealed is None:
                 raise Sealed
-        except RequestError as error:
+        except Answered as error:
             return messages.refuse(error)
         except (Tampered, Misused) as error:
             log.error("%s", error)
@@ -93,7 +93,7 @@ class Api:
             reply = messages.reply(response, request.id)
             shown = None if path.startswith(_NOT_ECHOED) else response.data or response.auth
             entry["response"] = {"status": reply.status, "data": store.log.recorder.hidden(shown)}
-        except RequestError as error:
+        except Answered as error:
             store.discard_request()
             reply = messages.refuse(error)
             entry["response"] = {"status": reply.status, "error": str(error)}

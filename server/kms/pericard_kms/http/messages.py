@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from pericard_kms.errors import Invalid, RequestError
+from pericard_kms.errors import Answered, Invalid
 from pericard_kms.fields import Fields
 from pericard_kms.routing import Response
 
@@ -64,7 +64,7 @@ def reply(response: Response, request_id: str = "") -> Reply:
     return Reply(response.status, orjson.dumps(envelope))
 
 
-def refuse(error: RequestError) -> Reply:
+def refuse(error: Answered) -> Reply:
     """The reply to a request that is not served."""
     return Reply(error.status, orjson.dumps({"errors": [str(error)] if str(error) else []}))
 
