@@ -1,16 +1,11 @@
-"""Custody of FHE keys: the secret stays, the evaluation keys may go to the cloud, and ciphertexts are bound.
+"""Custody of FHE keys: the secret key stays, the evaluation key may go to the cloud.
 
 The KMS does no FHE. The hospital's analysis worker makes the keys and lodges them here; it gets a secret key
 back only sealed to an ML-KEM-768 key that it made for this one request, so no wire, log or file ever holds
 the secret in the clear. What the cloud's policy reads is another path, which has no secret to give.
-
-A ciphertext is bound to its key by a tag over the key's fingerprint and the ciphertext's digest: an answer of
-the cloud under another key, or for another question, is refused before anything is decrypted.
 """
 
 import hashlib
-import hmac
-import os
 from typing import Any
 
 import orjson
@@ -37,8 +32,6 @@ class CustodyEngine:
         add("keys/{name}", read=self._read, update=self._lodge, delete=self._destroy)
         add("keys/{name}/evaluation", read=self._evaluation)
         add("keys/{name}/release", update=self._release)
-        add("keys/{name}/bind", update=self._bind)
-        add("keys/{name}/check", update=self._check)
 
     def close(self) -> None:
         """Nothing of it lives outside the store."""
@@ -68,7 +61,7 @@ class CustodyEngine:
             raise Invalid("an FHE key's name is printable ASCII")
         if self._store.get(self._prefix + name) is not None:
             raise Invalid(
-                f"there is an FHE key {name} already: ciphertexts are bound to it; take another name"
+                f"there is an FHE key {name} already: what was encrypted under it needs it; take another name"
             )
         if fields.text("scheme") not in _SCHEMES:
             raise Invalid(f"scheme: one of {', '.join(_SCHEMES)}")
@@ -83,7 +76,6 @@ class CustodyEngine:
             "evaluation": encode(evaluation),
             "fingerprint": fingerprint,
             "created": self._store.clock(),
-            "binding": encode(os.urandom(32)),
         }
         self._store.put(self._prefix + name, orjson.dumps(record))
         return {"fingerprint": fingerprint}
@@ -112,20 +104,3 @@ class CustodyEngine:
             "box": encode(box),
             "fingerprint": record["fingerprint"],
         }
-
-    def _tag(self, record: dict[str, Any], request: Request) -> str:
-        digest = request.fields.text("sha256")
-        if len(digest) != 64 or not all(letter in "0123456789abcdef" for letter in digest):
-            raise Invalid("sha256: the ciphertext's SHA-256, 64 hex digits")
-        message = f"{record['fingerprint']}\x00{digest}\x00{request.fields.text('purpose')}".encode()
-        tag = hmac.digest(decode(record["binding"], "binding"), message, "sha256").hex()
-        return f"fhe:v1:{record['fingerprint'][:16]}:{tag}"
-
-    def _bind(self, request: Request, name: str) -> dict[str, Any]:
-        """POST keys/{name}/bind: {sha256, purpose}: the tag to keep with a ciphertext."""
-        return {"tag": self._tag(self._find(name), request)}
-
-    def _check(self, request: Request, name: str) -> dict[str, Any]:
-        """POST keys/{name}/check: {sha256, purpose, tag}: whether the ciphertext is this key's, for this."""
-        given = request.fields.text("tag").encode()
-        return {"valid": hmac.compare_digest(given, self._tag(self._find(name), request).encode())}
