@@ -5,7 +5,7 @@
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,6 +19,7 @@ from pericard_kms.http.sealing import Sealing
 from pericard_kms.http.unsealed import Unsealed
 from pericard_kms.routing import Operation, Request, Response, act_of
 from pericard_kms.storage.database import Database
+from pericard_protocol.uplink.suites import SUITES, Suite
 
 log = logging.getLogger(__name__)
 _OPERATIONS: dict[str, Operation] = {"GET": "read", "LIST": "list", "POST": "update", "PUT": "update"}
@@ -30,9 +31,18 @@ _NOT_ECHOED = "sys/audit-log/"
 class Api:
     """The whole KMS behind one function."""
 
-    def __init__(self, database: Database, clock: Callable[[], float], auto: Seal | None = None) -> None:
-        """A KMS over `store`. With `auto`, it is initialised under that seal and unseals itself."""
-        self._sealing = Sealing(database, clock, auto)
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float],
+        auto: Seal | None = None,
+        suites: Mapping[int, Suite] = SUITES,
+    ) -> None:
+        """A KMS over `database`. With `auto`, it is initialised under that seal and unseals itself.
+
+        `suites` are the KEM provider's that makes and opens the hospital's KEM keys.
+        """
+        self._sealing = Sealing(database, clock, auto, suites)
 
     @property
     def unsealed(self) -> Unsealed | None:

@@ -1,7 +1,7 @@
 """Whether the KMS is sealed, and the requests that need no token: initialise, unseal, status and health."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pericard_kms.access.acl import ROOT
 from pericard_kms.ceremonies.opening import Opening
@@ -13,6 +13,7 @@ from pericard_kms.http.unsealed import Unsealed
 from pericard_kms.routing import Operation, Request, Response
 from pericard_kms.storage.database import Database
 from pericard_kms.storage.sealed_store import SealedStore
+from pericard_protocol.uplink.suites import Suite
 
 # The version of Vault whose API this speaks: clients choose their requests by it.
 API_VERSION = "1.14.0+pericard"
@@ -21,14 +22,20 @@ API_VERSION = "1.14.0+pericard"
 class Sealing:
     """Holds what an unsealed KMS serves, and drops it to seal."""
 
-    def __init__(self, database: Database, clock: Callable[[], float], auto: Seal | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float],
+        auto: Seal | None,
+        suites: Mapping[int, Suite],
+    ) -> None:
         """With `auto`, an initialised KMS is unsealed at once.
 
         Raises:
             Misused: the KMS is sealed by another seal.
             Tampered: the seal does not open it.
         """
-        self._database, self._clock = database, clock
+        self._database, self._clock, self._suites = database, clock, suites
         self._opening = Opening(database, auto)
         self.unsealed: Unsealed | None = None
         self.paths: dict[str, Callable[[Operation, Fields], Response]] = {
@@ -108,7 +115,7 @@ class Sealing:
 
     def _unseal(self, root: bytes, event: str = "unsealed") -> Unsealed:
         store = SealedStore(self._database, root, self._clock)
-        unsealed = Unsealed(store, self.seal)
+        unsealed = Unsealed(store, self.seal, self._suites)
         store.log.record({"time": rfc3339(self._clock()), "system": [event]})
         store.flush()
         self.unsealed = unsealed

@@ -1,11 +1,11 @@
 """What an unsealed KMS serves: the opened store with its policies, tokens and mounts, and all their paths."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pericard_kms.access.policy_book import PolicyBook
 from pericard_kms.access.tokens import TokenStore
 from pericard_kms.ceremonies.rekey import Rekey
-from pericard_kms.engines.catalog import ALWAYS_MOUNTED, ENGINE_TYPES
+from pericard_kms.engines.catalog import ALWAYS_MOUNTED, engine_types
 from pericard_kms.engines.mounts import MountTable
 from pericard_kms.http.audit_paths import AuditPaths
 from pericard_kms.http.policy_paths import PolicyPaths
@@ -13,17 +13,20 @@ from pericard_kms.http.system_paths import SystemPaths
 from pericard_kms.http.token_paths import TokenPaths
 from pericard_kms.routing import Request, Routes
 from pericard_kms.storage.sealed_store import SealedStore
+from pericard_protocol.uplink.suites import Suite
 
 
 class Unsealed:
     """The parts that exist while the KMS is unsealed; to seal it is to drop this object."""
 
-    def __init__(self, store: SealedStore, seal: Callable[[Request], None]) -> None:
-        """`seal` is called when a request asks to seal the KMS."""
+    def __init__(
+        self, store: SealedStore, seal: Callable[[Request], None], suites: Mapping[int, Suite]
+    ) -> None:
+        """`seal` is called when a request asks to seal the KMS; `suites` serve the KEM keys of `bundles`."""
         self.store = store
         self.policies = PolicyBook(store)
         self.tokens = TokenStore(store)
-        self.mounts = MountTable(store, ENGINE_TYPES, ALWAYS_MOUNTED)
+        self.mounts = MountTable(store, engine_types(suites), ALWAYS_MOUNTED)
         self._token_routes, self._system_routes = Routes(), Routes()
         TokenPaths(self._token_routes, store, self.tokens, self.policies)
         SystemPaths(self._system_routes, store, self.mounts, seal)
