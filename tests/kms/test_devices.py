@@ -134,7 +134,7 @@ def test_leases_renew_end_and_are_revoked(kms, device, clock):
     document = check_lease(longer["lease"], longer["signature"], log_key(kms), "gw-1", clock.now + 3599)
     assert document["frames"] == 150
     clock.now += 3600
-    kms.kms.tick()
+    kms.api.tick()
     assert kms.ok("GET", f"devices/leases/{number}")["state"] == "ended"
     kms.refused(400, "POST", f"devices/leases/{number}/renew", {})
     over = kms.ok("POST", f"devices/leases/{number}/reconcile", {"used": {"7": {"frames": 151}}})

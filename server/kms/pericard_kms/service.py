@@ -15,7 +15,7 @@ import uvloop
 
 from pericard_edge.process import ready, stop_event_in_loop
 from pericard_kms.errors import Misused, StorageFailed
-from pericard_kms.http.api import Kms
+from pericard_kms.http.api import Api
 from pericard_kms.http.reader import BadRequest, HttpRequest, RequestReader, response
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ _TICK_S = 5.0
 class Service:
     """The KMS and its open connections."""
 
-    def __init__(self, kms: Kms) -> None:
-        self.kms = kms
+    def __init__(self, api: Api) -> None:
+        self._api = api
         self.connections: set[Connection] = set()
         self._waiting: list[tuple[Connection, HttpRequest, int, bytes]] = []
         self._loop = asyncio.get_running_loop()
@@ -53,7 +53,7 @@ class Service:
             # Ignoring them would hand out in the clear what was to be wrapped, or from the wrong place.
             status, body = 400, b'{"errors":["response wrapping and namespaces are not supported"]}'
         else:
-            reply = self.kms.handle(request.method, request.target, token, request.body, connection.remote)
+            reply = self._api.handle(request.method, request.target, token, request.body, connection.remote)
             status, body = reply.status, reply.body
         if not self._waiting:
             # After the callbacks that are ready now: other connections' requests join the group.
@@ -64,7 +64,7 @@ class Service:
         group, self._waiting = self._waiting, []
         failed: bytes | None = None
         try:
-            self.kms.flush()
+            self._api.flush()
         except StorageFailed as error:
             failed = b'{"errors":["%s"]}' % str(error).encode()
         for connection, request, status, body in group:
@@ -83,7 +83,7 @@ class Service:
         """Periodic work, and the end of slow and silent connections."""
         while True:
             await asyncio.sleep(_TICK_S)
-            self.kms.tick()
+            self._api.tick()
             now = self.now()
             for connection in list(self.connections):
                 connection.check(now)
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         except BadRequest as error:
             body = b'{"errors":["%s"]}' % str(error).encode()
-            self._transport.write(response(error.http_status, body, keep_alive=False))
+            self._transport.write(response(error.status, body, keep_alive=False))
             self._transport.close()
 
     def reply(self, request: HttpRequest, status: int, body: bytes) -> None:
@@ -183,9 +183,9 @@ def tls_context(certificate: Path, key: Path, client_ca: Path | None = None) -> 
     return context
 
 
-async def _run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None) -> None:
+async def _run(api: Api, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None) -> None:
     loop = asyncio.get_running_loop()
-    service = Service(kms)
+    service = Service(api)
     try:
         server = await loop.create_server(lambda: Connection(service), host, port, ssl=tls, backlog=256)
     except OSError as error:
@@ -201,10 +201,10 @@ async def _run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready
     service.finish()
 
 
-def run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None = None) -> None:
+def run(api: Api, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None = None) -> None:
     """Serves until SIGTERM or SIGINT; prints one line with the address, also into `ready_file`, when ready.
 
     Raises:
         Misused: the address cannot be used.
     """
-    uvloop.run(_run(kms, host, port, tls, ready_file))
+    uvloop.run(_run(api, host, port, tls, ready_file))

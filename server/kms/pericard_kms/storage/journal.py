@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pericard_kms.errors import Misused, StorageFailed
-from pericard_kms.storage.store import PostgresStore, SqliteStore, Store
+from pericard_kms.storage.database import Database, PostgresDatabase, SqliteDatabase
 
 _RECORD = struct.Struct(">QI16s")
 _ENTRY = struct.Struct(">Hi")  # name length, value length or -1 for a deletion
@@ -71,8 +71,8 @@ def _checksum(sequence: int, payload: bytes) -> bytes:
     return hashlib.sha256(head + payload).digest()[:16]
 
 
-class JournaledStore:
-    """SQLite with the journal before it; a `Store`."""
+class JournaledDatabase:
+    """SQLite with the journal before it; a `Database`."""
 
     def __init__(self, data: Path, *, sync: bool = True) -> None:
         """Opens both files in `data` and replays what the journal holds.
@@ -85,7 +85,7 @@ class JournaledStore:
             Misused: another process has them, or they cannot be made.
         """
         self._sync = sync
-        self._base = SqliteStore(data / "kms.sqlite3", sync=sync)
+        self._base = SqliteDatabase(data / "kms.sqlite3", sync=sync)
         self._values: Values = {}
         self._leaves: Leaves = []
         applied = self._base.get(_APPLIED)
@@ -196,7 +196,7 @@ def _fill(file: int, folder: Path) -> None:
     os.close(directory)
 
 
-def open_store(data: Path, url: str | None = None, *, sync: bool = True) -> Store:
+def open_database(data: Path, url: str | None = None, *, sync: bool = True) -> Database:
     """The store of the KMS whose folder is `data`: SQLite and journal there, or PostgreSQL at `url`.
 
     Raises:
@@ -204,7 +204,7 @@ def open_store(data: Path, url: str | None = None, *, sync: bool = True) -> Stor
     """
     if url is None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return JournaledStore(data, sync=sync)
+        return JournaledDatabase(data, sync=sync)
     if not url.startswith(("postgresql://", "postgres://")):
         raise Misused(f"not a PostgreSQL URL: {url.split('://')[0]}://…; leave --database out for SQLite")
-    return PostgresStore(url)
+    return PostgresDatabase(url)
