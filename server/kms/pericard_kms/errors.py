@@ -32,7 +32,7 @@ class NotFound(RequestError):
     """Nothing is stored there. An empty message answers as Vault does: no errors listed."""
 
     status = 404
-    reason = "not-found"
+    reason = "not found"
 
 
 class Unsupported(RequestError):
