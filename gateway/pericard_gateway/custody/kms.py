@@ -50,7 +50,6 @@ class KmsCustody:
         self._log_key = b64decode(kms.log_key)
         self._holds = Holds(self._client, gateway_id, state)
         self._lease: dict[str, Any] = {}
-        self.unreachable = False  # whether the KMS did not answer the last time
         self._reported: dict[int, int] = {}  # how many frames of each device the KMS was told of
         self.read_secret = cache(self._read_secret)  # a reconnection must not need the KMS
 
@@ -93,7 +92,6 @@ class KmsCustody:
                 else:
                     devices = await asyncio.to_thread(self._take_lease)
                     registry.adopt(devices, await committed.marks())
-                self.unreachable = False
             except LeaseError as error:
                 # Not our KMS's word: what it lent before is neither renewed by it nor withdrawn.
                 _log.error("a lease is refused", extra=fields(why=str(error), lease=self._lease.get("id")))
@@ -103,7 +101,6 @@ class KmsCustody:
                 self._bear_absence(error)
 
     def _bear_absence(self, error: Exception) -> None:
-        self.unreachable = True
         about = fields(why=str(error), lease=self._lease.get("id"))
         _log.warning("the KMS does not answer", extra=about)
 
