@@ -20,6 +20,8 @@ class CloudMisbehaved(PeerError):
 class KeyNotAtCloud(CloudMisbehaved):
     """The cloud does not hold our evaluation key: it never got it, or restarted since."""
 
+    reason: ClassVar[str] = "key not at cloud"
+
 
 class CloudUnavailable(Unavailable):
     """The cloud cannot be reached, or did not answer in time: try again later."""
