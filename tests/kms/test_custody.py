@@ -15,6 +15,7 @@ from tests.parts.liboqs_js import Oqs
 
 from pericard_kms.crypto.merkle import check_inclusion, leaf_hash
 from pericard_kms.storage.audit import open_checkpoint
+from pericard_protocol.fhe.objects import key_fingerprint
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.bundle import verify_bundle
@@ -104,6 +105,19 @@ def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms, lodged):
     with pytest.raises(InvalidTag):
         cipher.decrypt(bytes(12), base64.b64decode(answer["box"]), b"other")
     kms.refused(400, "POST", "fhe/keys/q4/release", {"recipient": b64(b"x")})
+
+
+def test_a_key_has_one_fingerprint_also_where_its_record_says_another(kms, lodged):
+    """The one by which hospital and cloud call for it; before, the KMS stored one of its own."""
+    expected = key_fingerprint("n=8192", b"E" * 50).hex()
+    assert lodged["fingerprint"] == expected
+    vault = kms.kms.engines.vault
+    name = next(name for name in vault.names("mount/") if name.endswith("/fhe/q4"))
+    record = json.loads(vault.get(name))
+    vault.put(name, json.dumps({**record, "fingerprint": "0" * 64}).encode())
+    assert kms.ok("GET", "fhe/keys/q4")["fingerprint"] == expected
+    assert kms.ok("GET", "fhe/keys/q4/evaluation")["fingerprint"] == expected
+    kms.refused(400, "POST", "fhe/keys/q5", {"scheme": "ckks", "parameters": "a\0b", "secret": b64(b"s")})
 
 
 def test_a_ciphertext_is_bound_to_its_key_and_purpose(kms, lodged):

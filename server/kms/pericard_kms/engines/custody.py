@@ -8,7 +8,6 @@ A ciphertext is bound to its key by a tag over the key's fingerprint and the cip
 the cloud under another key, or for another question, is refused before anything is decrypted.
 """
 
-import hashlib
 import hmac
 import os
 from typing import Any
@@ -20,6 +19,7 @@ from pericard_kms.fields import decode, encode
 from pericard_kms.routing import Request, Routes
 from pericard_kms.storage.vault import Vault
 from pericard_protocol.errors import UsageError
+from pericard_protocol.fhe.objects import key_fingerprint
 from pericard_protocol.fhe.release import seal_release
 
 _SCHEMES = ("ckks", "bfv", "bgv", "tfhe")
@@ -52,6 +52,9 @@ class CustodyEngine:
         if data is None:
             raise NotFound(f"there is no FHE key {name}")
         record: dict[str, Any] = orjson.loads(data)
+        # Computed, not stored: a record of a release that had another fingerprint is found under this one.
+        evaluation = decode(record["evaluation"], "evaluation")
+        record["fingerprint"] = key_fingerprint(record["parameters"], evaluation).hex()
         return record
 
     def _index(self, request: Request) -> dict[str, Any]:
@@ -72,16 +75,18 @@ class CustodyEngine:
             )
         if fields.text("scheme") not in _SCHEMES:
             raise Invalid(f"scheme: one of {', '.join(_SCHEMES)}")
+        parameters = fields.text("parameters")
+        if not (parameters.isascii() and parameters.isprintable()):
+            raise Invalid("parameters: their name is printable ASCII")
         secret, evaluation = fields.data("secret"), fields.data("evaluation")
         if not secret or not evaluation:
             raise Invalid("secret and evaluation: the serialised keys, base64")
-        fingerprint = hashlib.sha256(b"pericard fhe key\x00" + evaluation).hexdigest()
+        fingerprint = key_fingerprint(parameters, evaluation).hex()
         record = {
             "scheme": fields.text("scheme"),
-            "parameters": fields.text("parameters"),
+            "parameters": parameters,
             "secret": encode(secret),
             "evaluation": encode(evaluation),
-            "fingerprint": fingerprint,
             "created": self._vault.clock(),
             "binding": encode(os.urandom(32)),
         }
