@@ -1,4 +1,4 @@
-"""What an engine is made of: routes from a path and an operation to a function, and its response."""
+"""What every engine is made of: routes from a path and an operation to a function, and its response."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,7 +43,11 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """What goes back: `data` fills Vault's envelope, `bare` replaces it, `spread` shows data at the top."""
+    """What goes back.
+
+    `data` (or `auth`, for a new token) goes into Vault's envelope of eight fields, where `spread` repeats the
+    fields of `data` beside them; `bare` is sent as it is, without an envelope.
+    """
 
     data: dict[str, Any] | None = None
     status: int = 200

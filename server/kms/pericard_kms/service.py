@@ -41,7 +41,7 @@ class Service:
         return self._loop.time()
 
     def serve(self, connection: "Connection", request: HttpRequest) -> None:
-        """Handles a request; its reply goes out with the next group."""
+        """Handles a request; its reply goes out after the commit that it shares with others."""
         token = request.headers.get(b"x-vault-token", b"").decode("latin-1")
         if not token:
             scheme, _, rest = request.headers.get(b"authorization", b"").partition(b" ")
@@ -50,13 +50,13 @@ class Service:
             b"",
             b"root",
         ):
-            # Ignoring them would hand out in the clear what was to be wrapped, or from the wrong place.
+            # Ignored, they would give in the clear what was to be wrapped, or out of another namespace.
             status, body = 400, b'{"errors":["response wrapping and namespaces are not supported"]}'
         else:
             reply = self._api.handle(request.method, request.target, token, request.body, connection.remote)
             status, body = reply.status, reply.body
         if not self._waiting:
-            # After the callbacks that are ready now: other connections' requests join the group.
+            # Requests of other connections that are ready now are handled first, and share this commit.
             self._loop.call_soon(self._commit)
         self._waiting.append((connection, request, status, body))
 
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
         self.remote = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The client is there."""
+        """Takes a new connection, or refuses it when too many are open."""
         self._transport = stream = cast(asyncio.Transport, transport)  # uvloop's own class, same methods
         if len(self._service.connections) >= MAX_CONNECTIONS:
             log.warning("refused a connection: %d are open", MAX_CONNECTIONS)
@@ -112,12 +112,12 @@ class Connection(asyncio.Protocol):
         self._service.connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The client is gone."""
+        """Forgets a connection that ended."""
         self._service.connections.discard(self)
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of requests."""
+        """Serves every request that these bytes complete."""
         if self._transport is None:
             return
         if self._reader.idle:
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def reply(self, request: HttpRequest, status: int, body: bytes) -> None:
-        """Sends a reply that is durable."""
+        """Sends a reply; what it tells of is on disk."""
         if self._transport is not None:
             self._transport.write(
                 response(status, body, keep_alive=request.keep_alive, head_only=request.method == "HEAD")
@@ -144,12 +144,12 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
 
     def pause_writing(self) -> None:
-        """The client reads slower than it asks: read no more from it until it caught up."""
+        """Stops reading from a client that asks faster than it takes the replies."""
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """It caught up."""
+        """Reads on: the client has taken what was written."""
         if self._transport is not None:
             self._transport.resume_reading()
 

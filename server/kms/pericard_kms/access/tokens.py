@@ -53,7 +53,7 @@ class TokenStore:
         self._opened[token.key] = token
 
     def issue(self, policies: list[str], parent: Token | None = None, **settings: Any) -> tuple[str, Token]:
-        """Makes a token: (the token, its record). The one time that the token itself exists here."""
+        """Makes a token: (the token, its record). The token itself is not kept, and cannot be shown again."""
         now = self._store.clock()
         token_id = "hvs." + base64.urlsafe_b64encode(os.urandom(24)).decode()  # 192 bits: never guessed
         ttl = settings.pop("ttl", 0.0)

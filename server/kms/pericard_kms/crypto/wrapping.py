@@ -41,7 +41,7 @@ def rsa_decrypt(private: Any, box: bytes, oaep: padding.OAEP = _OAEP) -> bytes:
     """The inverse of `rsa_encrypt`.
 
     Raises:
-        Invalid: it does not open, for whatever reason: one message for all, or it would be an oracle.
+        Invalid: it does not open; the message never says why, or it would help an attacker.
     """
     try:
         opened: bytes = private.decrypt(box, oaep)

@@ -2,7 +2,7 @@
 
 A private key is destroyed seven days after its bundle ended, and from then on nobody can open what was
 recorded on the wire or lies on a lost gateway's disk; unless a gateway is known to hold records under it:
-then destruction waits until that hold is released. Nothing is lost by a timer.
+then destruction waits until that hold is released, so no record is lost because a time ran out.
 """
 
 import os

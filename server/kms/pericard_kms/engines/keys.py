@@ -104,7 +104,7 @@ class Key:
             material = generate(self.kind, self.key_size)
         self.latest += 1
         if public_only:
-            mac_key = os.urandom(32)  # derived from a public key it would be everybody's
+            mac_key = os.urandom(32)  # a key derived from the public key would be known to everybody
         else:
             mac_key = material if self.kind.kind == "mac" else derive(material, b"", b"hmac of a transit key")
         version = Version(self.latest, now, material, mac_key, public_only=public_only)

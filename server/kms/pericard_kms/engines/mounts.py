@@ -42,7 +42,7 @@ class Engine(Protocol):
         """Does what is due; returns what was done, for the audit log."""
 
     def close(self) -> None:
-        """The mount is gone."""
+        """Takes down what the engine hung onto the store: its mount was removed."""
 
 
 EngineTypes = Mapping[str, Callable[[SealedStore, str], Engine]]
@@ -95,7 +95,7 @@ class MountTable:
         self._write({**self.mounts, path: mount})
 
     def disable(self, path: str) -> None:
-        """Unmounts an engine and deletes all that lay under it; an unknown path is no error, as in Vault."""
+        """Unmounts an engine and deletes its values; an unknown path is no error, as in Vault."""
         mount = self.mounts.get(path)
         if mount is not None:
             for name in self._store.names(f"mount/{mount.uuid}/"):

@@ -1,4 +1,4 @@
-"""Wrapping keys, one per patient: they wrap the data keys of that patient's records, and erase them by dying.
+"""Wrapping keys, one per patient, for the data keys of that patient's records; destroyed, they erase them.
 
 Erasure destroys every version at once (the law gives no delay) and leaves a receipt: what was destroyed and
 when, its entry in the audit log with an inclusion proof under a signed checkpoint, and the result of a search

@@ -24,7 +24,7 @@ from pericard_protocol.uplink.suites import SUITES, Suite
 log = logging.getLogger(__name__)
 _OPERATIONS: dict[str, Operation] = {"GET": "read", "LIST": "list", "POST": "update", "PUT": "update"}
 _OPERATIONS |= {"PATCH": "update", "DELETE": "delete", "HEAD": "read"}
-# The log of reads of the log would double it at every export.
+# What is read of the audit log is not written into it again: each export would double the log.
 _NOT_ECHOED = "sys/audit-log/"
 
 
@@ -95,8 +95,9 @@ class Api:
         try:
             request.token = unsealed.tokens.authenticate(token)
             if request.token is None:
-                raise Denied  # and its fields are not logged: a stranger could fill the disk with them
-            # Before the act, so that what cannot be logged (nested too deep) is not done.
+                # Its fields are not logged: a stranger could fill the disk with them.
+                raise Denied
+            # Before the request is carried out: one that cannot be logged (nested too deep) is not done.
             asked["data"] = store.log.recorder.hidden(fields.raw)
             response = self._act(unsealed, request, request.token)
             store.keep_request()
@@ -111,7 +112,7 @@ class Api:
             store.discard_request()
             reply = messages.refuse_with(400, "the request is nested too deep")
             entry["response"] = {"status": 400, "error": "nested too deep"}
-        except Exception as error:  # the KMS must answer and go on; what the request did is forgotten
+        except Exception as error:  # answered, and undone: the KMS goes on serving others
             store.discard_request()
             log.exception("request %s to %s failed", request.id, path)
             text = str(error) if isinstance(error, Tampered) else f"internal error; request {request.id}"
@@ -119,7 +120,7 @@ class Api:
             entry["response"] = {"status": 500, "error": type(error).__name__}
         if request.token is not None:
             entry["auth"] = log_entries.asker(request.token)
-        if self.unsealed is unsealed:  # sys/seal has closed the log already, and recorded itself
+        if self.unsealed is unsealed:  # sys/seal recorded itself, and its log is closed
             store.log.record(entry)
         return reply
 
@@ -133,7 +134,7 @@ class Api:
             routes, rest = unsealed.find(path)
             route, parameters = routes.find(rest)
         except NotFound:
-            # Who may nothing there learns nothing of what is there.
+            # A caller without any right at this path is not told whether it exists.
             if not acl.capabilities(path) - {"deny"}:
                 raise Denied from None
             raise
@@ -166,7 +167,7 @@ class Api:
             finally:
                 store.failed_flush = None
         if earlier is not None:
-            # A flush in the middle of the group failed: what was handled before it is gone.
+            # A request of this group flushed by itself and failed: the requests before it are lost as well.
             raise earlier
 
     def tick(self) -> None:
@@ -182,6 +183,6 @@ class Api:
             store.flush()
             store.reseal()
             store.checkpoint_when_due()
-        except Exception:  # the clock goes on: the next tick tries again
+        except Exception:  # the next tick tries again
             store.discard_request()
             log.exception("the KMS could not do its periodic work")

@@ -20,7 +20,7 @@ API_VERSION = "1.14.0+pericard"
 
 
 class Sealing:
-    """Holds what an unsealed KMS serves, and drops it to seal."""
+    """Holds what an unsealed KMS serves, with every key; sealing drops it."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from pericard_protocol.uplink.suites import Suite
 
 
 class Unsealed:
-    """The parts that exist while the KMS is unsealed; to seal it is to drop this object."""
+    """The parts that exist while the KMS is unsealed; sealing drops this object, and every key with it."""
 
     def __init__(
         self, store: SealedStore, seal: Callable[[Request], None], suites: Mapping[int, Suite]

@@ -142,7 +142,7 @@ class SqliteDatabase(_SqlDatabase):
         super().__init__()
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            # The KMS's own loop is the only user; uvloop may run it in another thread than the maker's.
+            # One thread uses it, the event loop's; it need not be the thread that opened it.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -194,9 +194,7 @@ class PostgresDatabase(_SqlDatabase):
         try:
             import psycopg
         except ImportError:
-            raise Misused(
-                "PostgreSQL needs the package psycopg: install pericard-server[postgresql]"
-            ) from None
+            raise Misused("PostgreSQL needs the package psycopg: install pericard-kms[postgresql]") from None
         self.errors = (psycopg.Error,)
         try:
             self._connection = psycopg.connect(url, autocommit=True)

@@ -9,8 +9,8 @@ that also notes the last sequence number it holds.
 
 After a drain the journal is written from its start again. On opening, records are replayed from the start as
 long as sequence numbers continue from the last drained one and checksums hold: what a crash tore, and the
-older records behind it, are of no interest by construction. (A flipped bit in a sealed value is the barrier's
-to find; the checksum is against torn writes.)
+older records behind it, end the replay. (The checksum finds torn writes. A changed bit in a sealed value is
+found when the barrier opens it.)
 """
 
 import contextlib
@@ -26,8 +26,8 @@ from pericard_kms.storage.database import Database, PostgresDatabase, SqliteData
 _RECORD = struct.Struct(">QI16s")
 _ENTRY = struct.Struct(">Hi")  # name length, value length or -1 for a deletion
 _LEAF = struct.Struct(">QI")
-# 16 MiB: some ten thousand requests between drains, and room for a batch of any allowed size (32 MiB body)
-# is found by draining straight to SQLite instead.
+# 16 MiB: some ten thousand requests until the journal is full and moves into SQLite. A commit that is larger
+# than the whole journal (a request's body may have 32 MiB) goes to SQLite at once.
 JOURNAL_BYTES = 16 * 1024 * 1024
 _DRAIN_LEAVES = 2000
 _APPLIED = "journal/applied"

@@ -1,9 +1,10 @@
 """The opened store: named values behind the barrier, the audit log, and one durable commit for both.
 
-Requests change values in memory; `flush` seals everything that waits and writes it in one transaction.
-The service answers nobody before the flush that holds their leaf. So a group of requests pays for one
-disk flush, and what a client was told is on disk with the proof that it happened. When the write fails,
-all of it is forgotten: memory is only ever a cache of the store.
+A request changes values in memory. When it succeeded, its changes join those of the requests handled since
+the last commit (`keep_request`); when it failed, they are dropped (`discard_request`). `flush` seals the
+whole group and writes it in one transaction with the audit entries that tell of it. The service answers a
+request only after that, so many requests pay for one disk flush, and what a client was told is on disk. When
+the write fails, the whole group is dropped: memory only ever holds a copy of what is stored.
 """
 
 import json
@@ -50,7 +51,7 @@ class SealedStore:
         self._noted: list[str] = []  # what the running request caused, for the log
         self.after_rollback: list[Callable[[], None]] = []  # caches that may be ahead of the store empty here
         self.before_flush: list[Callable[[], None]] = []  # counts that live in memory are put here
-        self.failed_flush: StorageFailed | None = None  # a failed flush that waiting replies must not hide
+        self.failed_flush: StorageFailed | None = None  # of a request's own flush: told to the whole group
         self._resealed = self.keyring.active if len(self.keyring.terms) == 1 else 0
         self.log = AuditLog(self.require(AUDIT), self, database.leaf_count())
 
@@ -73,7 +74,7 @@ class SealedStore:
     # -- values ---------------------------------------------------------------------------------------
 
     def get(self, name: str) -> bytes | None:
-        """The value of `name` as the running request sees it."""
+        """The value of `name`, with the changes of the running request and of its group."""
         for changes in (self._request, self._group):
             if name in changes:
                 return changes[name]
@@ -96,7 +97,7 @@ class SealedStore:
         self._request[name] = None
 
     def names(self, prefix: str) -> list[str]:
-        """Every name that starts with `prefix`, in order, as the running request sees it."""
+        """Every name that starts with `prefix`, in order, with the changes that wait."""
         found = set(self._database.names(prefix))
         for changes in (self._group, self._request):
             for name, value in changes.items():
@@ -105,7 +106,7 @@ class SealedStore:
         return sorted(found)
 
     def keep_request(self) -> None:
-        """The running request succeeded: its changes join the group."""
+        """Lets the changes of a request that succeeded join the group; its events join the log."""
         if self._request:
             self._group.update(self._request)
             self._request = {}
@@ -114,11 +115,11 @@ class SealedStore:
         self._noted.clear()
 
     def discard_request(self) -> None:
-        """The running request failed: its changes never were, and caches forget them."""
+        """Drops the changes of a request that failed; caches that may hold them are emptied."""
         self._noted.clear()
         if self._request:
             self._request = {}
-            # Counts of earlier requests of this group live in the caches: they are written before those go.
+            # Those caches hold the use counts of earlier requests: they are put into the store first.
             for write in self.before_flush:
                 write()
             self.keep_request()
@@ -136,7 +137,7 @@ class SealedStore:
         """Seals and writes everything that waits, durably.
 
         Raises:
-            StorageFailed: none of it was written, and all of it is forgotten.
+            StorageFailed: none of it was written, and all of it is dropped.
         """
         for write in self.before_flush:
             write()
@@ -182,7 +183,7 @@ class SealedStore:
 
         Returns:
             How many were done; 0 means that none is left. Leaves keep their term: they are never secret
-            alone, and old terms stay in the ring for them.
+            on their own, and the older keys stay in the ring for them.
         """
         if self._resealed == self.keyring.active:
             return 0
@@ -207,7 +208,7 @@ class SealedStore:
         self._database.commit({SEAL: json.dumps(root_record).encode()}, [])
 
     def unsealed_value(self, name: str) -> bytes:
-        """One of the two values that lie outside the barrier: the seal's record."""
+        """A value that lies outside the barrier, such as the seal's record."""
         value = self._database.get(name)
         if value is None:
             raise Tampered(f"the store lacks {name!r}")
@@ -216,7 +217,7 @@ class SealedStore:
     # -- the audit log --------------------------------------------------------------------------------
 
     def note_event(self, text: str) -> None:
-        """An event that the running request causes: it reaches the log if the request's changes are kept."""
+        """Notes what the running request causes; it reaches the log if the request's changes are kept."""
         self._noted.append(text)
 
     def leaves(self, start: int, stop: int) -> Iterable[bytes]:

@@ -53,7 +53,7 @@ class Lifecycle:
         return describe(key)
 
     def schedule_destruction(self, request: Request, name: str) -> dict[str, Any]:
-        """POST keys/{name}/destroy: {delay, reason, version?}. Until then the versions only open."""
+        """POST keys/{name}/destroy: {delay, reason, version?}. Until then the versions only decrypt."""
         fields = request.fields
         key = self._keys.get(name, "key not found")
         delay = fields.seconds("delay", DESTRUCTION_DELAY_S)
