@@ -16,7 +16,8 @@ import grpc
 import numpy as np
 import pytest
 
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.objects import check_ciphertext
+from pericard_protocol.fhe.parameters import MOMENTS
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -58,7 +59,7 @@ def test_sums_and_sums_of_squares_are_right(client: Any, sealed: Any) -> None:
 
 def test_results_come_at_the_smallest_level(client: Any, sealed: Any) -> None:
     for part in _works(client, sealed).results:
-        MOMENTS.check_ciphertext(part.ciphertext, primes=1)
+        check_ciphertext(part.ciphertext, MOMENTS, primes=1)
 
 
 def _flipped(data: bytes, place: int) -> bytes:

@@ -14,6 +14,7 @@ from tests.parts.liboqs_js import Oqs
 
 from pericard_kms.crypto.checkpoints import open_checkpoint
 from pericard_kms.crypto.merkle import check_inclusion, leaf_hash
+from pericard_protocol.fhe.objects import key_fingerprint
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.bundle import verify_bundle
@@ -102,6 +103,19 @@ def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms, lodged):
     with pytest.raises(InvalidTag):
         cipher.decrypt(bytes(12), base64.b64decode(answer["box"]), b"other")
     kms.refused(400, "POST", "fhe/keys/q4/release", {"recipient": b64(b"x")})
+
+
+def test_a_key_has_one_fingerprint_also_where_its_record_says_another(kms, lodged):
+    """The one by which hospital and cloud call for it; before, the KMS stored one of its own."""
+    expected = key_fingerprint("n=8192", b"E" * 50).hex()
+    assert lodged["fingerprint"] == expected
+    store = kms.api.unsealed.store
+    name = next(name for name in store.names("mount/") if name.endswith("/fhe/q4"))
+    record = json.loads(store.get(name))
+    store.put(name, json.dumps({**record, "fingerprint": "0" * 64}).encode())
+    assert kms.ok("GET", "fhe/keys/q4")["fingerprint"] == expected
+    assert kms.ok("GET", "fhe/keys/q4/evaluation")["fingerprint"] == expected
+    kms.refused(400, "POST", "fhe/keys/q5", {"scheme": "ckks", "parameters": "a\0b", "secret": b64(b"s")})
 
 
 def test_a_lodged_key_is_never_replaced(kms, lodged):

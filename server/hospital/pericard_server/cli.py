@@ -69,12 +69,12 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     from pericard_edge.serving import serving
     from pericard_protocol.channel import server_credentials, server_options
     from pericard_protocol.proto.uplink_pb2_grpc import add_UplinkServicer_to_server
-    from pericard_protocol.uplink.session import MAX_RECORD_BYTES
+    from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES
     from pericard_server.ingest.servicer import Uplink
 
     grpc_server = grpc.server(
         ThreadPoolExecutor(_STREAMS),
-        options=server_options(MAX_RECORD_BYTES + 1024),
+        options=server_options(MAX_MESSAGE_BYTES),
         maximum_concurrent_rpcs=_STREAMS,
     )
     uplink = Uplink(records, site.keys, authority)

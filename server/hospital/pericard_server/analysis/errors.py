@@ -17,7 +17,7 @@ class CloudMisbehaved(PeerError):
     reason: ClassVar[str] = "cloud"
 
 
-class UnknownKey(CloudMisbehaved):
+class KeyNotAtCloud(CloudMisbehaved):
     """The cloud does not hold our evaluation key: it never got it, or restarted since."""
 
 

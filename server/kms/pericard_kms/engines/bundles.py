@@ -7,7 +7,6 @@ then destruction waits until that hold is released, so no record is lost because
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -18,14 +17,10 @@ from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.fields import decode, encode
 from pericard_kms.routing import Request, Routes
 from pericard_kms.storage.sealed_store import SealedStore
-from pericard_protocol.proto.uplink_pb2 import KeyBundle
-from pericard_protocol.uplink.bundle import sign_bundle
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, KemError, Suite
+from pericard_protocol.uplink.bundle import DAY_SECONDS, DailyKey, first_offered, sign_bundle
+from pericard_protocol.uplink.suites import KemError, Suite
 
-_DAY = 86_400
-# A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
-_VALID = 2 * _DAY
-_KEPT_S = 7 * _DAY
+_KEPT_S = 7 * DAY_SECONDS
 
 
 class BundleEngine:
@@ -74,11 +69,10 @@ class BundleEngine:
 
     def _today(self, request: Request) -> dict[str, Any]:
         """GET today?suites=…: today's signed bundle of the first suite that is offered, made when needed."""
-        wanted = request.fields.names("suites")
-        offered = [self._suites[int(one)] for one in wanted if one.isdigit() and int(one) in self._suites]
-        suite = offered[0] if offered else self._suites[DEFAULT_SUITE.id]
-        starts = int(self._store.clock() // _DAY) * _DAY
-        number = f"{datetime.fromtimestamp(starts, UTC):%Y-%m-%d}-{suite.id:04x}"
+        wanted = [int(one) for one in request.fields.names("suites") if one.isdecimal()]
+        suite = first_offered(wanted, self._suites)
+        day = DailyKey.at(self._store.clock(), suite.id)
+        number = day.key_id
         data = self._store.get(self._days + number)
         if data is None:
             private, public = suite.generate()
@@ -87,20 +81,14 @@ class BundleEngine:
                 "suite": suite.id,
                 "private": encode(private),
                 "public": encode(public),
-                "not_before": starts,
-                "not_after": starts + _VALID,
+                "not_before": day.starts,
+                "not_after": day.ends,
                 "holds": [],
             }
             self._store.put(self._days + number, orjson.dumps(record))
         else:
             record = orjson.loads(data)
-        bundle = KeyBundle(
-            key_id=number,
-            suite=suite.id,
-            public_key=decode(record["public"], "public key"),
-            not_before=starts,
-            not_after=starts + _VALID,
-        )
+        bundle = day.bundle(decode(record["public"], "public key"))
         return {"key_id": number, "bundle": encode(sign_bundle(bundle, self._identity()).SerializeToString())}
 
     def _find(self, number: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ back only sealed to an ML-KEM-768 key that it made for this one request, so no w
 the secret in the clear. What the cloud's policy reads is another path, which has no secret to give.
 """
 
-import hashlib
 from typing import Any
 
 import orjson
@@ -15,6 +14,7 @@ from pericard_kms.fields import decode, encode
 from pericard_kms.routing import Request, Routes
 from pericard_kms.storage.sealed_store import SealedStore
 from pericard_protocol.errors import UsageError
+from pericard_protocol.fhe.objects import key_fingerprint
 from pericard_protocol.fhe.release import seal_release
 
 _SCHEMES = ("ckks", "bfv", "bgv", "tfhe")
@@ -45,6 +45,9 @@ class CustodyEngine:
         if data is None:
             raise NotFound(f"there is no FHE key {name}")
         record: dict[str, Any] = orjson.loads(data)
+        # Computed, not stored: a record of a release that had another fingerprint is found under this one.
+        evaluation = decode(record["evaluation"], "evaluation")
+        record["fingerprint"] = key_fingerprint(record["parameters"], evaluation).hex()
         return record
 
     def _index(self, request: Request) -> dict[str, Any]:
@@ -65,16 +68,18 @@ class CustodyEngine:
             )
         if fields.text("scheme") not in _SCHEMES:
             raise Invalid(f"scheme: one of {', '.join(_SCHEMES)}")
+        parameters = fields.text("parameters")
+        if not (parameters.isascii() and parameters.isprintable()):
+            raise Invalid("parameters: their name is printable ASCII")
         secret, evaluation = fields.data("secret"), fields.data("evaluation")
         if not secret or not evaluation:
             raise Invalid("secret and evaluation: the serialised keys, base64")
-        fingerprint = hashlib.sha256(b"pericard fhe key\x00" + evaluation).hexdigest()
+        fingerprint = key_fingerprint(parameters, evaluation).hex()
         record = {
             "scheme": fields.text("scheme"),
-            "parameters": fields.text("parameters"),
+            "parameters": parameters,
             "secret": encode(secret),
             "evaluation": encode(evaluation),
-            "fingerprint": fingerprint,
             "created": self._store.clock(),
         }
         self._store.put(self._prefix + name, orjson.dumps(record))
