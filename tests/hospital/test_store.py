@@ -10,9 +10,10 @@ from pericard_protocol.device.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.errors import NoSuchPatient, TamperedRow
+from pericard_server.fleet.models import Assignment
 from pericard_server.records import store
 from pericard_server.records.keyring import Keyring
-from pericard_server.records.models import Access, Assignment, DataKey, Patient, Reading, Refusal
+from pericard_server.records.models import Access, DataKey, Patient, Reading, Refusal
 from pericard_server.records.seal import SUITES, SuiteName
 from pericard_server.records.store import Records
 

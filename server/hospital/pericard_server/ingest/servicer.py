@@ -29,8 +29,9 @@ from pericard_protocol.uplink.enrolment import requested_key
 from pericard_protocol.uplink.session import SessionOpener
 from pericard_server.custody.keys import HospitalKeys
 from pericard_server.errors import EmptyMessage, UnknownGateway, UnknownSession
+from pericard_server.fleet import gateways
 from pericard_server.fleet.authority import Authority
-from pericard_server.records.models import Gateway
+from pericard_server.fleet.models import Gateway
 from pericard_server.records.store import Records, Stored
 
 log = logging.getLogger("pericard.server.ingest")
@@ -75,9 +76,8 @@ class Uplink:
         if not (streams := dict(self._streams)):
             return
         close_old_connections()
-        known = Gateway.objects.filter(name__in=set(streams.values()), revoked_at=None)
         try:
-            admitted = set(known.values_list("name", flat=True))
+            admitted = gateways.admitted_among(set(streams.values()))
         except DatabaseError as error:  # the next second asks again
             log.warning("revocations not read", extra=fields(error=type(error).__name__))
             return
@@ -180,7 +180,7 @@ class Uplink:
         close_old_connections()  # a gRPC thread lives long; its database connection may not
         try:
             name = peer_name(context)
-            if gateway := Gateway.objects.filter(name=name, revoked_at=None).first():
+            if gateway := gateways.admitted(name):
                 return gateway
             raise UnknownGateway(f"{name!r} is no registered gateway: `pericard server gateway add` it")
         except (ChannelRefused, UnknownGateway) as error:

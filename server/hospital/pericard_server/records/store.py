@@ -1,6 +1,5 @@
 """Stores opened frames sealed, and opens stored ones again. The only reader and writer of `Reading`."""
 
-import math
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from django.db.models import F, QuerySet
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 from pericard_server.errors import NoSuchPatient, TamperedRow
+from pericard_server.fleet.assignments import served_by
 from pericard_server.records.keyring import Keyring, quarter
-from pericard_server.records.models import Access, Assignment, DataKey, Patient, Reading, Refusal
+from pericard_server.records.models import Access, DataKey, Patient, Reading, Refusal
 from pericard_server.records.seal import SUITES, SuiteName, seal, unseal
 
 Value = int | str | bytes | None
@@ -60,8 +60,8 @@ class Records:
         """Seals and stores the frames that are not stored yet, in one durable transaction."""
         read = list(frames)
         with self._writing, transaction.atomic():
-            serving = _assignments({frame.device for frame in read})
-            patients = [_patient(serving, frame) for frame in read]
+            served = served_by({frame.device for frame in read})
+            patients = [served.patient(frame.device, frame.received_at_us) for frame in read]
             owners = [_owner(*pair) for pair in zip(read, patients, strict=True)]
             keys = self._keyring.keys_for(set(owners))
             rows = [
@@ -181,21 +181,3 @@ def _owner(frame: OpenedFrame, patient: str | None) -> tuple[str, str]:
 @lru_cache(8)
 def _quarter_of_day(day: int) -> str:
     return quarter(day * _DAY_US)  # a quarter ends with a day
-
-
-def _assignments(devices: set[int]) -> dict[int, list[tuple[float, float, str]]]:
-    """From when to when (Unix seconds) each device served which patient."""
-    found: dict[int, list[tuple[float, float, str]]] = {}
-    for one in Assignment.objects.filter(device__in=devices):
-        until = math.inf if one.until is None else one.until.timestamp()
-        found.setdefault(one.device, []).append((one.since.timestamp(), until, one.patient_id))
-    return found
-
-
-def _patient(serving: dict[int, list[tuple[float, float, str]]], frame: OpenedFrame) -> str | None:
-    """The patient whom the device served when the frame was received; nobody is a valid answer."""
-    at = frame.received_at_us / 1e6
-    for since, until, patient in serving.get(frame.device, ()):
-        if since <= at < until:
-            return patient
-    return None

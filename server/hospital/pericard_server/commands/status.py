@@ -1,0 +1,20 @@
+"""`pericard server status`: what is stored and what was refused."""
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from pericard_server.commands.output import json_option, print_result
+from pericard_server.site import config_option, open_site
+
+
+@click.command()
+@config_option
+@json_option
+def status(path: Path, as_json: bool) -> None:
+    """Show what is stored, for each device, and what was refused, by reason."""
+    open_site(path)
+    from pericard_server.records.summary import summarise
+
+    print_result(dataclasses.asdict(summarise()), as_json, lambda item: f"{item[0]}\t{item[1]}")
