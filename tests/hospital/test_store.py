@@ -14,8 +14,8 @@ from pericard_server.fleet.models import Assignment
 from pericard_server.records import store
 from pericard_server.records.keyring import Keyring
 from pericard_server.records.models import Access, DataKey, Patient, Reading, Refusal
-from pericard_server.records.seal import SUITES, SuiteName
 from pericard_server.records.store import Records
+from pericard_server.records.suites import SUITES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START_US = 1_760_000_000_000_000
@@ -44,7 +44,7 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Records:
     patient = Patient.objects.create(pseudonym="p-1")
     Patient.objects.create(pseudonym="p-2")
     Assignment.objects.create(device=7, patient=patient, since=datetime.fromtimestamp(START_US / 1e6, UTC))
-    suite: SuiteName = request.param
+    suite: str = request.param
     return Records(Keyring(folder(tmp_path)), suite)
 
 

@@ -16,7 +16,7 @@ from pericard_server.errors import NoSuchPatient, TamperedRow
 from pericard_server.fleet.assignments import served_by
 from pericard_server.records.keyring import Keyring, quarter
 from pericard_server.records.models import Access, DataKey, Patient, Reading, Refusal
-from pericard_server.records.seal import SUITES, SuiteName, seal, unseal
+from pericard_server.records.seal import open_row, seal_row
 
 Value = int | str | bytes | None
 
@@ -51,7 +51,7 @@ class OpenedReading(NamedTuple):
 class Records:
     """The hospital's sealed readings."""
 
-    def __init__(self, keyring: Keyring, suite: SuiteName) -> None:
+    def __init__(self, keyring: Keyring, suite: str) -> None:
         self._keyring = keyring
         self._suite = suite
         self._writing = threading.Lock()  # SQLite has one writer; waiting here beats its busy error
@@ -122,16 +122,13 @@ class Records:
             *(frame.device, frame.epoch, frame.boot, frame.seq, frame.type),
             *(frame.received_at_us, patient, self._suite),
         )
-        return *clear, key.pk, seal(self._suite, data_key, _identity(clear), frame.payload)
+        return *clear, key.pk, seal_row(self._suite, data_key, _identity(clear), frame.payload)
 
     def _opened(self, rows: QuerySet[Reading]) -> Iterator[OpenedReading]:
         for row in rows.select_related("key").iterator():
             try:
-                if row.suite not in SUITES:
-                    raise TamperedRow("an unknown at-rest suite")
-                payload = unseal(
-                    row.suite, self._keyring.unwrap(row.key), _identity(_clear(row)), bytes(row.sealed)
-                )
+                data_key = self._keyring.unwrap(row.key)
+                payload = open_row(row.suite, data_key, _identity(_clear(row)), bytes(row.sealed))
             except TamperedRow as error:
                 self.refuse(error.reason)
                 raise TamperedRow(
