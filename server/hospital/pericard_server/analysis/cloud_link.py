@@ -16,7 +16,7 @@ from pericard_protocol import channel
 from pericard_protocol.proto import statistics_pb2 as messages
 from pericard_protocol.proto import statistics_pb2_grpc as stubs
 from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, UnknownKey
-from pericard_server.analysis.keys import FheKeys
+from pericard_server.custody.fhe import FheKeys
 
 _MAX_MESSAGE_BYTES = 1 << 20  # the largest message is a ciphertext of 0.26 MB
 _CHUNK_BYTES = 256 << 10

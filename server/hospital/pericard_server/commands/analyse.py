@@ -56,7 +56,7 @@ def _analyse(site: Site, records: "Records", readings: dict[str, list[float]]) -
     import numpy as np
 
     from pericard_edge.confined import ConfinedExecutor, Limits
-    from pericard_server.analysis import BlindAnalysis, keys
+    from pericard_server.analysis import BlindAnalysis, encryption
     from pericard_server.analysis.cloud_link import CloudLink
     from pericard_server.analysis.errors import WrongResult
 
@@ -67,7 +67,7 @@ def _analyse(site: Site, records: "Records", readings: dict[str, list[float]]) -
         ConfinedExecutor(1, Limits()) as executor,
         CloudLink(cloud.address, site.identity(), cloud.name) as link,
     ):
-        analysis = BlindAnalysis(site.keys.fhe(lambda: keys.generate(executor)), link, executor)
+        analysis = BlindAnalysis(site.keys.fhe_keys(lambda: encryption.new_keys(executor)), link, executor)
         try:
             return analysis.analyse({patient: np.array(values) for patient, values in readings.items()})
         except WrongResult as error:

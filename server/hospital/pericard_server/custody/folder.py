@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
@@ -20,10 +19,8 @@ from pericard_edge import files
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
 from pericard_protocol.uplink.bundle import sign_bundle
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, suite_of
+from pericard_server.custody import fhe
 from pericard_server.errors import KeyFileError, NoPrivateKey, TamperedRow
-
-if TYPE_CHECKING:
-    from pericard_server.analysis.keys import FheKeys
 
 _DAY = 86_400
 # A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
@@ -83,13 +80,11 @@ class KeyFolder:
     def _wrapping(self) -> AESGCMSIV:
         return AESGCMSIV(self._read(_WRAPPING, 32))
 
-    def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
+    def fhe_keys(self, make: Callable[[], fhe.FheKeys]) -> fhe.FheKeys:
         """The FHE keys, from a folder beside the others."""
-        from pericard_server.analysis import keys
-
         if not (folder := self._folder / "fhe").exists():
-            keys.save(make(), folder)
-        return keys.load(folder)
+            fhe.save(make(), folder)
+        return fhe.load(folder)
 
     def read_secret(self, path: Path, what: str) -> bytes:
         """A private file, as it is."""

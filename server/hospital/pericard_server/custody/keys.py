@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
-
-if TYPE_CHECKING:
-    from pericard_server.analysis.keys import FheKeys
+from pericard_server.custody.fhe import FheKeys
 
 
 class Wrapping(Protocol):
@@ -44,7 +42,7 @@ class HospitalKeys(Wrapping, Protocol):
             Unavailable: the keys cannot be reached now; the same call may work later.
         """
 
-    def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
+    def fhe_keys(self, make: Callable[[], FheKeys]) -> FheKeys:
         """The keys of the blind analysis; `make` makes them the first time."""
 
     def read_secret(self, path: Path, what: str) -> bytes:

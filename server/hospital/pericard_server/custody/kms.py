@@ -3,19 +3,18 @@
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
 from pericard_edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
 from pericard_protocol.errors import UsageError
+from pericard_protocol.fhe import objects as fhe
 from pericard_protocol.fhe.release import ReleaseError, open_release
 from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
 from pericard_protocol.uplink.suites import KemError
+from pericard_server.custody.fhe import FheKeys
 from pericard_server.errors import NoPrivateKey, TamperedRow
-
-if TYPE_CHECKING:
-    from pericard_server.analysis.keys import FheKeys
 
 
 class KmsKeys:
@@ -104,11 +103,8 @@ class KmsKeys:
             raise _later(error) from None
         return b64decode(answer["plaintext"])
 
-    def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
+    def fhe_keys(self, make: Callable[[], FheKeys]) -> FheKeys:
         """The FHE keys from the KMS's custody; the secret one arrives sealed to a key made for this call."""
-        from pericard_protocol.fhe import objects as fhe
-        from pericard_server.analysis.keys import FheKeys
-
         parameters = fhe.MOMENTS
         path = f"fhe/keys/{parameters.name}"
         status, _ = self._client.raw("GET", path)
