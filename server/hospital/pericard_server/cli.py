@@ -9,6 +9,7 @@ from pericard_server.commands.analyse import analyse
 from pericard_server.commands.device import device
 from pericard_server.commands.gateway import gateway
 from pericard_server.commands.patient import patient
+from pericard_server.commands.quarantine import quarantine
 from pericard_server.commands.setup import identity, init
 from pericard_server.commands.status import status
 from pericard_server.commands.waveform import waveform
@@ -20,7 +21,7 @@ def server() -> None:
     """The hospital: sealed records, and blind statistics that it validates."""
 
 
-for command in (init, identity, gateway, patient, device, status, analyse, waveform):
+for command in (init, identity, gateway, patient, device, quarantine, status, analyse, waveform):
     server.add_command(command)
 
 

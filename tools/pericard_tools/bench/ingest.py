@@ -123,13 +123,14 @@ def _bare_seal(suite: Suite) -> Callable[[bytes], bytes]:
 
 def _ingest(suite: Suite, session: _Session, keys: KeyFolder) -> tuple[float, list[float]]:
     """Seconds for all records, and milliseconds of each, into the emptied database of this process."""
+    from pericard_server.fleet.losses import Losses
     from pericard_server.records.keyring import Keyring
     from pericard_server.records.models import DataKey, Reading
     from pericard_server.records.store import Records
 
     Reading.objects.all().delete()
     DataKey.objects.all().delete()
-    records, opener = Records(Keyring(keys), suite.name), session.opener()
+    records, opener = Records(Keyring(keys), suite.name, Losses(keys)), session.opener()
 
     def commit(record: SealedRecord) -> float:
         began = time.perf_counter()

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from pericard_server.commands.output import json_option, print_result
+from pericard_server.commands.quarantine import hear_of_losses
 from pericard_server.site import config_option, open_site
 
 
@@ -13,8 +14,9 @@ from pericard_server.site import config_option, open_site
 @config_option
 @json_option
 def status(path: Path, as_json: bool) -> None:
-    """Show what is stored, for each device, and what was refused, by reason."""
-    open_site(path)
+    """Show what is stored, for each device, what is in quarantine, and what was refused, by reason."""
+    site = open_site(path)
+    hear_of_losses(site)
     from pericard_server.records.summary import summarise
 
     print_result(dataclasses.asdict(summarise()), as_json, lambda item: f"{item[0]}\t{item[1]}")

@@ -6,9 +6,10 @@ the data keys, one KEM private key a day and suite, and the FHE keys.
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
@@ -21,6 +22,9 @@ from pericard_protocol.uplink.bundle import sign_bundle
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, suite_of
 from pericard_server.custody import fhe
 from pericard_server.errors import KeyFileError, NoPrivateKey, TamperedRow
+
+if TYPE_CHECKING:
+    from pericard_server.fleet.losses import DeviceLoss
 
 _DAY = 86_400
 # A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
@@ -85,6 +89,10 @@ class KeyFolder:
         if not (folder := self._folder / "fhe").exists():
             fhe.save(make(), folder)
         return fhe.load(folder)
+
+    def lost_devices(self, ended: Collection[tuple[int, int]]) -> "Sequence[DeviceLoss]":
+        """None: the folder has no device keys. An operator says which are lost: `pericard server device`."""
+        return ()
 
     def read_secret(self, path: Path, what: str) -> bytes:
         """A private file, as it is."""

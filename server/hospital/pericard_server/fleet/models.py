@@ -40,3 +40,26 @@ class Assignment(models.Model):
                 fields=["device"], condition=models.Q(until=None), name="one_open_assignment_per_device"
             ),
         )
+
+
+class Loss(models.Model):
+    """A device was lost from a time on; with `until_us`, it was found and got a new key then.
+
+    Until it is found its new frames are refused. Its readings of the time between are in quarantine: those
+    with a row number above `released_through`, for an operator lets go only what is stored already.
+    """
+
+    device = models.BigIntegerField()
+    since_us = models.BigIntegerField()  # Unix microseconds, as `Reading.received_at_us`
+    until_us = models.BigIntegerField(null=True)
+    who = models.CharField(max_length=64)  # said so: an operator, or "the KMS"
+    why = models.CharField(max_length=200)
+    released_through = models.BigIntegerField(default=0)  # the newest reading at the release; 0 before one
+    released_at = models.DateTimeField(null=True)
+    released_by = models.CharField(max_length=64)
+    released_why = models.CharField(max_length=200)
+
+    class Meta:
+        """A loss is known by its device and its beginning; it also finds a device's losses."""
+
+        constraints = (models.UniqueConstraint(fields=["device", "since_us"], name="one_row_per_loss"),)

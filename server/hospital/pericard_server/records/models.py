@@ -64,3 +64,4 @@ class Access(models.Model):
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT)
     rows = models.IntegerField()
     why = models.CharField(max_length=200)
+    quarantined = models.BooleanField(default=False)  # whether readings in quarantine were asked for, too

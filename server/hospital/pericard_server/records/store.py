@@ -13,7 +13,9 @@ from django.db.models import F, QuerySet
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 from pericard_server.errors import NoSuchPatient, TamperedRow
+from pericard_server.fleet import losses
 from pericard_server.fleet.assignments import served_by
+from pericard_server.fleet.losses import Losses
 from pericard_server.records.keyring import Keyring, quarter
 from pericard_server.records.models import Access, DataKey, Patient, Reading, Refusal
 from pericard_server.records.seal import open_row, seal_row
@@ -34,10 +36,11 @@ _INSERT = (
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a batch."""
+    """How many frames of a batch were stored, were stored before, and were refused as a lost device's."""
 
     new: int
     duplicates: int
+    refused: int
 
 
 class OpenedReading(NamedTuple):
@@ -51,15 +54,28 @@ class OpenedReading(NamedTuple):
 class Records:
     """The hospital's sealed readings."""
 
-    def __init__(self, keyring: Keyring, suite: str) -> None:
+    def __init__(self, keyring: Keyring, suite: str, known_losses: Losses) -> None:
+        """`suite` seals what comes; `known_losses` says which devices are lost."""
         self._keyring = keyring
         self._suite = suite
+        self._losses = known_losses
         self._writing = threading.Lock()  # SQLite has one writer; waiting here beats its busy error
 
     def commit(self, frames: Iterable[OpenedFrame]) -> Stored:
-        """Seals and stores the frames that are not stored yet, in one durable transaction."""
-        read = list(frames)
+        """Seals and stores the frames that are not stored yet, in one durable transaction.
+
+        Frames of a lost device are not stored, but counted as refused.
+
+        Raises:
+            Unavailable: it cannot be known which devices are lost, or a data key cannot be had.
+        """
+        came = list(frames)
+        self._losses.refresh()
         with self._writing, transaction.atomic():
+            read = losses.without_lost(came)
+            refused = len(came) - len(read)
+            if refused:
+                _count(losses.REASON, refused)
             served = served_by({frame.device for frame in read})
             patients = [served.patient(frame.device, frame.received_at_us) for frame in read]
             owners = [_owner(*pair) for pair in zip(read, patients, strict=True)]
@@ -69,7 +85,7 @@ class Records:
                 for frame, patient, owner in zip(read, patients, owners, strict=True)
             ]
             new = _insert(rows)
-        return Stored(new, len(read) - new)
+        return Stored(new, len(read) - new, refused)
 
     def patients(self) -> list[str]:
         """The pseudonyms that have readings, sorted."""
@@ -77,25 +93,50 @@ class Records:
         return sorted(name for name in held if name is not None)
 
     def vitals(
-        self, pseudonym: str, who: str, why: str, since_us: int = 0, until_us: int = 2**63 - 1
+        self,
+        pseudonym: str,
+        who: str,
+        why: str,
+        since_us: int = 0,
+        until_us: int = 2**63 - 1,
+        *,
+        quarantined: bool = False,
     ) -> list[OpenedReading]:
         """The patient's vitals received in since..until (Unix µs), oldest first; the access is logged.
+
+        Those that came while their device was lost are given only when `quarantined` asks for them, too.
 
         Raises:
             NoSuchPatient: the pseudonym is not registered.
             TamperedRow: a row does not open; none is returned, since a gap would bias every statistic.
+            Unavailable: it cannot be known which devices are lost, or a data key cannot be had.
         """
-        return self._read(FrameType.VITALS, pseudonym, who, why, since_us, until_us)
+        return self._read(FrameType.VITALS, pseudonym, who, why, since_us, until_us, quarantined)
 
     def waveform(
-        self, pseudonym: str, who: str, why: str, since_us: int = 0, until_us: int = 2**63 - 1
+        self,
+        pseudonym: str,
+        who: str,
+        why: str,
+        since_us: int = 0,
+        until_us: int = 2**63 - 1,
+        *,
+        quarantined: bool = False,
     ) -> list[OpenedReading]:
         """The patient's waveform blocks (pericard_protocol.device.waveform), as `vitals` gives vitals."""
-        return self._read(FrameType.WAVEFORM, pseudonym, who, why, since_us, until_us)
+        return self._read(FrameType.WAVEFORM, pseudonym, who, why, since_us, until_us, quarantined)
 
     def _read(
-        self, kind: FrameType, pseudonym: str, who: str, why: str, since_us: int, until_us: int
+        self,
+        kind: FrameType,
+        pseudonym: str,
+        who: str,
+        why: str,
+        since_us: int,
+        until_us: int,
+        quarantined: bool,
     ) -> list[OpenedReading]:
+        self._losses.refresh()
         if not Patient.objects.filter(pk=pseudonym).exists():
             raise NoSuchPatient(f"no patient {pseudonym!r}: `pericard server patient list` shows all")
         rows = Reading.objects.filter(
@@ -104,15 +145,18 @@ class Records:
             received_at_us__gte=since_us,
             received_at_us__lt=until_us,
         ).order_by("received_at_us", "boot", "seq")
+        if not quarantined:
+            rows = rows.exclude(losses.in_quarantine())
         opened = list(self._opened(rows))
-        Access.objects.create(who=who, patient_id=pseudonym, rows=len(opened), why=why)
+        Access.objects.create(
+            who=who, patient_id=pseudonym, rows=len(opened), why=why, quarantined=quarantined
+        )
         return opened
 
     def refuse(self, reason: str) -> None:
         """Counts one refusal."""
         with self._writing, transaction.atomic():
-            Refusal.objects.get_or_create(reason=reason)
-            Refusal.objects.filter(reason=reason).update(count=F("count") + 1)
+            _count(reason, 1)
 
     def _sealed(
         self, frame: OpenedFrame, patient: str | None, key: DataKey, data_key: bytes
@@ -136,6 +180,11 @@ class Records:
                     " restore it from a backup before analysing again"
                 ) from None
             yield OpenedReading(row.device, row.received_at_us, payload)
+
+
+def _count(reason: str, refusals: int) -> None:
+    Refusal.objects.get_or_create(reason=reason)
+    Refusal.objects.filter(reason=reason).update(count=F("count") + refusals)
 
 
 def _clear(row: Reading) -> tuple[Value, ...]:

@@ -4,15 +4,17 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
+from pericard_server.fleet.losses import in_quarantine
 from pericard_server.records.models import Reading, Refusal
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Numbers of readings: all, those of no patient, those of each device; and of refusals by reason."""
+    """Numbers of readings: all, of no patient, in quarantine, of each device; and of refusals by reason."""
 
     stored: int
     unassigned: int
+    quarantined: int
     devices: dict[str, int]
     refused: dict[str, int]
 
@@ -23,6 +25,7 @@ def summarise() -> Summary:
     return Summary(
         stored=Reading.objects.count(),
         unassigned=Reading.objects.filter(patient=None).count(),
+        quarantined=Reading.objects.filter(in_quarantine()).count(),
         devices={str(row["device"]): row["rows"] for row in per_device},
         refused=dict(Refusal.objects.values_list("reason", "count")),
     )
