@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from tests.parts.ports import lasting_port
 from tests.parts.ward import Device, Hospital, Ward, new_line, pericard_gateway, serving, until, vitals
 
 from pericard_protocol.device.stream import encode
@@ -94,7 +95,8 @@ def test_nothing_readable_is_left_behind(ward: Ward, hospital: Hospital) -> None
 def test_a_hospital_that_was_away_catches_up(ward: Ward, hospital: Hospital, authority: Any) -> None:
     """The first start knows no hospital; the second has its key bundle and seals without it."""
     identity = authority.issue("server.test")
-    with serving(hospital, identity) as port:
+    port = lasting_port()
+    with serving(hospital, identity, f"127.0.0.1:{port}"):
         ward.server_port = port
         ward.start()
         ward.lines[0].write(ward.devices[0].packet())

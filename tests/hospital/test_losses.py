@@ -8,6 +8,7 @@ import pytest
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.errors import Unavailable, UsageError
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
+from pericard_protocol.uplink.providers import provider
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.fleet import assignments, losses
 from pericard_server.fleet.losses import FRESH_SECONDS, SILENCE_SECONDS, DeviceLoss, Losses
@@ -54,7 +55,7 @@ def register() -> Register:
 
 @pytest.fixture
 def records(tmp_path: Path, register: Register) -> Records:
-    keys = KeyFolder(tmp_path)
+    keys = KeyFolder(tmp_path, provider("cryptography"))
     keys.create()
     patients.register("p-1")
     for device in (7, 8):

@@ -55,6 +55,7 @@ def test_another_key_does_not_open(suite: str) -> None:
 def test_the_table_names_every_suite_as_its_rows_do() -> None:
     longest = Reading._meta.get_field("suite").max_length
     assert [suite.name for suite in SUITES.values()] == list(SUITES)
+    assert longest is not None
     assert max(map(len, SUITES)) <= longest
 
 

@@ -8,6 +8,7 @@ from django.db.models import F
 
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
+from pericard_protocol.uplink.providers import provider
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.errors import NoSuchPatient, TamperedRow
 from pericard_server.fleet.losses import Losses
@@ -36,7 +37,7 @@ def frame(seq: int, device: int = 7, payload: bytes = b'{"age": 60}') -> OpenedF
 
 def records_of(folder: Path, suite: str = DEFAULT_SUITE.name) -> Records:
     """The records of the hospital whose keys are in `folder`."""
-    keys = KeyFolder(folder)
+    keys = KeyFolder(folder, provider("cryptography"))
     keys.create()
     return Records(Keyring(keys), suite, Losses(keys))
 

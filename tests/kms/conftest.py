@@ -5,7 +5,7 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from pericard_kms.http.api import Kms
 from pericard_kms.storage.journal import JournaledStore
+from pericard_protocol.uplink.suites import SUITES, Suite
 
 
 class Clock:
@@ -76,11 +77,11 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
     """Makes a KMS, or opens the same one again as after a restart; unsealed, transit mounted."""
     state: dict[str, Any] = {}
 
-    def again(*, closed: bool = False) -> Client:
+    def again(*, closed: bool = False, suites: Mapping[int, Suite] = SUITES) -> Client:
         if "store" in state and not closed:
             state["store"].close()
         state["store"] = JournaledStore(tmp_path / "kms", sync=False)
-        client = Client(Kms(state["store"], clock))
+        client = Client(Kms(state["store"], clock, suites=suites))
         if "keys" not in state:
             status, made = client("PUT", "sys/init", {"secret_shares": 3, "secret_threshold": 2})
             assert status == 200
@@ -125,7 +126,7 @@ class Process:
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
-            assert selector.select(30), "the KMS did not start"
+            assert selector.select(60), "the KMS did not start"
         line = self.process.stdout.readline().decode()
         if not line:
             raise AssertionError(self.process.communicate()[1].decode())
@@ -141,7 +142,7 @@ class Process:
         """SIGTERM; it must end with 0."""
         if self.process.poll() is None:
             self.process.terminate()
-            _, errors = self.process.communicate(timeout=20)
+            _, errors = self.process.communicate(timeout=60)
             assert self.process.returncode == 0, errors.decode()
 
 

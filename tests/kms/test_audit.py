@@ -46,7 +46,7 @@ def test_a_true_export_verifies(exported):
     assert verified.entries == len(lines) - 2 > 40
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_every_flipped_character_is_found(exported, data):
     key, lines, *_ = exported

@@ -11,10 +11,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from tests.parts.liboqs_js import Oqs
 
 from pericard_kms.crypto.merkle import check_inclusion, leaf_hash
 from pericard_kms.storage.audit import open_checkpoint
-from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
+from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
+from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.bundle import verify_bundle
 from pericard_protocol.uplink.suites import SUITES
 
@@ -136,6 +138,31 @@ def test_a_gateway_seals_to_the_bundle_and_the_kms_opens(kms, clock, suite):
     kms.refused(400, "POST", path, {"encapsulation": b64(b"x")})
     clock.now += DAY
     assert kms.ok("GET", f"bundles/today?suites={suite}")["key_id"] != bundle.key_id
+
+
+@pytest.mark.parametrize("suite", sorted(SUITES))
+def test_a_kms_on_liboqs_opens_the_keys_of_one_on_cryptography_and_makes_its_own(
+    reopen, clock, liboqs_js, suite
+):
+    """The provider may be changed at any start: the keys are the same bytes."""
+
+    def sealed_today(kms):
+        signed = SignedKeyBundle.FromString(
+            base64.b64decode(kms.ok("GET", f"bundles/today?suites={suite}")["bundle"])
+        )
+        bundle = KeyBundle.FromString(signed.bundle)
+        return bundle.key_id, *SUITES[suite].encapsulate(bundle.public_key)
+
+    days = [sealed_today(reopen())]
+    clock.now += DAY
+    kms = reopen(suites=liboqs.suites(Oqs(liboqs_js)))
+    days.append(sealed_today(kms))
+    for key_id, secret, encapsulation in days:
+        answer = kms.ok("POST", f"bundles/keys/{key_id}/decapsulate", {"encapsulation": b64(encapsulation)})
+        assert base64.b64decode(answer["secret"]) == secret
+        kms.refused(400, "POST", f"bundles/keys/{key_id}/decapsulate", {"encapsulation": b64(b"x")})
+    lattice = "ML-KEM-1024" if suite == 0x0042 else "ML-KEM-768"
+    assert liboqs_js.asked["decapsulate", lattice] >= 2
 
 
 def test_a_days_key_is_destroyed_unless_a_gateway_needs_it(kms, clock):

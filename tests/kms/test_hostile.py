@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -115,7 +116,8 @@ PATHS = st.sampled_from(
 )
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
+@settings(max_examples=1500, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(["GET", "POST", "LIST", "DELETE", "PUT", "BREW"]), PATHS, NAMES, BODIES)
 @example("POST", "transit/restore/{}", "k", {"backup": "eyJrZXkiOiB7fSwgInVzZXMiOiB7fX0="})
 def test_no_request_is_an_internal_error(kms, method, path, name, body):

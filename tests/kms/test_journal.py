@@ -20,7 +20,7 @@ def crash(store):
     store._base.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(COMMITS, st.data())
 def test_a_crash_loses_nothing_that_returned(tmp_path_factory, commits, data):
     folder = tmp_path_factory.mktemp("journal")

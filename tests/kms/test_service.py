@@ -52,14 +52,15 @@ def test_pipelined_requests_are_answered_in_order(process):
     assert [sorted(json.loads(body))[0] for body in bodies] == ["initialized", "initialized", "ha_enabled"]
 
 
-def test_a_request_nested_deep_is_refused_and_recorded(kms):
-    nested = {"a": 1}
-    for _ in range(200):
-        nested = {"a": nested}
-    kms.refused(400, "POST", "transit/encrypt/k", {"plaintext": "!", "x": nested})
-    deep = b'{"plaintext":"","x":' + b"[" * 900 + b"]" * 900 + b"}"
+@pytest.mark.parametrize("depth", [100, 240, 260, 300, 450, 900])
+def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms, depth):
+    kms.ok("POST", "transit/keys/k", {})
+    kms.kms.flush()
+    leaves = kms.kms.engines.vault.edge.frontier.size
+    deep = b'{"plaintext":"","x":' + b"[" * depth + b"]" * depth + b"}"
     reply = kms.kms.handle("POST", "/v1/transit/encrypt/k", kms.token, deep, "127.0.0.1")
-    assert reply.status in (200, 400)
+    assert reply.status == (200 if depth == 100 else 400)
+    assert kms.kms.engines.vault.edge.frontier.size == leaves + 1
     kms.kms.flush()
     kms.ok("GET", "sys/mounts")
 

@@ -67,7 +67,7 @@ class Hospital:
                 stderr=log,
             )
         try:
-            deadline = monotonic() + 30
+            deadline = monotonic() + 60
             while not ready.exists():
                 assert process.poll() is None, (self.folder / "server.log").read_text()
                 assert monotonic() < deadline, "the server did not get ready"
@@ -75,7 +75,7 @@ class Hospital:
             yield ready.read_text()
         finally:
             process.terminate()
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=60) == 0
 
     def identity(self, name: str) -> Identity:
         """A client's TLS identity with `name` in its certificate."""
@@ -97,10 +97,10 @@ class Hospital:
         credentials = channel_credentials(self.identity("ward-1"))
         with grpc.secure_channel(address, credentials, options=options) as channel:
             stub = UplinkStub(channel)
-            signed = stub.GetKeyBundle(KeyBundleRequest(suites=[0x647A]), timeout=10)
+            signed = stub.GetKeyBundle(KeyBundleRequest(suites=[0x647A]), timeout=60)
             session = SessionSealer(KeyBundle.FromString(signed.bundle), "ward-1", signer, time())
             parts = [Sealed(session=session.header), Sealed(record=session.seal(frames))]
-            assert [ack.status for ack in stub.Ingest(iter(parts), timeout=20)] == [Ack.COMMITTED]
+            assert [ack.status for ack in stub.Ingest(iter(parts), timeout=60)] == [Ack.COMMITTED]
 
 
 def make(folder: Path, authority: Any, suite: str = "aes-256-gcm-siv", more: str = "") -> Hospital:

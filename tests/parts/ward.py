@@ -1,5 +1,6 @@
 """A ward for tests: devices that seal real frames, a hospital behind mutual TLS, a gateway as a process."""
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -146,7 +147,7 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
                 self.duplicates += known != frame
             self._changed.notify_all()
 
-    def wait_for(self, count: int, seconds: float = 20) -> None:
+    def wait_for(self, count: int, seconds: float = 60) -> None:
         """Returns once `count` frames are stored."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.frames) >= count, seconds), (
@@ -288,7 +289,7 @@ class Ward:
         """Stops it in good order; its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     @property
     def log(self) -> str:
@@ -298,12 +299,19 @@ class Ward:
         return status.fetch(self.folder / "state")
 
 
+@contextlib.contextmanager
+def telling(ready: asyncio.Event) -> Iterator[None]:
+    """For a gateway that runs within the test: sets `ready` once it is."""
+    ready.set()
+    yield
+
+
 def pericard_gateway(*command: str) -> list[str]:
     """The command as it is where no other domain is installed."""
     return [sys.executable, "-m", "pericard_gateway", *command]
 
 
-def until(met: Callable[[], Any], explain: Callable[[], object] = lambda: "", seconds: float = 20) -> None:
+def until(met: Callable[[], Any], explain: Callable[[], object] = lambda: "", seconds: float = 60) -> None:
     """Polls another process's state, which no event of ours can tell."""
     deadline = time.monotonic() + seconds
     while not met():

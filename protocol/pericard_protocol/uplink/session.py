@@ -5,7 +5,7 @@ sockets and stored keys are the callers'.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
@@ -24,7 +24,7 @@ from pericard_protocol.proto.uplink_pb2 import (
     SessionHeader,
     SignedSessionHeader,
 )
-from pericard_protocol.uplink.suites import suite_of
+from pericard_protocol.uplink.suites import SUITES, Suite, suite_of
 
 CONTEXT = b"pericard session v1"  # FIPS 204, section 5.2, and the first bytes of HKDF's info
 SESSION_ID_BYTES = 16
@@ -58,14 +58,21 @@ class RecordError(PeerError):
 class SessionSealer:
     """The gateway's side of one session. The key lives in this object only."""
 
-    def __init__(self, bundle: KeyBundle, gateway_id: str, signer: MLDSA65PrivateKey, now: float) -> None:
-        """Encapsulates to the verified `bundle`; `now` is in Unix seconds.
+    def __init__(
+        self,
+        bundle: KeyBundle,
+        gateway_id: str,
+        signer: MLDSA65PrivateKey,
+        now: float,
+        suites: Mapping[int, Suite] = SUITES,
+    ) -> None:
+        """Encapsulates to the verified `bundle` by a provider's `suites`; `now` is in Unix seconds.
 
         Raises:
             KemError: the bundle's public key is malformed.
             UnknownSuite: its suite is not offered here.
         """
-        secret, wrapped = suite_of(bundle.suite).encapsulate(bundle.public_key)
+        secret, wrapped = suite_of(bundle.suite, suites).encapsulate(bundle.public_key)
         self.session_id = os.urandom(SESSION_ID_BYTES)
         header = SessionHeader(
             session_id=self.session_id,

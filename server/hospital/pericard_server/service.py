@@ -1,18 +1,17 @@
 """The hospital as a process: serves gateways, and those that enrol, until it is told to stop."""
 
 import logging
-import signal
-import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 
-from pericard_edge import files, serving
 from pericard_edge.jsonlog import fields
+from pericard_edge.process import ready, stop_event
+from pericard_edge.serving import serving
 from pericard_protocol.channel import server_credentials, server_options
-from pericard_protocol.errors import UsageError
 from pericard_protocol.proto.uplink_pb2_grpc import (
     add_EnrolmentServicer_to_server,
     add_UplinkServicer_to_server,
@@ -41,11 +40,11 @@ class Service:
             Unavailable: the KMS does not answer now.
         """
         self._site = site
-        self._identity, self._authority, records = site.identity(), site.authority(), site.records()
+        self._identity, authority, records = site.identity(), site.authority(), site.records()
         site.keys.check()
-        self._uplink = Uplink(records, site.keys, self._authority)
-        self._enrolment = None if self._authority is None else Enrolment(self._authority, records.refuse)
-        self._servers: list[grpc.Server] = []
+        self._uplink = Uplink(records, site.keys, authority)
+        self._enrolment = None if authority is None else Enrolment(authority, records.refuse)
+        log.info("the hospital starts", extra=fields(kem=site.keys.kem))
 
     def run(self, ready_file: Path | None) -> None:
         """Serves until SIGTERM or SIGINT, then stops within seconds.
@@ -54,51 +53,38 @@ class Service:
             ready_file: where the uplink's address is written once it is served, for whoever waits for that.
 
         Raises:
-            UsageError: an address cannot be listened on.
+            CannotListen: an address is in use, or not this machine's.
         """
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        address = self._listen()
-        try:
-            for one in self._servers:
-                one.start()
+        stop = stop_event()
+        with self._serving_enrolment(), self._serving_uplink() as address:
             log.info("serving", extra=fields(address=address))
-            with files.announced(ready_file, address):
+            with ready(ready_file, address):
                 while not stop.wait(_REVOCATION_SECONDS):
                     self._uplink.end_revoked()
-        finally:
-            ended = [serving.ended(one) for one in self._servers]
-        if not all(ended):
-            serving.leave()
 
-    def _listen(self) -> str:
-        """Binds the addresses of the configuration; the uplink's, with the port that it got."""
-        config = self._site.config
-        uplink = _server(_STREAMS, MAX_RECORD_BYTES + 1024)
-        add_UplinkServicer_to_server(self._uplink, uplink)
-        port = _bind(uplink, config.listen.address, server_credentials(self._identity))
-        self._servers.append(uplink)
-        if config.enrolment is not None:
-            enrolment = _server(_ENROLMENTS, MAX_REQUEST_BYTES)
-            add_EnrolmentServicer_to_server(self._enrolment, enrolment)
-            # No certificate is asked of the client: the token is what it has to show.
-            pair = (self._identity.private_key, self._identity.certificate)
-            _bind(enrolment, config.enrolment.address, grpc.ssl_server_credentials([pair]))
-            self._servers.append(enrolment)
-        return f"{config.listen.address.rpartition(':')[0]}:{port}"
+    @contextmanager
+    def _serving_uplink(self) -> Iterator[str]:
+        server = _grpc_server(_STREAMS, MAX_RECORD_BYTES + 1024)
+        add_UplinkServicer_to_server(self._uplink, server)
+        credentials = server_credentials(self._identity)
+        with serving(server, self._site.config.listen.address, credentials) as address:
+            yield address
+
+    @contextmanager
+    def _serving_enrolment(self) -> Iterator[None]:
+        if self._site.config.enrolment is None:
+            yield
+            return
+        server = _grpc_server(_ENROLMENTS, MAX_REQUEST_BYTES)
+        add_EnrolmentServicer_to_server(self._enrolment, server)
+        # No certificate is asked of the client: the token is what it has to show.
+        pair = (self._identity.private_key, self._identity.certificate)
+        with serving(server, self._site.config.enrolment.address, grpc.ssl_server_credentials([pair])):
+            yield
 
 
-def _server(calls: int, max_message_bytes: int) -> grpc.Server:
+def _grpc_server(calls: int, max_message_bytes: int) -> grpc.Server:
     """A server that handles so many calls at once, each in a thread."""
     return grpc.server(
         ThreadPoolExecutor(calls), options=server_options(max_message_bytes), maximum_concurrent_rpcs=calls
     )
-
-
-def _bind(server: grpc.Server, address: str, credentials: Any) -> int:
-    try:
-        port: int = server.add_secure_port(address, credentials)
-    except RuntimeError:
-        raise UsageError(f"{address} cannot be listened on: is it in use, or not ours?") from None
-    return port

@@ -1,22 +1,26 @@
 """The command `pericard kms`: runs the KMS, and speaks to one over HTTP like any other client."""
 
 import json
+import logging
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from pericard_edge import files
-from pericard_edge.jsonlog import log_to_stderr
+from pericard_edge.jsonlog import fields, log_to_stderr
 from pericard_edge.kms import KmsClient
 from pericard_kms.access.roles import ROLES
 from pericard_kms.commands.answers import as_json_option, call, show
 from pericard_kms.commands.audit import audit
 from pericard_kms.commands.keys import device, key, lease
 from pericard_kms.errors import Misused
+from pericard_protocol.uplink.providers import ProviderName, provider
+
+log = logging.getLogger(__name__)
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -62,6 +66,13 @@ def kms(context: click.Context, address: str, token_file: Path | None, ca: Path 
     show_default=True,
     help="What an answer survives: a power cut, or the end of the process only.",
 )
+@click.option(
+    "--kem",
+    type=click.Choice(get_args(ProviderName)),
+    default="cryptography",
+    show_default=True,
+    help="Who computes the ML-KEM of the hospital's sessions.",
+)
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write the address here once serving.")
 def run(
     data: Path,
@@ -76,6 +87,7 @@ def run(
     pkcs11_token: str | None,
     pkcs11_pin_file: Path | None,
     durability: str,
+    kem: ProviderName,
     ready_file: Path | None,
 ) -> None:
     """Serve until stopped. A fresh KMS is initialised and unsealed through its API."""
@@ -102,9 +114,11 @@ def run(
         auto = seals.Pkcs11Seal(pkcs11_module, pkcs11_token, _secret(pkcs11_pin_file, "the PIN file"))
     log_to_stderr()
     os.umask(0o077)
+    chosen = provider(kem)
+    log.info("the KMS starts", extra=fields(kem=str(chosen)))
     store = open_store(data, database, sync=durability == "disk")
     try:
-        service.run(Kms(store, time.time, auto), host, port, tls, ready_file)
+        service.run(Kms(store, time.time, auto, chosen.suites), host, port, tls, ready_file)
     finally:
         store.close()
 

@@ -7,14 +7,13 @@ is on disk.
 
 import asyncio
 import logging
-import signal
 import ssl
 from pathlib import Path
 from typing import cast
 
 import uvloop
 
-from pericard_edge import files
+from pericard_edge.process import ready, stop_event_in_loop
 from pericard_kms.errors import Misused, StorageFailed
 from pericard_kms.http.api import Kms
 from pericard_kms.http.reader import BadRequest, HttpRequest, RequestReader, response
@@ -191,13 +190,11 @@ async def _run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready
         server = await loop.create_server(lambda: Connection(service), host, port, ssl=tls, backlog=256)
     except OSError as error:
         raise Misused(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_event_in_loop()
     bound = server.sockets[0].getsockname()
     print(f"pericard kms: listening on {bound[0]}:{bound[1]}", flush=True)
     keeper = asyncio.create_task(service.look_after())
-    with files.announced(ready_file, f"{bound[0]}:{bound[1]}"):
+    with ready(ready_file, f"{bound[0]}:{bound[1]}"):
         await stop.wait()
     server.close()
     keeper.cancel()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from tests.parts.liboqs_js import Oqs
 
 from pericard_edge.files import FileError
 from pericard_edge.kms import KmsClient, NoToken, seal_file
@@ -17,7 +18,9 @@ from pericard_kms.access.roles import ROLES
 from pericard_protocol.errors import PeerError, Unavailable, UsageError
 from pericard_protocol.fhe import objects as fhe
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame
+from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.bundle import verify_bundle
+from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import SUITES, KemError
 from pericard_server.custody.fhe import FheKeys
@@ -36,10 +39,13 @@ class Kept:
         self.keys, self.away, self.now = keys, away, now
 
 
-@pytest.fixture(params=["folder", "kms"])
+@pytest.fixture(params=["folder", "folder on liboqs", "kms"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
-    if request.param == "folder":
-        folder = KeyFolder(tmp_path / "keys")
+    if request.param != "kms":
+        if on_liboqs := request.param == "folder on liboqs":
+            peer = Oqs(request.getfixturevalue("liboqs_js"))
+            request.getfixturevalue("monkeypatch").setattr(liboqs, "load", lambda: peer)
+        folder = KeyFolder(tmp_path / "keys", provider("liboqs" if on_liboqs else "cryptography"))
         folder.create()
 
         def lose() -> None:

@@ -3,27 +3,31 @@
 import asyncio
 import json
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from tests.kms.conftest import Process
 
 from pericard_edge.kms import KmsClient, KmsUnreachable, NoToken, Refused
-from pericard_gateway.custody import custody
-from pericard_gateway.custody.custody import KmsCustody
+from pericard_gateway.config import Kms
+from pericard_gateway.custody import kms as custody
+from pericard_gateway.custody.kms import KmsCustody
 from pericard_gateway.devices.registry import Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import Replayed, UnknownDevice
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.settings import Kms
 from pericard_protocol.device.frame import FrameType, Header, parse, seal_frame
+from pericard_protocol.device.lease import LeaseError
 from pericard_tools.board.provision import Issued, KmsSource
 
 DEVICE = 7
+OTHER_KEY = b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
 
 
 class Ward:
@@ -48,15 +52,18 @@ class Ward:
     def renewal_due(self, at: float) -> None:
         self.held._lease["renew_at"] = at
 
-    def marks(self) -> dict[int, Mark]:
+    async def marks(self) -> dict[int, Mark]:
         return {DEVICE: Mark(self.issued.epoch, 1, self.seq, 2**64 - 1)}
+
+    async def key_ids(self) -> frozenset[str]:
+        return self.needed
 
     def kept_until(self, done: Callable[[], Any]) -> None:
         """Runs the keeper until `done`."""
 
         async def run() -> None:
-            keeping = asyncio.create_task(self.held.keep(self.registry, self.marks, lambda: self.needed))
-            deadline = time.monotonic() + 15
+            keeping = asyncio.create_task(self.held.keep(self.registry, self))
+            deadline = time.monotonic() + 60
             while not done():
                 assert time.monotonic() < deadline, "the keeper did nothing"
                 assert not keeping.done()
@@ -90,13 +97,27 @@ def ward(
         issued = KmsSource(client).issue(DEVICE, "bed 4")
     token_of("gateway")
     counters = Counters()
-    with held_by(process, counters, tmp_path / "state") as held:
+    key = log_key(process, root)
+    with held_by(process, key, counters, tmp_path / "state") as held:
         yield Ward(process, root, issued, held, counters)
 
 
+def log_key(process: Process, root: str) -> str:
+    """As an operator notes it at the set-up."""
+    with KmsClient(process.url, root) as client:
+        return str(client.call("GET", "sys/audit-log/key")["public_key"])
+
+
 @contextmanager
-def held_by(process: Process, counters: Counters, state: Path) -> Iterator[KmsCustody]:
-    kms = Kms(address=process.url, ca=Path("none"), files_key="f", devices=[DEVICE], lease_frames=1000)
+def held_by(process: Process, key: str, counters: Counters, state: Path) -> Iterator[KmsCustody]:
+    kms = Kms(
+        address=process.url,
+        ca=Path("none"),
+        log_key=key,
+        files_key="f",
+        devices=[DEVICE],
+        lease_frames=1000,
+    )
     with closing(KmsCustody("ward-1", kms, counters, state)) as held:
         yield held
 
@@ -155,7 +176,8 @@ def test_needed_kem_keys_are_held_and_released_also_after_a_restart(ward: Ward, 
     ward.kept_until(lambda: holders(ids[1]) == [])
     assert holders(ids[0]) == ["ward-1"]
     ward.needed = frozenset()
-    with held_by(ward.process, ward.counters, tmp_path / "state") as restarted:
+    key = log_key(ward.process, ward.root)
+    with held_by(ward.process, key, ward.counters, tmp_path / "state") as restarted:
         ward.held = restarted
         ward.registry = restarted.registry()
         ward.kept_until(lambda: holders(ids[0]) == [])
@@ -164,7 +186,7 @@ def test_needed_kem_keys_are_held_and_released_also_after_a_restart(ward: Ward, 
 def test_an_absent_kms_is_borne_until_the_leases_end(ward: Ward) -> None:
     ward.process.stop()
     ward.renewal_due(0)
-    ward.kept_until(lambda: ward.held.away)
+    ward.kept_until(lambda: ward.held.unreachable)
     ward.opens()
     ward.held._lease["not_after"] = time.time() - 1
     ward.kept_until(lambda: DEVICE not in ward.registry)
@@ -185,18 +207,84 @@ def test_no_lease_no_gateway(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    process, _ = open_kms
+    process, root = open_kms
+    key = log_key(process, root)
     token_of("cloud")
-    with held_by(process, Counters(), tmp_path) as held, pytest.raises(Refused, match="permission denied"):
+    with (
+        held_by(process, key, Counters(), tmp_path) as held,
+        pytest.raises(Refused, match="permission denied"),
+    ):
         held.registry()
     token_of("gateway")
-    with held_by(process, Counters(), tmp_path) as held, pytest.raises(Refused, match="7"):
+    with held_by(process, key, Counters(), tmp_path) as held, pytest.raises(Refused, match="7"):
         held.registry()  # never enrolled
     monkeypatch.delenv("PERICARD_KMS_TOKEN")
-    with pytest.raises(NoToken, match="pericard kms token --policy gateway"):
-        KmsCustody(
-            "ward-1", Kms(address="http://x", ca=Path("x"), files_key="f", devices=[1]), Counters(), tmp_path
-        )
+    with (
+        pytest.raises(NoToken, match="pericard kms token --policy gateway"),
+        held_by(process, key, Counters(), tmp_path),
+    ):
+        pass
+
+
+def test_a_lease_that_our_kms_did_not_sign_lends_nothing(ward: Ward, tmp_path: Path) -> None:
+    """As one who poses as the KMS on the network: his leases are signed, by another key."""
+    with (
+        held_by(ward.process, OTHER_KEY, Counters(), tmp_path) as held,
+        pytest.raises(LeaseError, match="not signed by this KMS"),
+    ):
+        held.registry()
+
+
+def test_who_poses_as_the_kms_can_neither_renew_a_lease_nor_end_it(
+    ward: Ward, caplog: pytest.LogCaptureFixture
+) -> None:
+    ward.opens()
+    until = ward.held._lease["not_after"]
+    ward.held._log_key = b64decode(OTHER_KEY)
+    ward.renewal_due(0)
+    ward.kept_until(lambda: "a lease is refused" in caplog.text)
+    ward.opens()
+    assert ward.held._lease["not_after"] == until
+    ward.held._lease["not_after"] = time.time() - 1
+    ward.kept_until(lambda: DEVICE not in ward.registry)
+    caplog.clear()
+    ward.kept_until(lambda: "a lease is refused" in caplog.text)
+    assert DEVICE not in ward.registry
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda keys: keys.clear(),
+        lambda keys: keys["7"].update(epoch=5),
+        lambda keys: keys["7"].update(key="c2hvcnQ="),
+        lambda keys: keys["7"].update(key=7),
+        lambda keys: keys.update({"8": keys["7"]}),
+    ],
+)
+def test_keys_that_are_not_those_of_the_lease_are_refused(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any]], object]
+) -> None:
+    ask = ward.held._client.call
+
+    def spoiled(*asked: Any) -> dict[str, Any]:
+        answer = ask(*asked)
+        spoil(answer["keys"])
+        return answer
+
+    monkeypatch.setattr(ward.held._client, "call", spoiled)
+    with pytest.raises(LeaseError):
+        ward.held.registry()
+
+
+def test_a_kms_that_is_sealed_is_borne_like_one_that_is_absent(ward: Ward) -> None:
+    """It restarted, and waits for its keepers: nobody has withdrawn anything."""
+    ward.opens()
+    with KmsClient(ward.process.url, ward.root) as client:
+        client.call("PUT", "sys/seal")
+    ward.renewal_due(0)
+    ward.kept_until(lambda: ward.held.unreachable)
+    ward.opens()
 
 
 def test_keys_are_in_no_repr_and_no_error(ward: Ward) -> None:

@@ -25,21 +25,22 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from pericard_edge.machine import machine
+from pericard_gateway.config import Serial
 from pericard_gateway.devices.link import Link
 from pericard_gateway.devices.registry import Device, Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.serial import READ_BYTES, SerialPort
-from pericard_gateway.settings import Port
+from pericard_gateway.reader import FrameReader
 from pericard_gateway.uplink.intake import BATCH_FRAMES, Intake
-from pericard_gateway.uplink.sealing import Sealing
+from pericard_gateway.uplink.outbox import Outbox
+from pericard_gateway.uplink.sealing import FrameSealer
 from pericard_gateway.uplink.spool import Spool
-from pericard_gateway.uplink.store import Store
 from pericard_protocol.device.frame import KEY_BYTES, FrameType, Header, seal_frame
 from pericard_protocol.device.stream import encode
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, Sealed
 from pericard_protocol.uplink.bundle import sign_bundle
-from pericard_protocol.uplink.suites import DEFAULT_SUITE
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES
 
 DEVICES = 32
 RATE = 1000  # frames a second while latency is measured
@@ -83,21 +84,21 @@ class _Load:
         return time.process_time() - began
 
 
-class _Timed(Store):
+class _Timed(Outbox):
     """Notes when each frame was committed, by its place in the load."""
 
     committed: dict[int, float]
 
-    async def keep(self, frames: Iterable[OpenedFrame], marks: Mapping[int, Mark]) -> None:
+    async def put(self, frames: Iterable[OpenedFrame], marks: Mapping[int, Mark]) -> None:
         kept = list(frames)
-        await super().keep(kept, marks)
+        await super().put(kept, marks)
         now = time.perf_counter()
         self.committed.update((frame.seq * DEVICES + frame.device - 1, now) for frame in kept)
 
 
-def _sealing() -> Sealing:
+def _sealer() -> FrameSealer:
     hospital, now = MLDSA65PrivateKey.generate(), int(time.time())
-    sealing = Sealing("bench", MLDSA65PrivateKey.generate(), hospital.public_key())
+    sealer = FrameSealer("bench", MLDSA65PrivateKey.generate(), hospital.public_key(), SUITES)
     bundle = KeyBundle(
         key_id="bench",
         suite=DEFAULT_SUITE.id,
@@ -105,16 +106,16 @@ def _sealing() -> Sealing:
         not_before=now - 1,
         not_after=now + 3600,
     )
-    sealing.adopt(sign_bundle(bundle, hospital), now)
-    return sealing
+    sealer.adopt_bundle(sign_bundle(bundle, hospital), now)
+    return sealer
 
 
 async def _through(load: _Load, folder: Path) -> tuple[float, float, float]:
     """Wall and processor seconds for all frames, and bytes on the wire a frame."""
     registry, counters = load.registry(), Counters()
     with Spool(folder) as spool:
-        store = Store(spool, _sealing(), counters, folder / "bundle.pb")
-        intake = Intake(registry, store, 1 << 40)
+        outbox = Outbox(spool, _sealer(), counters, folder / "bundle.pb")
+        intake = Intake(registry, outbox, 1 << 40)
         running = asyncio.create_task(intake.run())
         link = Link(registry, counters)
         wall, processor = time.perf_counter(), time.process_time()
@@ -125,14 +126,14 @@ async def _through(load: _Load, folder: Path) -> tuple[float, float, float]:
                 raise error
             intake.add(opened)
             await asyncio.sleep(0)  # a port gives the loop a turn after every read
-        intake.end()
+        intake.finish()
         await running
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
-        waiting = await store.after(0, len(load.frames))
+        waiting = await outbox.waiting_after(0, len(load.frames))
         headers = {one.record.session_id for one in waiting}
         sent = sum(Sealed(record=one.record).ByteSize() for one in waiting)
-        sent += sum([Sealed(session=await store.header(one)).ByteSize() for one in headers])
-        store.close()
+        sent += sum([Sealed(session=await outbox.session_header(one)).ByteSize() for one in headers])
+        outbox.close()
     return wall, processor, sent / len(load.frames)
 
 
@@ -143,18 +144,13 @@ async def _latencies(load: _Load, folder: Path) -> list[float]:
     tty.setraw(slave)
     written: list[float] = []
     with Spool(folder) as spool:
-        store = _Timed(spool, _sealing(), counters, folder / "bundle.pb")
-        store.committed = {}
-        intake = Intake(registry, store, 1 << 40)
-        link = Link(registry, counters)
-
-        def take(data: bytes) -> None:
-            if opened := link.feed(data, time.time_ns() // 1000)[0]:
-                intake.add(opened)
-
-        port = SerialPort(Port(path=Path(os.ttyname(slave))), lambda: take, intake.room, counters)
-        reading, storing = asyncio.create_task(port.run()), asyncio.create_task(intake.run())
-        await port.tried.wait()
+        outbox = _Timed(spool, _sealer(), counters, folder / "bundle.pb")
+        outbox.committed = {}
+        intake = Intake(registry, outbox, 1 << 40)
+        port = SerialPort(Serial(path=Path(os.ttyname(slave))), intake.room, counters)
+        reader = FrameReader(port.name, registry, intake, counters)
+        reading, storing = asyncio.create_task(port.run(reader)), asyncio.create_task(intake.run())
+        await port.listening()
 
         def write() -> None:
             began = time.perf_counter()
@@ -166,17 +162,17 @@ async def _latencies(load: _Load, folder: Path) -> list[float]:
         writer = threading.Thread(target=write)
         writer.start()
         await asyncio.get_running_loop().run_in_executor(None, writer.join)
-        while len(store.committed) < len(load.frames):
+        while len(outbox.committed) < len(load.frames):
             await intake.stored.wait()
             intake.stored.clear()
         reading.cancel()
-        intake.end()
+        intake.finish()
         await asyncio.gather(reading, storing, return_exceptions=True)
-        port.drain()
-        store.close()
+        port.drain(reader)
+        outbox.close()
     os.close(master)
     os.close(slave)
-    return [(store.committed[index] - at) * 1e3 for index, at in enumerate(written)]
+    return [(outbox.committed[index] - at) * 1e3 for index, at in enumerate(written)]
 
 
 def measure(frames: int, runs: int, seconds: float) -> dict[str, object]:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pericard_edge.machine import machine
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SealedRecord
+from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
 from pericard_server.custody.folder import KeyFolder
@@ -153,7 +154,7 @@ def measure(records: int, runs: int) -> dict[str, object]:
     suites: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        keys = KeyFolder(folder / "keys")
+        keys = KeyFolder(folder / "keys", provider("cryptography"))
         keys.create()
         os.environ["DATABASE_URL"] = f"sqlite://{folder / 'records.db'}"
         os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"

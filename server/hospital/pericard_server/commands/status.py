@@ -14,9 +14,10 @@ from pericard_server.site import config_option, open_site
 @config_option
 @json_option
 def status(path: Path, as_json: bool) -> None:
-    """Show what is stored, for each device, what is in quarantine, and what was refused, by reason."""
+    """Show what is stored, for each device, what is in quarantine and what was refused, by reason."""
     site = open_site(path)
     hear_of_losses(site)
     from pericard_server.records.summary import summarise
 
-    print_result(dataclasses.asdict(summarise()), as_json, lambda item: f"{item[0]}\t{item[1]}")
+    shown = dataclasses.asdict(summarise()) | {"kem": site.keys.kem}
+    print_result(shown, as_json, lambda item: f"{item[0]}\t{item[1]}")

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pericard_edge import files
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
 from pericard_protocol.uplink.bundle import sign_bundle
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, suite_of
+from pericard_protocol.uplink.providers import Provider
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
 from pericard_server.custody import fhe
 from pericard_server.errors import KeyFileError, NoPrivateKey, TamperedRow
 
@@ -38,9 +39,15 @@ _NONCE_BYTES = 12
 class KeyFolder:
     """The folder's keys, read when they are needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, provider: Provider) -> None:
+        """`provider` makes the KEM keys and opens what is sealed to them."""
+        self._folder, self._provider = folder, provider
         self._making = threading.Lock()
+
+    @property
+    def kem(self) -> str:
+        """The provider and its version."""
+        return str(self._provider)
 
     def create(self) -> None:
         """Makes what is missing; keeps what is there."""
@@ -100,7 +107,8 @@ class KeyFolder:
 
     def bundle(self, suites: list[int], now: float) -> SignedKeyBundle:
         """Today's signed key bundle (UTC) of the first suite in `suites` that is offered."""
-        chosen = next((SUITES[one] for one in suites if one in SUITES), DEFAULT_SUITE)
+        offered = self._provider.suites
+        chosen = next((offered[one] for one in suites if one in offered), offered[DEFAULT_SUITE.id])
         starts = int(now // _DAY) * _DAY
         day = datetime.fromtimestamp(starts, UTC)
         key_id = f"{day:%Y-%m-%d}-{chosen.id:04x}"
@@ -132,7 +140,7 @@ class KeyFolder:
         name = f"kem-{key_id}.key"
         if name not in known or not key_id.endswith(f"-{suite_of(suite).id:04x}"):
             raise NoPrivateKey("the session is sealed to a key that this hospital does not hold")
-        return suite_of(suite).decapsulate(self._read(name), wrapped)
+        return suite_of(suite, self._provider.suites).decapsulate(self._read(name), wrapped)
 
     def _read(self, name: str, size: int | None = None) -> bytes:
         path = self._folder / name

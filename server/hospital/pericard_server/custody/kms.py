@@ -38,6 +38,11 @@ class KmsKeys:
         """Ends the connection."""
         self._client.close()
 
+    @property
+    def kem(self) -> str:
+        """The KMS, by the provider that it was started with."""
+        return "the KMS"
+
     def create(self) -> None:
         """Nothing: the KMS makes a key when it is first asked for it."""
 

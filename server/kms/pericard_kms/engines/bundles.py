@@ -6,6 +6,7 @@ then destruction waits until that hold is released. Nothing is lost by a timer.
 """
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from pericard_kms.routing import Request, Routes
 from pericard_kms.storage.vault import Vault
 from pericard_protocol.proto.uplink_pb2 import KeyBundle
 from pericard_protocol.uplink.bundle import sign_bundle
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, KemError, Suite
 
 _DAY = 86_400
 # A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
@@ -30,8 +31,9 @@ _KEPT_S = 7 * _DAY
 class BundleEngine:
     """The paths of a `bundles` mount."""
 
-    def __init__(self, vault: Vault, mount: str) -> None:
-        self._vault = vault
+    def __init__(self, vault: Vault, mount: str, suites: Mapping[int, Suite]) -> None:
+        """`suites` are the KEM provider's that this KMS was started with."""
+        self._vault, self._suites = vault, suites
         self._days = f"mount/{mount}/kem/"
         self._identity_name = f"mount/{mount}/identity"
         self.routes = Routes()
@@ -73,8 +75,8 @@ class BundleEngine:
     def _today(self, request: Request) -> dict[str, Any]:
         """GET today?suites=…: today's signed bundle of the first suite that is offered, made when needed."""
         wanted = request.fields.names("suites")
-        offered = [SUITES[int(one)] for one in wanted if one.isdigit() and int(one) in SUITES]
-        suite = offered[0] if offered else DEFAULT_SUITE
+        offered = [self._suites[int(one)] for one in wanted if one.isdigit() and int(one) in self._suites]
+        suite = offered[0] if offered else self._suites[DEFAULT_SUITE.id]
         starts = int(self._vault.clock() // _DAY) * _DAY
         number = f"{datetime.fromtimestamp(starts, UTC):%Y-%m-%d}-{suite.id:04x}"
         data = self._vault.get(self._days + number)
@@ -123,7 +125,7 @@ class BundleEngine:
         record = self._find(number)
         if not record["private"]:
             raise Invalid(f"the KEM key {number} was destroyed: what was sealed to it is gone, by design")
-        suite = SUITES[record["suite"]]
+        suite = self._suites[record["suite"]]
         try:
             secret = suite.decapsulate(decode(record["private"], "key"), request.fields.data("encapsulation"))
         except KemError as error:

@@ -2,8 +2,9 @@
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -20,6 +21,7 @@ from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.http.system import PolicyBook, System
 from pericard_kms.routing import Routes
 from pericard_kms.storage.vault import Vault
+from pericard_protocol.uplink.suites import Suite
 
 _MOUNTS = "core/mounts"
 
@@ -116,7 +118,6 @@ _TYPES: dict[str, Callable[[Vault, str], Engine]] = {
     "devices": DeviceEngine,
     "patients": PatientEngine,
     "fhe": CustodyEngine,
-    "bundles": BundleEngine,
 }
 # What a hospital always has; transit is mounted by whoever uses it, as with Vault.
 _FIXED = ("bundles", "devices", "fhe", "patients")
@@ -125,9 +126,13 @@ _FIXED = ("bundles", "devices", "fhe", "patients")
 class Engines:
     """Everything that an unsealed KMS serves."""
 
-    def __init__(self, vault: Vault, seal: Any) -> None:
-        """`seal` is called when a request asks for it."""
+    def __init__(self, vault: Vault, seal: Any, suites: Mapping[int, Suite]) -> None:
+        """`seal` is called when a request asks for it; `suites` serve the KEM keys of `bundles`."""
         self.vault = vault
+        self._types: dict[str, Callable[[Vault, str], Engine]] = {
+            **_TYPES,
+            "bundles": partial(BundleEngine, suites=suites),
+        }
         self.policies = PolicyBook(vault)
         self.tokens = Tokens(vault, self.policies.acl, self.policies.exists)
         self.system = System(vault, self.policies, self, seal)
@@ -147,7 +152,7 @@ class Engines:
             self._engines.pop(path).close()
         for path, mount in mounts.items():
             if path not in self._engines:
-                self._engines[path] = _TYPES[mount.type](self.vault, mount.uuid)
+                self._engines[path] = self._types[mount.type](self.vault, mount.uuid)
         self.mounts = mounts
 
     def _write_mounts(self, mounts: dict[str, Mount]) -> None:
@@ -160,8 +165,8 @@ class Engines:
         Raises:
             Invalid: an unknown type, or the path is taken or would hide another.
         """
-        if kind not in _TYPES:
-            raise Invalid(f'plugin not found in the catalog: "{kind}"; this KMS has {", ".join(_TYPES)}')
+        if kind not in self._types:
+            raise Invalid(f'plugin not found in the catalog: "{kind}"; this KMS has {", ".join(self._types)}')
         taken = [*self.mounts, "sys/", "auth/"]
         if any(path.startswith(other) or other.startswith(path) for other in taken):
             raise Invalid(f"path is already in use at {path}")

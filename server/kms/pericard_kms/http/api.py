@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -35,6 +35,7 @@ from pericard_kms.fields import Fields, rfc3339
 from pericard_kms.routing import Answer, Operation, Request, act_of
 from pericard_kms.storage.store import Store
 from pericard_kms.storage.vault import SEAL, Vault
+from pericard_protocol.uplink.suites import SUITES, Suite
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +58,18 @@ class Reply:
 class Kms:
     """The whole KMS behind one function."""
 
-    def __init__(self, store: Store, clock: Callable[[], float], auto: Seal | None = None) -> None:
-        """A KMS over `store`. With `auto`, it is initialised under that seal and unseals itself."""
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        auto: Seal | None = None,
+        suites: Mapping[int, Suite] = SUITES,
+    ) -> None:
+        """A KMS over `store`. With `auto`, it is initialised under that seal and unseals itself.
+
+        `suites` are the KEM provider's that makes and opens the hospital's KEM keys.
+        """
+        self._suites = suites
         self._store = store
         self._clock = clock
         self._auto = auto
@@ -333,7 +344,7 @@ class Kms:
 
     def _open(self, root: bytes, event: str = "unsealed") -> Engines:
         vault = Vault(self._store, root, self._clock)
-        engines = Engines(vault, self._seal_now)
+        engines = Engines(vault, self._seal_now, self._suites)
         vault.record({"time": rfc3339(self._clock()), "system": [event]})
         vault.flush()
         self.engines = engines

@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pericard_kms.crypto.merkle import Frontier, leaf_hash
 from pericard_kms.errors import Tampered
 
+# orjson writes 254 levels, and a request's fields lie three below the leaf's own. Python's own limit is no
+# bound: how many levels it allows depends on its version and on the caller.
+_MAX_DEPTH = 128
 _ED25519_NOTE = b"\x01"  # C2SP signed-note: the signature type of Ed25519
 
 
@@ -46,16 +49,22 @@ class Recorder:
         outer.update(inner.digest())
         return "hmac-sha256:" + outer.hexdigest()
 
-    def hidden(self, value: Any) -> Any:
-        """A JSON value with every string in it HMAC'd; names of fields, numbers and truth values stay."""
+    def hidden(self, value: Any, depth: int = 0) -> Any:
+        """A JSON value with every string in it HMAC'd; names of fields, numbers and truth values stay.
+
+        Raises:
+            RecursionError: it is nested too deep for a leaf.
+        """
         kind = type(value)
         if kind is str:
             return self.hashed(value)
+        if kind is not dict and kind is not list:
+            return str(value) if isinstance(value, str) else value
+        if depth == _MAX_DEPTH:
+            raise RecursionError
         if kind is dict:
-            return {name: self.hidden(part) for name, part in value.items()}
-        if kind is list:
-            return [self.hidden(part) for part in value]
-        return str(value) if isinstance(value, str) else value
+            return {name: self.hidden(part, depth + 1) for name, part in value.items()}
+        return [self.hidden(part, depth + 1) for part in value]
 
     @staticmethod
     def leaf(entry: dict[str, Any]) -> bytes:

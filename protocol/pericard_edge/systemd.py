@@ -1,4 +1,4 @@
-"""Tells systemd that the gateway is ready, alive and stopping (sd_notify(3)); silent where there is none."""
+"""Tells systemd that a process is ready, alive and stopping (sd_notify(3)); silent where there is none."""
 
 import os
 import socket
