@@ -15,7 +15,7 @@ import grpc
 from pericard_protocol import channel
 from pericard_protocol.proto import statistics_pb2 as messages
 from pericard_protocol.proto import statistics_pb2_grpc as stubs
-from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, UnknownKey
+from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, EvaluationKeyMissing
 from pericard_server.custody.fhe import FheKeys
 
 _MAX_MESSAGE_BYTES = 1 << 20  # the largest message is a ciphertext of 0.26 MB
@@ -24,8 +24,8 @@ _RESULTS = ("sum", "sum_of_squares")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One job's encrypted results, and what it cost."""
+class EncryptedSums:
+    """One job's results, encrypted: slot-wise sums of z and of z^2 (see `packing`); and what the job cost."""
 
     total: bytes
     squares: bytes
@@ -82,18 +82,18 @@ class CloudLink:
         try:
             receipt = self._stub.PutKey(parts(), timeout=self._timeout)
         except grpc.RpcError as error:
-            _translate(error)
+            _raise_ours(error)
         if receipt.fingerprint != keys.fingerprint:
             raise CloudMisbehaved(
                 "the cloud's receipt is for another key than we sent: do not use this cloud"
             )
         return len(key)
 
-    def compute(self, keys: FheKeys, ciphertexts: Sequence[bytes]) -> Answer:
+    def compute(self, keys: FheKeys, ciphertexts: Sequence[bytes]) -> EncryptedSums:
         """Has one job computed.
 
         Raises:
-            UnknownKey: the evaluation key must be sent (again) first.
+            EvaluationKeyMissing: the evaluation key must be sent (again) first.
             CloudMisbehaved: the job was refused, or its answer is not of the protocol.
             CloudUnavailable: no answer.
         """
@@ -124,7 +124,7 @@ class CloudLink:
                 if event.WhichOneof("event") == "result":
                     result = event.result
         except grpc.RpcError as error:
-            _translate(error)
+            _raise_ours(error)
         finally:
             call.cancel()
         if (
@@ -134,14 +134,14 @@ class CloudLink:
         ):
             raise CloudMisbehaved("the cloud's answer has not the results that were asked for")
         total, squares = (part.ciphertext for part in result.results)
-        return Answer(total, squares, sent, received, result.compute_ms)
+        return EncryptedSums(total, squares, sent, received, result.compute_ms)
 
 
-def _translate(error: grpc.RpcError) -> NoReturn:
+def _raise_ours(error: grpc.RpcError) -> NoReturn:
     code = error.code()
     details = repr(error.details())[:300]  # the cloud's words: quoted, so that they cannot steer a terminal
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         raise CloudUnavailable(f"the cloud does not answer ({details}): check address and certificates")
     if code == grpc.StatusCode.FAILED_PRECONDITION:
-        raise UnknownKey(f"the cloud says: {details}")
+        raise EvaluationKeyMissing(f"the cloud says: {details}")
     raise CloudMisbehaved(f"the cloud refused ({code.name}): {details}")

@@ -11,7 +11,7 @@ import click
 
 from pericard_protocol.device.vitals import parse_vitals
 from pericard_protocol.errors import PeerError, UsageError
-from pericard_server.commands.output import json_option, microseconds, quarantined_option
+from pericard_server.commands.shared import json_option, microseconds, quarantined_option
 from pericard_server.site import Site, config_option, open_site
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _analyse(
             )
             return report, _with_time(analysis, rates) if with_time else None
         except WrongResult as error:
-            records.refuse(error.reason)
+            records.count_refusal(error.reason)
             raise
 
 
