@@ -7,7 +7,7 @@ from typing import cast
 import cryptography
 import pytest
 from tests.parts.liboqs_js import LiboqsJs, Oqs
-from tests.parts.ward import Hospital, Ward, telling
+from tests.parts.ward import StandInHospital, Ward, telling
 
 from pericard_edge.config import load
 from pericard_gateway.config import Settings
@@ -23,7 +23,9 @@ def _told(ward: Ward) -> Finding:
     return next(one for one in examine(load(ward.configure(), Settings)) if one.what == "KEM provider")
 
 
-def test_without_a_word_the_running_gateway_seals_by_cryptography(ward: Ward, hospital: Hospital) -> None:
+def test_without_a_word_the_running_gateway_seals_by_cryptography(
+    ward: Ward, hospital: StandInHospital
+) -> None:
     ward.start()
     ward.lines[0].write(ward.devices[0].packet())
     hospital.wait_for(1)
@@ -34,7 +36,7 @@ def test_without_a_word_the_running_gateway_seals_by_cryptography(ward: Ward, ho
 
 
 def test_liboqs_seals_when_asked_for(
-    ward: Ward, hospital: Hospital, liboqs_js: LiboqsJs, monkeypatch: pytest.MonkeyPatch
+    ward: Ward, hospital: StandInHospital, liboqs_js: LiboqsJs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liboqs, "load", lambda: cast(ModuleType, Oqs(liboqs_js)))
     ward.extra = LIBOQS
@@ -56,7 +58,7 @@ def test_liboqs_seals_when_asked_for(
     assert _told(ward).found.startswith("liboqs ")
 
 
-def test_the_native_library_seals_when_asked_for(ward: Ward, hospital: Hospital) -> None:
+def test_the_native_library_seals_when_asked_for(ward: Ward, hospital: StandInHospital) -> None:
     if why := liboqs.missing():
         pytest.skip(f"liboqs: {why}")
     ward.extra = LIBOQS

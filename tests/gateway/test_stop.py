@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
-from tests.parts.ward import Hospital, Ward, telling
+from tests.parts.ward import StandInHospital, Ward, telling
 
 from pericard_edge.config import load
 from pericard_gateway.config import Settings
@@ -76,7 +76,7 @@ def radio(monkeypatch: pytest.MonkeyPatch, connect: Call = answer, disconnect: C
 )
 def test_no_radio_holds_up_the_stop(
     ward: Ward,
-    hospital: Hospital,
+    hospital: StandInHospital,
     monkeypatch: pytest.MonkeyPatch,
     connect: Call,
     disconnect: Call,

@@ -20,7 +20,7 @@ from pericard_protocol.device.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, KeyBundleRequest, OpenedFrame, Sealed
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.uplink.bundle import verify_bundle
-from pericard_protocol.uplink.session import MAX_RECORD_BYTES, SessionSealer
+from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES, SessionSealer
 from pericard_protocol.uplink.suites import SUITES
 
 pytestmark = pytest.mark.slow  # each starts the server as a process
@@ -44,7 +44,7 @@ def frames(count: int, boot: int = 1) -> list[OpenedFrame]:
 
 @contextmanager
 def connected(address: str, identity: Identity) -> Iterator[UplinkStub]:
-    options = channel_options(MAX_RECORD_BYTES + 1024, server_name="localhost")
+    options = channel_options(MAX_MESSAGE_BYTES, server_name="localhost")
     with grpc.secure_channel(address, channel_credentials(identity), options=options) as channel:
         yield UplinkStub(channel)
 
@@ -190,7 +190,7 @@ def test_a_truncated_or_oversized_message_ends_its_call_only(hospital: Hospital)
             raw = channel.stream_stream("/pericard.protocol.uplink.v1.Uplink/Ingest")
             cut = Sealed(session=SessionSealer(KEY, "ward-1", signer, 0).header).SerializeToString()[:-7]
             assert refused_code(lambda: list(raw(iter([cut]), timeout=60))) == StatusCode.INTERNAL
-            huge = bytes(MAX_RECORD_BYTES + 2048)
+            huge = bytes(MAX_MESSAGE_BYTES + 1024)
             assert refused_code(lambda: list(raw(iter([huge]), timeout=60))) == StatusCode.RESOURCE_EXHAUSTED
         with connected(address, identity) as stub:
             session = SessionSealer(bundle(stub, hospital), "ward-1", signer, time.time())

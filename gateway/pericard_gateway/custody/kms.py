@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pericard_edge.jsonlog import fields
-from pericard_edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
+from pericard_edge.kms import KmsClient, Refused, read_sealed
 from pericard_gateway.config import Kms
 from pericard_gateway.custody import Committed
 from pericard_gateway.custody.holds import Holds
@@ -27,9 +27,9 @@ from pericard_gateway.devices.window import Mark
 from pericard_gateway.operations.counters import Counters
 from pericard_protocol.device.frame import KEY_BYTES
 from pericard_protocol.device.lease import LeaseError, check_lease
+from pericard_protocol.errors import Unavailable
 
 _TICK_SECONDS = 1.0  # how late an end of the lease may be noticed
-_SERVER_ERROR = 500  # from here on the KMS says of itself that it cannot answer now: it is sealed, say
 _RETRY_SECONDS = 30.0  # between two attempts to renew a lease, or to take one
 _HOLD_SECONDS = 5.0  # how often the KMS is told of a change in the KEM keys that are needed
 
@@ -50,7 +50,6 @@ class KmsCustody:
         self._log_key = b64decode(kms.log_key)
         self._holds = Holds(self._client, gateway_id, state)
         self._lease: dict[str, Any] = {}
-        self.unreachable = False  # whether the KMS did not answer the last time
         self._reported: dict[int, int] = {}  # how many frames of each device the KMS was told of
         self.read_secret = cache(self._read_secret)  # a reconnection must not need the KMS
 
@@ -65,7 +64,7 @@ class KmsCustody:
         """The devices lent to us, from a new lease.
 
         Raises:
-            Refused, KmsUnreachable: there is no lease.
+            Refused, Unavailable: there is no lease.
             LeaseError: what came is no lease of our KMS's.
         """
         return Registry(self._take_lease())
@@ -93,29 +92,21 @@ class KmsCustody:
                 else:
                     devices = await asyncio.to_thread(self._take_lease)
                     registry.adopt(devices, await committed.marks())
-                self.unreachable = False
             except LeaseError as error:
                 # Not our KMS's word: what it lent before is neither renewed by it nor withdrawn.
                 _log.error("a lease is refused", extra=fields(why=str(error), lease=self._lease.get("id")))
             except Refused as error:
-                if error.status < _SERVER_ERROR:
-                    self._drop_keys(registry, str(error))
-                else:
-                    self._bear_absence(error)
-            except KmsUnreachable as error:
-                self._bear_absence(error)
-
-    def _bear_absence(self, error: Exception) -> None:
-        self.unreachable = True
-        about = fields(why=str(error), lease=self._lease.get("id"))
-        _log.warning("the KMS does not answer", extra=about)
+                self._drop_keys(registry, str(error))
+            except Unavailable as error:
+                about = fields(why=str(error), lease=self._lease.get("id"))
+                _log.warning("the KMS does not answer", extra=about)
 
     async def _hold_kem_keys(self, needed: frozenset[str]) -> None:
         if needed == self._holds.held:
             return
         try:
             await asyncio.to_thread(self._holds.update, needed)
-        except (Refused, KmsUnreachable) as error:
+        except (Refused, Unavailable) as error:
             _log.warning("the KMS was not told which KEM keys are needed", extra=fields(why=str(error)))
 
     def _take_lease(self) -> dict[int, Device]:

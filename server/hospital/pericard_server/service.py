@@ -17,7 +17,7 @@ from pericard_protocol.proto.uplink_pb2_grpc import (
     add_UplinkServicer_to_server,
 )
 from pericard_protocol.uplink.enrolment import MAX_REQUEST_BYTES
-from pericard_protocol.uplink.session import MAX_RECORD_BYTES
+from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES
 from pericard_server.fleet.servicer import Enrolment
 from pericard_server.ingest.servicer import Uplink
 from pericard_server.site import Site
@@ -64,7 +64,7 @@ class Service:
 
     @contextmanager
     def _serving_uplink(self) -> Iterator[str]:
-        server = _grpc_server(_STREAMS, MAX_RECORD_BYTES + 1024)
+        server = _grpc_server(_STREAMS, MAX_MESSAGE_BYTES)
         add_UplinkServicer_to_server(self._uplink, server)
         credentials = server_credentials(self._identity)
         with serving(server, self._site.config.listen.address, credentials) as address:

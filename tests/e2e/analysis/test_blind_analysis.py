@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.proto import statistics_pb2 as messages
 from pericard_server.analysis import BlindAnalysis, Encoding, Report, encryption, validation
 from pericard_server.analysis.cloud_link import CloudLink

@@ -16,7 +16,7 @@ from pericard_edge.files import FileError
 from pericard_edge.kms import KmsClient, NoToken, seal_file
 from pericard_kms.access.roles import ROLES
 from pericard_protocol.errors import PeerError, Unavailable, UsageError
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.bundle import verify_bundle
@@ -122,7 +122,7 @@ def test_a_data_key_unwraps_for_its_owner_and_quarter_only(kept: Kept) -> None:
 def test_fhe_keys_are_made_once_and_come_back(kept: Kept, fhe_keys: FheKeys) -> None:
     assert kept.keys.fhe_keys(lambda: fhe_keys) == fhe_keys
     assert kept.keys.fhe_keys(lambda: pytest.fail("made twice")) == fhe_keys
-    assert fhe_keys.parameters == fhe.MOMENTS
+    assert fhe_keys.parameters == MOMENTS
 
 
 def test_keys_that_cannot_be_had_now_are_no_refusal_for_good(kept: Kept) -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from tests.kms.conftest import Process
 
-from pericard_edge.kms import KmsClient, KmsUnreachable, NoToken, Refused
+from pericard_edge.kms import KmsClient, NoToken, Refused
 from pericard_gateway.config import Kms
 from pericard_gateway.custody import kms as custody
 from pericard_gateway.custody.kms import KmsCustody
@@ -30,7 +30,7 @@ DEVICE = 7
 OTHER_KEY = b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
 
 
-class Ward:
+class LeasedGateway:
     """A gateway's custody, with the board whose key the KMS issued."""
 
     def __init__(
@@ -83,12 +83,12 @@ class Ward:
 
 
 @pytest.fixture
-def ward(
+def leased(
     open_kms: tuple[Process, str],
     token_of: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> Iterator[Ward]:
+) -> Iterator[LeasedGateway]:
     process, root = open_kms
     monkeypatch.setattr(custody, "_TICK_SECONDS", 0.02)
     monkeypatch.setattr(custody, "_RETRY_SECONDS", 0.1)
@@ -99,7 +99,7 @@ def ward(
     counters = Counters()
     key = log_key(process, root)
     with held_by(process, key, counters, tmp_path / "state") as held:
-        yield Ward(process, root, issued, held, counters)
+        yield LeasedGateway(process, root, issued, held, counters)
 
 
 def log_key(process: Process, root: str) -> str:
@@ -122,83 +122,87 @@ def held_by(process: Process, key: str, counters: Counters, state: Path) -> Iter
         yield held
 
 
-def test_a_lent_key_opens_the_boards_frames(ward: Ward) -> None:
-    ward.opens()
-    lease = ward.lease()
+def test_a_lent_key_opens_the_boards_frames(leased: LeasedGateway) -> None:
+    leased.opens()
+    lease = leased.lease()
     assert (lease["gateway"], lease["state"]) == ("ward-1", "held")
     assert lease["not_after"] - time.time() == pytest.approx(24 * 3600, abs=60)
 
 
-def test_a_renewal_tells_what_was_opened_and_gives_more_time(ward: Ward) -> None:
+def test_a_renewal_tells_what_was_opened_and_gives_more_time(leased: LeasedGateway) -> None:
     for _ in range(3):
-        ward.opens()
-    before = ward.lease()["not_after"]
-    ward.renewal_due(0)
-    ward.kept_until(lambda: ward.lease()["not_after"] > before)
-    assert ward.lease()["used"] == 3
-    ward.opens()
-    ward.renewal_due(0)
-    ward.kept_until(lambda: ward.lease()["used"] == 4)
+        leased.opens()
+    before = leased.lease()["not_after"]
+    leased.renewal_due(0)
+    leased.kept_until(lambda: leased.lease()["not_after"] > before)
+    assert leased.lease()["used"] == 3
+    leased.opens()
+    leased.renewal_due(0)
+    leased.kept_until(lambda: leased.lease()["used"] == 4)
 
 
-def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(ward: Ward) -> None:
-    ward.opens()
-    with KmsClient(ward.process.url, ward.root) as client:
-        client.call("POST", f"devices/leases/{ward.lease()['id']}/revoke", {})
+def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(leased: LeasedGateway) -> None:
+    leased.opens()
+    with KmsClient(leased.process.url, leased.root) as client:
+        client.call("POST", f"devices/leases/{leased.lease()['id']}/revoke", {})
         client.call("POST", f"devices/devices/{DEVICE}/state", {"state": "suspended", "reason": "test"})
-    ward.renewal_due(0)
-    ward.kept_until(lambda: DEVICE not in ward.registry)
+    leased.renewal_due(0)
+    leased.kept_until(lambda: DEVICE not in leased.registry)
     with pytest.raises(UnknownDevice):
-        ward.opens()
+        leased.opens()
     time.sleep(0.3)
-    assert DEVICE not in ward.registry, "a suspended device was lent again"
-    with KmsClient(ward.process.url, ward.root) as client:
+    assert DEVICE not in leased.registry, "a suspended device was lent again"
+    with KmsClient(leased.process.url, leased.root) as client:
         client.call("POST", f"devices/devices/{DEVICE}/state", {"state": "active", "reason": "test"})
-    ward.kept_until(lambda: DEVICE in ward.registry)
-    old = seal_frame(ChaCha20Poly1305(ward.issued.key), Header(FrameType.VITALS, 0, DEVICE, 1, 1), b"x")
+    leased.kept_until(lambda: DEVICE in leased.registry)
+    old = seal_frame(ChaCha20Poly1305(leased.issued.key), Header(FrameType.VITALS, 0, DEVICE, 1, 1), b"x")
     with pytest.raises(Replayed):  # the marks came along
-        ward.registry.open(parse(old))
-    ward.seq += 100
-    ward.opens()
+        leased.registry.open(parse(old))
+    leased.seq += 100
+    leased.opens()
 
 
-def test_needed_kem_keys_are_held_and_released_also_after_a_restart(ward: Ward, tmp_path: Path) -> None:
+def test_needed_kem_keys_are_held_and_released_also_after_a_restart(
+    leased: LeasedGateway, tmp_path: Path
+) -> None:
     def holders(key_id: str) -> list[str]:
-        with KmsClient(ward.process.url, ward.root) as client:
+        with KmsClient(leased.process.url, leased.root) as client:
             found: list[str] = client.call("GET", f"bundles/keys/{key_id}")["holds"]
             return found
 
-    with KmsClient(ward.process.url, ward.root) as client:
+    with KmsClient(leased.process.url, leased.root) as client:
         ids = [client.call("GET", f"bundles/today?suites={suite}")["key_id"] for suite in (0x647A, 0x0041)]
-    ward.needed = frozenset(ids)
-    ward.kept_until(lambda: all(holders(one) == ["ward-1"] for one in ids))
-    ward.needed = frozenset(ids[:1])
-    ward.kept_until(lambda: holders(ids[1]) == [])
+    leased.needed = frozenset(ids)
+    leased.kept_until(lambda: all(holders(one) == ["ward-1"] for one in ids))
+    leased.needed = frozenset(ids[:1])
+    leased.kept_until(lambda: holders(ids[1]) == [])
     assert holders(ids[0]) == ["ward-1"]
-    ward.needed = frozenset()
-    key = log_key(ward.process, ward.root)
-    with held_by(ward.process, key, ward.counters, tmp_path / "state") as restarted:
-        ward.held = restarted
-        ward.registry = restarted.registry()
-        ward.kept_until(lambda: holders(ids[0]) == [])
+    leased.needed = frozenset()
+    key = log_key(leased.process, leased.root)
+    with held_by(leased.process, key, leased.counters, tmp_path / "state") as restarted:
+        leased.held = restarted
+        leased.registry = restarted.registry()
+        leased.kept_until(lambda: holders(ids[0]) == [])
 
 
-def test_an_absent_kms_is_borne_until_the_leases_end(ward: Ward) -> None:
-    ward.process.stop()
-    ward.renewal_due(0)
-    ward.kept_until(lambda: ward.held.unreachable)
-    ward.opens()
-    ward.held._lease["not_after"] = time.time() - 1
-    ward.kept_until(lambda: DEVICE not in ward.registry)
+def test_an_absent_kms_is_borne_until_the_leases_end(
+    leased: LeasedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    leased.process.stop()
+    leased.renewal_due(0)
+    leased.kept_until(lambda: "the KMS does not answer" in caplog.text)
+    leased.opens()
+    leased.held._lease["not_after"] = time.time() - 1
+    leased.kept_until(lambda: DEVICE not in leased.registry)
 
 
-def test_more_frames_than_lent_end_the_lease(ward: Ward) -> None:
+def test_more_frames_than_lent_end_the_lease(leased: LeasedGateway) -> None:
     for _ in range(1001):
-        ward.opens()
-    ward.renewal_due(time.time() + 1000)
-    first = ward.lease()["id"]
-    ward.kept_until(lambda: len(ward.leases()) == 2)
-    assert first in {lease["id"] for lease in ward.leases()}
+        leased.opens()
+    leased.renewal_due(time.time() + 1000)
+    first = leased.lease()["id"]
+    leased.kept_until(lambda: len(leased.leases()) == 2)
+    assert first in {lease["id"] for lease in leased.leases()}
 
 
 def test_no_lease_no_gateway(
@@ -226,30 +230,30 @@ def test_no_lease_no_gateway(
         pass
 
 
-def test_a_lease_that_our_kms_did_not_sign_lends_nothing(ward: Ward, tmp_path: Path) -> None:
+def test_a_lease_that_our_kms_did_not_sign_lends_nothing(leased: LeasedGateway, tmp_path: Path) -> None:
     """As one who poses as the KMS on the network: his leases are signed, by another key."""
     with (
-        held_by(ward.process, OTHER_KEY, Counters(), tmp_path) as held,
+        held_by(leased.process, OTHER_KEY, Counters(), tmp_path) as held,
         pytest.raises(LeaseError, match="not signed by this KMS"),
     ):
         held.registry()
 
 
 def test_who_poses_as_the_kms_can_neither_renew_a_lease_nor_end_it(
-    ward: Ward, caplog: pytest.LogCaptureFixture
+    leased: LeasedGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ward.opens()
-    until = ward.held._lease["not_after"]
-    ward.held._log_key = b64decode(OTHER_KEY)
-    ward.renewal_due(0)
-    ward.kept_until(lambda: "a lease is refused" in caplog.text)
-    ward.opens()
-    assert ward.held._lease["not_after"] == until
-    ward.held._lease["not_after"] = time.time() - 1
-    ward.kept_until(lambda: DEVICE not in ward.registry)
+    leased.opens()
+    until = leased.held._lease["not_after"]
+    leased.held._log_key = b64decode(OTHER_KEY)
+    leased.renewal_due(0)
+    leased.kept_until(lambda: "a lease is refused" in caplog.text)
+    leased.opens()
+    assert leased.held._lease["not_after"] == until
+    leased.held._lease["not_after"] = time.time() - 1
+    leased.kept_until(lambda: DEVICE not in leased.registry)
     caplog.clear()
-    ward.kept_until(lambda: "a lease is refused" in caplog.text)
-    assert DEVICE not in ward.registry
+    leased.kept_until(lambda: "a lease is refused" in caplog.text)
+    assert DEVICE not in leased.registry
 
 
 @pytest.mark.parametrize(
@@ -263,33 +267,34 @@ def test_who_poses_as_the_kms_can_neither_renew_a_lease_nor_end_it(
     ],
 )
 def test_keys_that_are_not_those_of_the_lease_are_refused(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any]], object]
+    leased: LeasedGateway, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any]], object]
 ) -> None:
-    ask = ward.held._client.call
+    ask = leased.held._client.call
 
     def spoiled(*asked: Any) -> dict[str, Any]:
         answer = ask(*asked)
         spoil(answer["keys"])
         return answer
 
-    monkeypatch.setattr(ward.held._client, "call", spoiled)
+    monkeypatch.setattr(leased.held._client, "call", spoiled)
     with pytest.raises(LeaseError):
-        ward.held.registry()
+        leased.held.registry()
 
 
-def test_a_kms_that_is_sealed_is_borne_like_one_that_is_absent(ward: Ward) -> None:
+def test_a_kms_that_is_sealed_is_borne_like_one_that_is_absent(
+    leased: LeasedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
     """It restarted, and waits for its keepers: nobody has withdrawn anything."""
-    ward.opens()
-    with KmsClient(ward.process.url, ward.root) as client:
+    leased.opens()
+    with KmsClient(leased.process.url, leased.root) as client:
         client.call("PUT", "sys/seal")
-    ward.renewal_due(0)
-    ward.kept_until(lambda: ward.held.unreachable)
-    ward.opens()
+    leased.renewal_due(0)
+    leased.kept_until(lambda: "the KMS does not answer" in caplog.text)
+    leased.opens()
 
 
-def test_keys_are_in_no_repr_and_no_error(ward: Ward) -> None:
-    shown = repr(vars(ward.held)) + repr(vars(ward.registry)) + repr(ward.issued)
-    assert ward.issued.key.hex() not in shown
-    assert json.dumps(list(ward.issued.key))[1:-1] not in shown
-    assert isinstance(ward.registry, Registry)
-    assert issubclass(KmsUnreachable, Exception)
+def test_keys_are_in_no_repr_and_no_error(leased: LeasedGateway) -> None:
+    shown = repr(vars(leased.held)) + repr(vars(leased.registry)) + repr(leased.issued)
+    assert leased.issued.key.hex() not in shown
+    assert json.dumps(list(leased.issued.key))[1:-1] not in shown
+    assert isinstance(leased.registry, Registry)

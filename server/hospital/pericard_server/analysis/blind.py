@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pericard_edge.confined import WorkerFailed
 from pericard_server.analysis import encryption, packing, statistics, validation
 from pericard_server.analysis.cloud_link import CloudLink, EncryptedSums
-from pericard_server.analysis.errors import EvaluationKeyMissing, UnusableReadings, WrongResult
+from pericard_server.analysis.errors import KeyNotAtCloud, UnusableReadings, WrongResult
 from pericard_server.analysis.packing import Complexes, Encoding, Floats
 from pericard_server.analysis.report import PatientRelation, PatientStatistics, RelationReport, Report, Work
 from pericard_server.analysis.statistics import Sums
@@ -184,7 +184,7 @@ class BlindAnalysis:
                 self._key_sent = True
         try:
             return self._link.compute(self._keys, ciphertexts), key_bytes
-        except EvaluationKeyMissing:
+        except KeyNotAtCloud:
             key_bytes += self._link.put_key(self._keys)
             return self._link.compute(self._keys, ciphertexts), key_bytes
 

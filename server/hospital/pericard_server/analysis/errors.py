@@ -19,7 +19,7 @@ class CloudUnavailable(Unavailable):
     """The cloud cannot be reached, or did not answer in time: try again later."""
 
 
-class EvaluationKeyMissing(CloudUnavailable):
+class KeyNotAtCloud(CloudUnavailable):
     """The cloud does not hold our evaluation key: it never got it, or restarted since. Send it first."""
 
 

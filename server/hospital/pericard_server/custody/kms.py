@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
 from pericard_edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
 from pericard_protocol.errors import UsageError
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.objects import key_fingerprint
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.fhe.release import ReleaseError, open_release
 from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
 from pericard_protocol.uplink.suites import KemError
@@ -66,7 +67,7 @@ class KmsKeys:
 
         Raises:
             NoPrivateKey, KemError: for good.
-            KmsUnreachable: the KMS cannot answer now.
+            Unavailable: the KMS cannot answer now.
         """
         absent = NoPrivateKey("the session is sealed to a key that this hospital does not hold")
         if not key_id.replace("-", "").isalnum():  # the peer's text never becomes another path
@@ -95,7 +96,7 @@ class KmsKeys:
 
         Raises:
             TamperedRow: changed, or moved from another owner or quarter; or the patient was erased.
-            KmsUnreachable: the KMS cannot answer now.
+            Unavailable: the KMS cannot answer now.
         """
         body = {
             "ciphertext": wrapped.decode(errors="replace"),
@@ -113,7 +114,7 @@ class KmsKeys:
 
     def fhe_keys(self, make: Callable[[], FheKeys]) -> FheKeys:
         """The FHE keys from the KMS's custody; the secret one arrives sealed to a key made for this call."""
-        parameters = fhe.MOMENTS
+        parameters = MOMENTS
         path = f"fhe/keys/{parameters.name}"
         status, _ = self._client.raw("GET", path)
         if status == 404:
@@ -129,7 +130,9 @@ class KmsKeys:
             self._ask("POST", path, body)
             return made
         evaluation = b64decode(self._ask("GET", f"{path}/evaluation")["evaluation"])
-        opened = self._release(parameters.name, path)
+        # The secret key must be that of this evaluation key: its fingerprint is bound into the box.
+        fingerprint = key_fingerprint(parameters.name, evaluation).hex()
+        opened = self._release(parameters.name, path, fingerprint)
         end = 4 + int.from_bytes(opened[:4], "big")
         return FheKeys(parameters, opened[4:end], opened[end:], evaluation)
 
@@ -175,7 +178,7 @@ class KmsKeys:
         """A private file that the KMS sealed."""
         return read_sealed(self._client, self._files_key, path, what)
 
-    def _release(self, name: str, path: str) -> bytes:
+    def _release(self, name: str, path: str, fingerprint: str) -> bytes:
         recipient = MLKEM768PrivateKey.generate()
         public = recipient.public_key().public_bytes_raw()
         answer = self._ask("POST", f"{path}/release", {"recipient": _encode(public)})
@@ -184,7 +187,7 @@ class KmsKeys:
                 b64decode(answer["box"]),
                 b64decode(answer["encapsulation"]),
                 name,
-                str(answer["fingerprint"]),
+                fingerprint,
                 recipient,
             )
         except ReleaseError as error:

@@ -20,7 +20,7 @@ _LOCK = int.from_bytes(b"pericard", "big")
 _PAGE = 2000
 
 
-class Store(Protocol):
+class Database(Protocol):
     """What the KMS asks of a database."""
 
     def get(self, name: str) -> bytes | None:
@@ -46,7 +46,7 @@ class Store(Protocol):
         """Gives the database back."""
 
 
-class _Sql:
+class _SqlDatabase:
     """The statements, which SQLite and PostgreSQL share but for the placeholder."""
 
     mark = "?"
@@ -128,7 +128,7 @@ class _Sql:
         return StorageFailed(f"the store could not {what}: nothing was changed; the KMS's log says why")
 
 
-class SqliteStore(_Sql):
+class SqliteDatabase(_SqlDatabase):
     """A SQLite file, WAL, synchronous=FULL: a commit that returned survives a power cut."""
 
     errors = (sqlite3.Error,)
@@ -142,7 +142,7 @@ class SqliteStore(_Sql):
         super().__init__()
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            # The KMS's own loop is the only user; uvloop may run it in another thread than the maker's.
+            # One thread uses it, the event loop's; it need not be the thread that opened it.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -159,7 +159,7 @@ class SqliteStore(_Sql):
         return self._connection.cursor()
 
     def commit(self, values: Mapping[str, bytes | None], leaves: Iterable[tuple[int, bytes]]) -> None:
-        """One transaction; see `Store.commit`."""
+        """One transaction; see `Database.commit`."""
         cursor = self._connection.cursor()
         try:
             cursor.execute("BEGIN IMMEDIATE")
@@ -175,7 +175,7 @@ class SqliteStore(_Sql):
         self._connection.close()
 
 
-class PostgresStore(_Sql):
+class PostgresDatabase(_SqlDatabase):
     """A PostgreSQL database; durability is its `synchronous_commit`, asked to be on for this session."""
 
     mark = "%s"
@@ -194,9 +194,7 @@ class PostgresStore(_Sql):
         try:
             import psycopg
         except ImportError:
-            raise Misused(
-                "PostgreSQL needs the package psycopg: install pericard-server[postgresql]"
-            ) from None
+            raise Misused("PostgreSQL needs the package psycopg: install pericard-kms[postgresql]") from None
         self.errors = (psycopg.Error,)
         try:
             self._connection = psycopg.connect(url, autocommit=True)
@@ -215,7 +213,7 @@ class PostgresStore(_Sql):
         return self._connection.cursor()
 
     def commit(self, values: Mapping[str, bytes | None], leaves: Iterable[tuple[int, bytes]]) -> None:
-        """One transaction; see `Store.commit`."""
+        """One transaction; see `Database.commit`."""
         try:
             with self._connection.transaction():
                 self._write(self._connection.cursor(), values, leaves)

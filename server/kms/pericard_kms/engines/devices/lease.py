@@ -1,4 +1,4 @@
-"""The KMS's side of a lease: what was lent to whom, and what was used of it."""
+"""A lease: which device keys a gateway was lent, for how long, and what it used of them. No storage."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from pericard_kms.fields import encode
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 from pericard_protocol.device.lease import DOMAIN
 
 # A ward may be cut off for a long weekend; more would make revocation meaningless.
@@ -30,11 +30,11 @@ class Lease:
     used: int = 0
     overused: bool = False
 
-    def signed(self, vault: Vault) -> dict[str, Any]:
+    def signed(self, store: SealedStore) -> dict[str, Any]:
         """The document for the gateway, and its signature."""
         shown = asdict(self)
         document = {
             name: shown[name] for name in ("id", "gateway", "devices", "not_before", "not_after", "frames")
         }
         raw = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-        return {"lease": raw.decode(), "signature": encode(vault.sign(DOMAIN + raw))}
+        return {"lease": raw.decode(), "signature": encode(store.log.sign(DOMAIN + raw))}

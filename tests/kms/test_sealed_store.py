@@ -14,18 +14,18 @@ PLAIN = {"plaintext": base64.b64encode(b"x").decode()}
 def handle(kms, method, path, body=None):
     """Handles without a flush, as the service does for a group."""
     data = b"" if body is None else json.dumps(body).encode()
-    return kms.kms.handle(method, "/v1/" + path, kms.token, data, "127.0.0.1").status
+    return kms.api.handle(method, "/v1/" + path, kms.token, data, "127.0.0.1").status
 
 
 @pytest.fixture
 def failing(kms, monkeypatch):
     """Switches the store's commits to failure."""
-    store = kms.kms._store
+    database = kms.database
 
     def fail(on):
         if on:
             monkeypatch.setattr(
-                store, "commit", lambda *_: (_ for _ in ()).throw(StorageFailed("the disk is full"))
+                database, "commit", lambda *_: (_ for _ in ()).throw(StorageFailed("the disk is full"))
             )
         else:
             monkeypatch.undo()
@@ -35,15 +35,15 @@ def failing(kms, monkeypatch):
 
 def test_what_was_not_written_never_was(kms, failing):
     kms.ok("POST", "transit/keys/k")
-    size = kms.kms.engines.vault.edge.frontier.size
+    size = kms.api.unsealed.store.log.size
     failing(True)
     assert handle(kms, "POST", "transit/keys/new") == 200
     assert handle(kms, "POST", "transit/keys/k/rotate") == 200
     assert handle(kms, "POST", "transit/encrypt/k", PLAIN) == 200
     with pytest.raises(StorageFailed):
-        kms.kms.flush()
+        kms.api.flush()
     failing(False)
-    assert kms.kms.engines.vault.edge.frontier.size == size
+    assert kms.api.unsealed.store.log.size == size
     assert kms.ok("LIST", "transit/keys")["keys"] == ["k"]
     key = kms.ok("GET", "transit/keys/k")
     assert (key["latest_version"], key["versions"]["1"]["uses"]) == (1, 0)
@@ -56,7 +56,7 @@ def test_a_failed_flush_inside_a_group_fails_the_whole_group(kms, failing):
     assert handle(kms, "GET", "sys/audit-log/checkpoint") == 500  # flushes by itself, and fails
     failing(False)
     with pytest.raises(StorageFailed):
-        kms.kms.flush()
+        kms.api.flush()
     assert kms.ok("GET", "transit/keys/k")["latest_version"] == 1
     kms.ok("POST", "transit/encrypt/k", PLAIN)
 
@@ -67,7 +67,7 @@ def test_a_refused_request_does_not_cost_its_neighbours_their_counts(kms):
         assert handle(kms, "POST", "transit/encrypt/k", PLAIN) == 200
         # Makes the key, then fails: its changes are taken back.
         assert handle(kms, "POST", "transit/encrypt/new", {"plaintext": "!"}) == 400
-    kms.kms.flush()
+    kms.api.flush()
     assert kms.ok("GET", "transit/keys/k")["versions"]["1"]["uses"] == 3
     assert kms.ok("LIST", "transit/keys")["keys"] == ["k"]
 
@@ -76,12 +76,12 @@ def test_the_keyring_rotates_and_everything_is_sealed_again(kms, reopen):
     box = kms.ok("POST", "transit/encrypt/k", PLAIN)["ciphertext"]
     kms.ok("POST", "sys/rotate")
     kms.ok("POST", "transit/keys/other")
-    while kms.kms.engines.vault.reseal(3):
+    while kms.api.unsealed.store.reseal(3):
         pass
-    store = kms.kms._store
+    database = kms.database
     terms = {
-        name: term_of(store.get(name))
-        for name in store.names("")
+        name: term_of(database.get(name))
+        for name in database.names("")
         if name not in ("core/seal", "core/keyring")
     }
     assert set(terms.values()) == {2}
@@ -91,7 +91,7 @@ def test_the_keyring_rotates_and_everything_is_sealed_again(kms, reopen):
 
 
 def test_a_worn_barrier_key_rotates_by_itself(kms, reopen):
-    ring = kms.kms.engines.vault.keyring
+    ring = kms.api.unsealed.store.keyring
     ring.terms[1].seals = 2**30
     kms.ok("POST", "transit/keys/k")
     assert kms.ok("GET", "sys/key-status")["term"] == 2
@@ -101,10 +101,10 @@ def test_a_worn_barrier_key_rotates_by_itself(kms, reopen):
 
 def test_the_count_of_seals_never_falls_behind(kms, reopen):
     """Restart after restart, with few seals each: the count on disk grows all the same."""
-    before = kms.kms.engines.vault.keyring.terms[1].seals
+    before = kms.api.unsealed.store.keyring.terms[1].seals
     for _ in range(3):
         kms = reopen()
-        now = kms.kms.engines.vault.keyring.terms[1].seals
+        now = kms.api.unsealed.store.keyring.terms[1].seals
         assert now > before
         before = now
 

@@ -1,16 +1,15 @@
-"""Policies: which paths a token may use and how. Deny by default; the language is a subset of Vault's.
+"""The language of policies: a subset of Vault's, as HCL or as JSON.
 
     path "transit/encrypt/patient-*" { capabilities = ["update"] }
     path "transit/keys/+/rotate"     { capabilities = ["update"] }
 
-or the same as JSON. A pattern is exact, or ends in `*` (any rest), and `+` stands for one segment. The most
-specific matching pattern decides; capabilities of several policies for the same pattern add up; `deny`
-wins over all. What this subset does not know (parameters, templates) is refused at writing: a rule that
-was silently ignored would allow what its author forbade.
+A pattern is exact, or ends in `*` (any rest), and `+` stands for one segment. What this subset does not know
+(parameters, templates) is refused at writing: a rule that was silently ignored would allow what its author
+forbade. What the rules of a token's policies add up to is decided in `pericard_kms.access.acl`.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -21,12 +20,9 @@ CAPABILITIES = frozenset({"create", "read", "update", "delete", "list", "sudo", 
 # The old short form that Vault still reads.
 _SHORT = {"read": {"read", "list"}, "write": {"create", "read", "update", "delete", "list"}, "deny": {"deny"}}
 _SHORT["sudo"] = _SHORT["write"] | {"sudo"}
-ROOT = "root"
 MAX_TEXT = 256 * 1024
-
 Rules = dict[str, frozenset[str]]
 """Capabilities by path pattern."""
-
 _TOKEN = re.compile(
     r"""\s+|\#[^\n]*|//[^\n]*|/\*.*?\*/        # space and comments
       |(?P<text>"(?:[^"\\\n]|\\.)*")           # a quoted text
@@ -164,77 +160,3 @@ def _expect(tokens: Iterator[tuple[str, str]], kind: str, value: str | None = No
     if found_kind != kind or (value is not None and found != value):
         raise Invalid(f"the policy has {found!r} where {value or 'a quoted text'!r} should stand")
     return found
-
-
-def matches(pattern: str, path: str) -> bool:
-    """Whether `pattern` covers `path`."""
-    prefix = pattern.endswith("*")
-    body = pattern[:-1] if prefix else pattern
-    if "+" not in body:
-        return path.startswith(body) if prefix else path == body
-    wanted, segments = body.split("/"), path.split("/")
-    if len(segments) < len(wanted) or (len(segments) > len(wanted) and not prefix):
-        return False
-    last = len(wanted) - 1
-    for at, part in enumerate(wanted):
-        if part == "+" or part == segments[at]:
-            continue
-        if not (prefix and at == last and segments[at].startswith(part)):
-            return False
-    return True
-
-
-def _rank(pattern: str) -> tuple[int, bool, int, int, str]:
-    """Higher is more specific: Vault's five rules, in their order."""
-    wildcard = min((at for at in (pattern.find("+"), pattern.find("*")) if at >= 0), default=len(pattern) + 1)
-    pluses = sum(segment == "+" for segment in pattern.split("/"))
-    return wildcard, not pattern.endswith("*"), -pluses, len(pattern), pattern
-
-
-class Acl:
-    """The union of a token's policies, with answers remembered per path."""
-
-    _REMEMBERED = 10_000
-
-    def __init__(self, policies: Iterable[Rules], *, root: bool = False) -> None:
-        merged: dict[str, frozenset[str]] = {}
-        for rules in policies:
-            for pattern, capabilities in rules.items():
-                merged[pattern] = merged.get(pattern, frozenset()) | capabilities
-        self._exact = {pattern: caps for pattern, caps in merged.items() if not _is_glob(pattern)}
-        self._globs = sorted(
-            ((pattern, caps) for pattern, caps in merged.items() if _is_glob(pattern)),
-            key=lambda rule: _rank(rule[0]),
-            reverse=True,
-        )
-        self.root = root
-        self._answers: dict[str, frozenset[str]] = {}
-
-    def capabilities(self, path: str) -> frozenset[str]:
-        """What the token may do at `path`; empty or {"deny"} means nothing."""
-        if self.root:
-            return frozenset({ROOT})
-        answer = self._answers.get(path)
-        if answer is None:
-            answer = self._decide(path)
-            if len(self._answers) >= self._REMEMBERED:
-                self._answers.clear()  # paths come from outside: the memory stays bounded
-            self._answers[path] = answer
-        return answer
-
-    def allows(self, capability: str, path: str) -> bool:
-        """Whether `capability` is granted at `path`."""
-        if self.root:
-            return True
-        granted = self.capabilities(path)
-        return capability in granted and "deny" not in granted
-
-    def _decide(self, path: str) -> frozenset[str]:
-        found = self._exact.get(path)
-        if found is None:
-            found = next((caps for pattern, caps in self._globs if matches(pattern, path)), frozenset())
-        return frozenset({"deny"}) if "deny" in found else found
-
-
-def _is_glob(pattern: str) -> bool:
-    return pattern.endswith("*") or "+" in pattern.split("/")
