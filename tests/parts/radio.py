@@ -24,7 +24,7 @@ from bumble.host import Host
 from bumble.link import LocalLink
 from bumble.transport.common import AsyncPipeSink
 
-from pericard_tools.board.board import VirtualBoard
+from pericard_tools.board.virtual import VirtualBoard
 
 BOARD, GATEWAY = "F0:F0:F0:F0:F0:F0", "F1:F1:F1:F1:F1:F1"
 _PROPERTIES = Characteristic.Properties

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from pericard_protocol.device.frame import Frame, Header, open_frame
 from pericard_protocol.device.stream import StreamDecoder
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.recording import FLASH_PATH, recording_file
+from pericard_tools.board.virtual import VirtualBoard
 
 BIN = Path(sys.executable).parent
 DEVICE = 7

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from pericard_tools.board.board import VirtualBoard
+from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.errors import NoSuchBoard
 
 from .conftest import mpremote

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from pericard_protocol.device.frame import NotAuthentic, open_frame
 from pericard_protocol.device.vitals import parse_vitals
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.flash import firmware_files, flash, precompiled
 from pericard_tools.board.provision import RegistrySource, provision
+from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.errors import BoardError, NoSuchBoard
 
 from .conftest import DEVICE, Ward, mpremote, opened, read_frames

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pericard_protocol.device.frame import Frame, FrameType, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 from pericard_protocol.device.update import UpdateError, build, parse
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.recording import FLASH_PATH, recording_file
 from pericard_tools.board.update import load_key, load_public_key
+from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.errors import NoSuchBoard
 
 from .conftest import BIN, DEVICE, INTERVALS, Ward, read_frames

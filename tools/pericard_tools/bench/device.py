@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from pericard_edge.machine import machine
 from pericard_protocol.device.frame import HEADER_BYTES, TAG_BYTES, FrameType, Header, seal_frame
-from pericard_tools.bench.board import ON_BOARD
-from pericard_tools.board.board import VirtualBoard
+from pericard_tools.bench.on_board import ON_BOARD
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.repl import raw_repl
+from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.errors import BoardError
 
 # On the wire, header and tag included.

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.recording import (
     FLASH_PATH,
     WAVEFORM_FLASH_PATH,
@@ -14,6 +13,7 @@ from pericard_tools.board.recording import (
     shipped_waveform,
     waveform_file,
 )
+from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.errors import NoSuchBoard
 
 

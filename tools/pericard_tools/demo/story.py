@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.provision import KmsSource, provision
 from pericard_tools.board.recording import FLASH_PATH, recording_file, shipped_intervals
 from pericard_tools.board.repl import raw_repl
+from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.demo.ceremony import Ceremony
 from pericard_tools.demo.parties import Party, StageFailed, pericard, pericard_json
 from pericard_tools.demo.wire import Wire

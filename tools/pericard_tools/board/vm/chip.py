@@ -19,7 +19,7 @@ cause = PWRON_RESET
 
 
 def tell(*words):
-    """A line to the board: what pericard_tools/board.py understands."""
+    """A line to the board: what pericard_tools/board/virtual.py understands."""
     control.write(" ".join(str(word) for word in words) + "\n")
 
 
