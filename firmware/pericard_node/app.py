@@ -5,11 +5,12 @@ import json
 import time
 from struct import pack_into
 
-from pericard_node import frame, power, sensor, settings, trial
+from pericard_node import frame, power, reading, settings, trial
 from pericard_node.counter import NeedsProvisioning, take_boot
 from pericard_node.keystore import Keystore
 from pericard_node.listener import Listener
 from pericard_node.ring import Ring
+from pericard_node.sensor import open_sensor
 
 # A board whose clock was never set starts in its epoch's year; firmware of this year cannot run before it.
 _CLOCK_IS_SET_FROM = 2025
@@ -44,10 +45,10 @@ class Node:
         """One reading or block, sealed and sent or kept; a status where one is due."""
         found = self._sensor.read()
         self._keep_epoch()
-        if isinstance(found, sensor.Reading):
+        if isinstance(found, reading.Reading):
             self.readings += 1
             self._send_json(frame.VITALS, self._vitals(found))
-        elif isinstance(found, sensor.Block):
+        elif isinstance(found, reading.Block):
             self._send(frame.WAVEFORM, self._lay_block(found))
         now = time.ticks_ms()
         # Summed up step by step: the millisecond clock itself starts over every few days.
@@ -94,13 +95,13 @@ class Node:
         self._ring.drain(self._link.send)
         return not len(self._ring)
 
-    def _vitals(self, reading):
+    def _vitals(self, found):
         return {
             "age": self._keystore.age,
-            "heart_rate_bpm": reading.heart_rate_bpm,
+            "heart_rate_bpm": found.heart_rate_bpm,
             "sensor_id": self._sensor_id,
             # Seconds of the sensor's own time, and the clock at the start: see `clock`.
-            "timestamp": self._offset + reading.seconds,
+            "timestamp": self._offset + found.seconds,
         }
 
     def _update_status(self):
@@ -202,7 +203,7 @@ def main():
         try:
             keystore = Keystore()
             gc.collect()  # compiling the sensor's modules wants more than compiling the others has left
-            source = sensor.open_sensor(chosen)
+            source = open_sensor(chosen)
             node = Node(keystore, take_boot(), source, link, chosen, watchdog.feed)
             gc.collect()
             while True:

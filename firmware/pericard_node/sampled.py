@@ -8,7 +8,7 @@ import json
 import time
 from array import array
 
-from pericard_node.sensor import Block, Reading, believable
+from pericard_node.reading import Block, Reading, believable
 
 # Samples in a block: 232 of 2 bytes and the block's 8 of description fit a frame's 480.
 BLOCK_SAMPLES = 232
@@ -83,21 +83,3 @@ class RecordedSource:
         wait = time.ticks_diff(self._due, time.ticks_ms())
         if wait > 0:
             time.sleep_ms(wait)
-
-
-def open_sensor(chosen):
-    """The source that the settings name, behind the detector for what it measures."""
-    if chosen.SENSOR == "max30102":
-        from pericard_node.max30102 import MAX30102
-        from pericard_node.ppg import PulseDetector
-
-        return SampledSensor(MAX30102(), PulseDetector(MAX30102.rate), chosen.WAVEFORM)
-    from pericard_node.ecg import BeatDetector
-
-    if chosen.SENSOR == "waveform":
-        source = RecordedSource()
-    else:
-        from pericard_node.ad8232 import AD8232
-
-        source = AD8232()
-    return SampledSensor(source, BeatDetector(source.rate), chosen.WAVEFORM)

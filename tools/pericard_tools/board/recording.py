@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pericard_tools.errors import NoSuchBoard
 
-# What pericard_node/sensor.py and sampled.py read.
+# Where pericard_node/recording.py and sampled.py look for them.
 FLASH_PATH = "/recording.json"
 WAVEFORM_FLASH_PATH = "/waveform.bin"
 
