@@ -1,16 +1,18 @@
-"""The documents say what is: message tables match the .proto files, and every test that they name exists."""
+"""The documents say what is: every message, command, path, test and module that they name exists."""
 
+import ast
 import re
 from pathlib import Path
 
+import click
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
+from tests.parts.documents import ROOT, commands, documents, rows, section, spans, text_of
 
 from pericard_protocol.proto import statistics_pb2, uplink_pb2
+from pericard_tools.cli import pericard
 
-ROOT = Path(__file__).parents[1]
-WIRE_FORMAT = (ROOT / "docs/wire-format.md").read_text()
-# protobuf numbers a field's type as descriptor.proto does.
+# protobuf numbers the types of fields.
 TYPES = {
     FieldDescriptor.TYPE_DOUBLE: "double",
     FieldDescriptor.TYPE_INT64: "int64",
@@ -19,14 +21,15 @@ TYPES = {
     FieldDescriptor.TYPE_BYTES: "bytes",
     FieldDescriptor.TYPE_UINT32: "uint32",
 }
-
-
-def _documented(message: str) -> list[tuple[str, ...]]:
-    """(number, field, type) of each row of the table under the message's heading."""
-    _, found, rest = WIRE_FORMAT.partition(f"\n#### {message}\n")
-    assert found, f"docs/wire-format.md has no table for {message}"
-    table = rest.split("\n#", 1)[0]
-    return re.findall(r"^\| (\d+) \| (\w+) \| ([\w ]+) \|", table, re.MULTILINE)
+DOCUMENTS = [str(path) for path in documents()]
+# What a path from the root begins with; a shorter path is one beside the document that names it.
+FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
+SOURCES = [
+    path
+    for folder in ("protocol", "gateway", "server", "cloud", "tools", "firmware", "tests")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if not path.name.endswith(("_pb2.py", "_pb2_grpc.py"))
+]
 
 
 @pytest.mark.parametrize(
@@ -42,16 +45,86 @@ def test_every_message_has_its_table(descriptor: object) -> None:
     for field in descriptor.fields:  # type: ignore[attr-defined]
         of = field.message_type or field.enum_type
         kind = of.name if of else TYPES[field.type]
-        expected.append((str(field.number), field.name, f"repeated {kind}" if field.is_repeated else kind))
-    assert _documented(descriptor.name) == expected  # type: ignore[attr-defined]
+        expected.append([str(field.number), field.name, f"repeated {kind}" if field.is_repeated else kind])
+    described = section(text_of("docs/wire-format.md"), f"#### {descriptor.name}")  # type: ignore[attr-defined]
+    assert [row[:3] for row in rows(described)] == expected
 
 
-@pytest.mark.parametrize("name", ["docs/threat-model.md", "docs/wire-format.md", "ARCHITECTURE.md"])
-def test_every_path_and_test_that_is_named_exists(name: str) -> None:
-    text = (ROOT / name).read_text()
-    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
-    assert named
-    for path, test in named:
-        assert (ROOT / path).is_file(), path
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if commands(text_of(name))])
+def test_every_command_is_one_with_these_options(document: str) -> None:
+    for words in commands(text_of(document)):
+        command: click.Command = pericard
+        for word in words:
+            if not isinstance(command, click.Group) or word == "…":
+                break
+            if word.startswith("-"):
+                continue
+            next_one = command.get_command(click.Context(command), word)
+            assert next_one is not None, words
+            command = next_one
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= known, words
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_path_and_test_that_is_named_exists(document: str) -> None:
+    for span in spans(text_of(document)):
+        path, _, test = span.partition("::")
+        if not re.fullmatch(r"[\w./-]+", path) or not path.startswith(FOLDERS):
+            continue
+        assert (ROOT / path).exists(), span
         if test:
-            assert f"def {test}(" in (ROOT / path).read_text(), f"{path}::{test}"
+            assert f"def {test.partition('[')[0]}(" in text_of(path), span
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_within_the_project_leads_somewhere(document: str) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text_of(document)):
+        if "://" not in target:
+            assert (ROOT / document).parent.joinpath(target).exists(), target
+
+
+def test_every_decision_is_in_the_index_by_its_title() -> None:
+    index = dict(re.findall(r"^\| \[(.+?)\]\(([\w-]+\.md)\)", text_of("docs/adr/README.md"), re.MULTILINE))
+    titles = {
+        text_of(path).splitlines()[0].removeprefix("# "): path.name
+        for path in documents()
+        if path.parent == Path("docs/adr") and path.name != "README.md"
+    }
+    assert index == titles
+
+
+def _named(source: Path) -> set[str]:
+    """The files that docstrings and comments of a module name, and the modules that they quote."""
+    text = source.read_text()
+    strings = [
+        found
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and (found := ast.get_docstring(node)) is not None
+    ]
+    comments = re.findall(r"#\s(.*)", text)
+    spoken = " ".join([*strings, *comments])
+    files = re.findall(r"(?<![\w/.*])((?:[\w-]+/)*[\w-]+\.(?:py|md|proto))\b", spoken)
+    modules = re.findall(r"`(pericard_\w+(?:\.\w+)+)`", spoken)
+    return {*files, *modules}
+
+
+def test_no_docstring_names_a_file_or_module_that_is_not_there() -> None:
+    files = [str(path.relative_to(ROOT)) for path in SOURCES]
+    files += [str(path) for path in documents()]
+    files += [str(path.relative_to(ROOT)) for path in (ROOT / "protocol").rglob("*.proto")]
+    dotted = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in files}
+    absent = [
+        f"{source.relative_to(ROOT)}: {name}"
+        for source in SOURCES
+        for name in _named(source)
+        if not any(f"/{file}".endswith(f"/{name}") for file in files)
+        and not any(f".{known}.".find(f".{part}.") >= 0 for part in _up(name) for known in dotted)
+    ]
+    assert not absent, "\n".join(absent)
+
+
+def _up(name: str) -> list[str]:
+    """A dotted name, and without its last part: that may be a thing within the module."""
+    return [name, name.rpartition(".")[0]] if name.startswith("pericard_") else []

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from tests.parts.documents import ROOT
 
 from pericard_protocol.device.frame import NotAuthentic, open_frame
 from pericard_protocol.device.vitals import parse_vitals
-from pericard_tools.board.flash import firmware_files, flash, precompiled
+from pericard_tools.board.flash import check_config, firmware_files, flash, precompiled
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.errors import BoardError, NoSuchBoard
@@ -126,3 +127,13 @@ def test_precompiled_modules_run(ward: Ward) -> None:
     flash(ward.board.port, firmware_files())
     suffixes = {path.suffix for path in (ward.board.flash / "pericard_node").iterdir()}
     assert suffixes == {".py"}
+
+
+def test_the_example_configuration_has_every_setting_with_its_default() -> None:
+    settings: dict[str, object] = {}
+    exec((ROOT / "firmware/pericard_node/settings.py").read_text(), settings)  # noqa: S102
+    example: dict[str, object] = {}
+    exec(check_config(ROOT / "firmware/config_example.py"), example)  # noqa: S102
+    assert {name: value for name, value in example.items() if name.isupper()} == {
+        name: value for name, value in settings.items() if name.isupper()
+    }

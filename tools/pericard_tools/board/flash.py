@@ -149,7 +149,7 @@ def flash(
                 written += 1
             else:
                 progress(len(content))
-            # A board takes MODULE.py before MODULE.mpy: the other form would be an older version of the same.
+            # A board takes a module's .py before its .mpy: the other form is an older version of the same.
             if (twin := _twin(path)) and board.fs_exists(twin):
                 board.fs_rmfile(twin)
         for path in _PENDING:

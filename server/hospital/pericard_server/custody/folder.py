@@ -1,6 +1,6 @@
 """The hospital's long-lived keys in a folder of its own (0700), every file 0600 or refused.
 
-For a site without a KMS: `kmskeys.py` takes this folder's place. ML-DSA-65 identity, the wrapping key of
+For a site without a KMS: `custody/kms.py` takes this folder's place. ML-DSA-65 identity, the wrapping key of
 the data keys, one KEM private key a day and suite, and the FHE keys.
 """
 
