@@ -11,8 +11,8 @@ from typing import Any
 import click
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from pericard_edge.machine import machine
 from pericard_protocol.device.frame import HEADER_BYTES, TAG_BYTES, FrameType, Header, seal_frame
+from pericard_tools.bench.machine import machine
 from pericard_tools.bench.on_board import ON_BOARD
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.repl import raw_repl

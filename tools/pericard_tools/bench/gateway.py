@@ -24,7 +24,6 @@ import click
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from pericard_edge.machine import machine
 from pericard_gateway.devices.link import Link
 from pericard_gateway.devices.registry import Device, Registry
 from pericard_gateway.devices.window import Mark
@@ -40,6 +39,7 @@ from pericard_protocol.device.stream import encode
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, Sealed
 from pericard_protocol.uplink.bundle import sign_bundle
 from pericard_protocol.uplink.suites import DEFAULT_SUITE
+from pericard_tools.bench.machine import machine
 
 DEVICES = 32
 RATE = 1000  # frames a second while latency is measured

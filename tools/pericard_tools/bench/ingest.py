@@ -22,11 +22,11 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 
-from pericard_edge.machine import machine
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SealedRecord
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
 from pericard_server.custody.folder import KeyFolder
+from pericard_tools.bench.machine import machine
 
 if TYPE_CHECKING:
     from pericard_server.records.seal import SuiteName

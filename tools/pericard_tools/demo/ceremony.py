@@ -3,8 +3,8 @@
 import json
 
 from pericard_edge.kms import KmsClient
-from pericard_tools.demo.parties import Party, pericard
 from pericard_tools.demo.world import GATEWAY, World
+from pericard_tools.parties import Party, pericard
 
 HOSPITAL_FILES = "hospital-files"
 GATEWAY_FILES = f"{GATEWAY}-files"

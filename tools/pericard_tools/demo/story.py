@@ -16,9 +16,9 @@ from pericard_tools.board.recording import FLASH_PATH, recording_file, shipped_i
 from pericard_tools.board.repl import raw_repl
 from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.demo.ceremony import Ceremony
-from pericard_tools.demo.parties import Party, StageFailed, pericard, pericard_json
 from pericard_tools.demo.wire import Wire
 from pericard_tools.demo.world import BEDS, GATEWAY, Bed, World
+from pericard_tools.parties import Party, StageFailed, pericard, pericard_json
 
 _SPEED = 15.0  # 300 s of recording in 20 s
 _CATCH_UP_SECONDS = 30.0
