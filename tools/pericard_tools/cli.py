@@ -28,14 +28,36 @@ class InstalledCommands(click.Group):
         return sorted(self._installed())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, loaded now; None where no installed domain has it."""
+        """The command of that name, loaded now; None where no installed domain has it.
+
+        Where it needs a domain that is not installed, a command in its place says so.
+        """
         point = self._installed().get(cmd_name)
         if point is None:
             return None
-        command = point.load()
+        try:
+            command = point.load()
+        except ModuleNotFoundError as error:
+            return _needing(cmd_name, error.name or "a module")
         if not isinstance(command, click.Command):
             raise click.ClickException(f"{cmd_name!r} is not a command of Pericard's: reinstall it")
         return command
+
+
+def _needing(name: str, module: str) -> click.Command:
+    """A command that takes any argument and fails with the distribution that it lacks."""
+    # Pericard's distributions are named as their packages are.
+    distribution = module.partition(".")[0].replace("_", "-")
+
+    def fail() -> None:
+        raise click.ClickException(f"{name} needs {distribution}, which is not installed: install it first")
+
+    return click.Command(
+        name,
+        callback=fail,
+        help=f"(needs {distribution}, which is not installed)",
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
 
 
 class _Pericard(InstalledCommands):
