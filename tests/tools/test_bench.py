@@ -1,4 +1,4 @@
-"""The benchmarks: one shape for all, the agreed keys, figures that hang together, and what is missing is said."""
+"""The benchmarks: one shape, the agreed keys, figures that hang together, and what is missing is said."""
 
 import json
 import subprocess
