@@ -26,7 +26,7 @@ DEVICE = 7
 INTERVALS = [1000, 600, 500, 4000, 750]
 
 
-class Ward(NamedTuple):
+class ReadyBoard(NamedTuple):
     """A board that runs, and what the gateway would know of it."""
 
     board: VirtualBoard
@@ -61,8 +61,8 @@ def read_frames(port: str, count: int, *, reset: VirtualBoard | None = None) -> 
     return frames[:count]
 
 
-def opened(ward: Ward, frames: list[Frame]) -> list[tuple[Header, dict[str, object]]]:
-    cipher = ward.cipher()
+def opened(ready: ReadyBoard, frames: list[Frame]) -> list[tuple[Header, dict[str, object]]]:
+    cipher = ready.cipher()
     return [(frame.header, json.loads(open_frame(cipher, frame))) for frame in frames]
 
 
@@ -76,16 +76,16 @@ def board(tmp_path: Path) -> Iterator[VirtualBoard]:
 
 
 @pytest.fixture
-def ward(board: VirtualBoard, tmp_path: Path) -> Ward:
+def ready(board: VirtualBoard, tmp_path: Path) -> ReadyBoard:
     """A board with firmware, key and a fast recording."""
     registry = tmp_path / "devices.json"
     flash(board.port, firmware_files() | {FLASH_PATH: recording_file(INTERVALS, speed=50)})
     provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry))
-    return Ward(board, registry)
+    return ReadyBoard(board, registry)
 
 
 @contextmanager
-def quiet_board(folder: Path, update_key: bytes | None = None, **settings: object) -> Iterator[Ward]:
+def quiet_board(folder: Path, update_key: bytes | None = None, **settings: object) -> Iterator[ReadyBoard]:
     """A board ready to run, without power; with `settings` in its config.py."""
     (folder / "board").mkdir()
     registry = folder / "devices.json"
@@ -96,11 +96,11 @@ def quiet_board(folder: Path, update_key: bytes | None = None, **settings: objec
         provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry), update_key)
         board.kill()
         assert board.off.wait(5)
-        yield Ward(board, registry)
+        yield ReadyBoard(board, registry)
 
 
 @contextmanager
-def wireless_board(folder: Path) -> Iterator[Ward]:
+def wireless_board(folder: Path) -> Iterator[ReadyBoard]:
     """A board whose link is BLE, without power."""
-    with quiet_board(folder, LINK="ble") as ward:
-        yield ward
+    with quiet_board(folder, LINK="ble") as ready:
+        yield ready

@@ -17,7 +17,7 @@ from pericard_protocol.device.frame import Frame, FrameType, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 from pericard_tools.board.flash import firmware_files, flash
 
-from .conftest import Ward, quiet_board, read_frames
+from .conftest import ReadyBoard, quiet_board, read_frames
 
 APP, MAIN, ADDED = "/pericard_node/app.py", "/main.py", "/pericard_node/news.py"
 FIRMWARE = firmware_files()
@@ -33,16 +33,16 @@ TAKES_BACK_NOTHING = {
 
 
 @pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Ward]:
+def bed(tmp_path: Path) -> Iterator[ReadyBoard]:
     """A node without power whose watch over a trial bites after a second and a half, not ten minutes."""
-    with quiet_board(tmp_path, STATUS_SECONDS=1) as ward:
-        boot = ward.board.flash / "boot.py"
+    with quiet_board(tmp_path, STATUS_SECONDS=1) as ready:
+        boot = ready.board.flash / "boot.py"
         assert b"_WATCH_MS = 600000" in boot.read_bytes()
         boot.write_bytes(boot.read_bytes().replace(b"_WATCH_MS = 600000", b"_WATCH_MS = 1500"))
-        yield ward
+        yield ready
 
 
-def stage(bed: Ward, files: dict[str, bytes], version: int) -> None:
+def stage(bed: ReadyBoard, files: dict[str, bytes], version: int) -> None:
     """Leaves on the board what an update has brought whole, before its restart."""
     for path, content in files.items():
         (bed.board.flash / f"{path.lstrip('/')}.update").write_bytes(content)
@@ -50,20 +50,20 @@ def stage(bed: Ward, files: dict[str, bytes], version: int) -> None:
     (bed.board.flash / "update.bin").write_bytes(hashlib.sha256(manifest).digest() + manifest)
 
 
-def holds(bed: Ward, files: dict[str, bytes]) -> bool:
+def holds(bed: ReadyBoard, files: dict[str, bytes]) -> bool:
     return all(
         (bed.board.flash / path.lstrip("/")).read_bytes() == content for path, content in files.items()
     )
 
 
-def left_behind(bed: Ward) -> list[Path]:
+def left_behind(bed: ReadyBoard) -> list[Path]:
     found = [path for path in bed.board.flash.rglob("*") if path.suffix in (".old", ".update", ".new")]
     return (
         found + [path for path in bed.board.flash.glob("trial.*")] + list(bed.board.flash.glob("update.bin"))
     )
 
 
-def status(bed: Ward, met: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def status(bed: ReadyBoard, met: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The first status frame of which `met` holds; a board that starts again may be silent for a while."""
     cipher, decoder, end = bed.cipher(), StreamDecoder(), time.monotonic() + 30
     with serial.Serial(bed.board.port, timeout=0.2) as link:
@@ -76,7 +76,7 @@ def status(bed: Ward, met: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     raise AssertionError("the status that was waited for did not come")
 
 
-def test_firmware_that_sends_a_frame_has_proved_itself(bed: Ward) -> None:
+def test_firmware_that_sends_a_frame_has_proved_itself(bed: ReadyBoard) -> None:
     stage(bed, GOOD, 7)
     bed.board.power_on()
     told = status(bed, lambda told: bool(told["uptime_seconds"]))
@@ -89,7 +89,7 @@ def test_firmware_that_sends_a_frame_has_proved_itself(bed: Ward) -> None:
 
 
 @pytest.mark.parametrize("bad", [DOES_NOT_LOAD, CRASHES, HANGS, TAKES_BACK_NOTHING])
-def test_firmware_that_does_not_work_is_taken_back(bed: Ward, bad: dict[str, bytes]) -> None:
+def test_firmware_that_does_not_work_is_taken_back(bed: ReadyBoard, bad: dict[str, bytes]) -> None:
     stage(bed, bad, 7)
     bed.board.power_on()
     told = status(bed, lambda told: told["failed_version"] == 7)
@@ -104,11 +104,11 @@ def test_firmware_that_does_not_work_is_taken_back(bed: Ward, bad: dict[str, byt
     assert status(bed, lambda told: told["version"] == 8)["failed_version"] == 7
 
 
-def staged(bed: Ward) -> None:
+def staged(bed: ReadyBoard) -> None:
     stage(bed, GOOD, 7)
 
 
-def on_trial(bed: Ward, files: dict[str, bytes], starts: int) -> None:
+def on_trial(bed: ReadyBoard, files: dict[str, bytes], starts: int) -> None:
     """Leaves on the board what `finish` does, and so many starts after it."""
     replaced = [path for path in files if path != ADDED]
     for path, content in files.items():
@@ -121,17 +121,19 @@ def on_trial(bed: Ward, files: dict[str, bytes], starts: int) -> None:
     (bed.board.flash / "trial.n").write_bytes(b"." * starts)
 
 
-def about_to_be_proved(bed: Ward) -> None:
+def about_to_be_proved(bed: ReadyBoard) -> None:
     on_trial(bed, GOOD, 1)
 
 
-def about_to_be_taken_back(bed: Ward) -> None:
+def about_to_be_taken_back(bed: ReadyBoard) -> None:
     on_trial(bed, {MAIN: b"no Python\n"} | CRASHES, 5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("begun", [staged, about_to_be_proved, about_to_be_taken_back])
-def test_the_power_fails_at_every_change_in_turn(bed: Ward, begun: Callable[[Ward], None]) -> None:
+def test_the_power_fails_at_every_change_in_turn(
+    bed: ReadyBoard, begun: Callable[[ReadyBoard], None]
+) -> None:
     good = begun is not about_to_be_taken_back
     before = {path: path.read_bytes() for path in bed.board.flash.rglob("*") if path.is_file()}
     instant, cut = 0, True
@@ -160,7 +162,7 @@ def test_the_power_fails_at_every_change_in_turn(bed: Ward, begun: Callable[[War
     assert instant > 4
 
 
-def test_what_an_earlier_trial_left_beside_is_never_put_back(bed: Ward) -> None:
+def test_what_an_earlier_trial_left_beside_is_never_put_back(bed: ReadyBoard) -> None:
     """A trial that was cut while it ended has left an *.old; the next is cut before it has one of its own."""
     flash_of = bed.board.flash
     stale = flash_of / f"{APP.lstrip('/')}.old"
@@ -178,7 +180,7 @@ def test_what_an_earlier_trial_left_beside_is_never_put_back(bed: Ward) -> None:
     assert holds(bed, {APP: FIRMWARE[APP]})
 
 
-def test_a_cable_ends_a_trial(bed: Ward) -> None:
+def test_a_cable_ends_a_trial(bed: ReadyBoard) -> None:
     stage(bed, HANGS, 7)
     bed.board.power_on()
     time.sleep(1)

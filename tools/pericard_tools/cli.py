@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pericard_protocol.errors import PericardError
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.errors import BadArgument
 
 
 class InstalledCommands(click.Group):
@@ -66,7 +66,7 @@ class _Pericard(InstalledCommands):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except NoSuchBoard as error:
+        except BadArgument as error:
             raise click.UsageError(str(error)) from error
         except PericardError as error:
             raise click.ClickException(str(error)) from error

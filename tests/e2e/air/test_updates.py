@@ -21,8 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.parts.radio import BOARD, Peripheral, in_the_air
 from tests.parts.ward import Hospital, Line, Ward, pericard_gateway, until
-from tests.tools.conftest import DEVICE, quiet_board
-from tests.tools.conftest import Ward as Bed
+from tests.tools.conftest import DEVICE, ReadyBoard, quiet_board
 
 from pericard_gateway.operations.doctor import examine
 from pericard_gateway.service import Gateway
@@ -60,7 +59,7 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 class Round:
     """A bed, the gateway that reads it, and the hospital that gets its frames."""
 
-    def __init__(self, bed: Bed, ward: Ward, hospital: Hospital, files: dict[str, bytes]) -> None:
+    def __init__(self, bed: ReadyBoard, ward: Ward, hospital: Hospital, files: dict[str, bytes]) -> None:
         self.bed, self.ward, self.hospital = bed, ward, hospital
         stream = build(files, 7, KEY).stream
         (ward.folder / "node.update").write_bytes(stream)

@@ -17,7 +17,7 @@ from pericard_tools.board.provision import KmsSource, RegistrySource
 from pericard_tools.board.provision import provision as provision_board
 from pericard_tools.board.update import load_key, load_public_key, update_files
 from pericard_tools.board.update import send as send_update
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.errors import BadArgument
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -172,7 +172,7 @@ def update(ports: tuple[str, ...], key: Path, release: int, output: Path | None)
         try:
             output.write_bytes(stream)
         except OSError as error:
-            raise NoSuchBoard(f"{output} cannot be written: {error.strerror}") from None
+            raise BadArgument(f"{output} cannot be written: {error.strerror}") from None
         click.echo(f"{output}\trelease {release}, {len(stream)} bytes")
     with click.progressbar(length=len(stream) * len(ports), label="sending", file=sys.stderr) as bar:
         for port in ports:

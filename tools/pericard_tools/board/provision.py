@@ -19,9 +19,10 @@ from typing import Protocol
 from pericard_edge.kms import KmsClient
 from pericard_protocol.device.frame import KEY_BYTES
 from pericard_protocol.device.ratchet import MAX_EPOCH
+from pericard_protocol.errors import UsageError
 from pericard_tools.board.flash import write_file
 from pericard_tools.board.repl import hard_reset, raw_repl
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.errors import BadArgument
 
 _MAX_DEVICE = 0xFFFFFFFF
 _OLDEST_AGE = 130
@@ -62,7 +63,7 @@ class RegistrySource:
 
     def __init__(self, registry: Path, epoch: int = 0) -> None:
         if not 0 <= epoch <= MAX_EPOCH:
-            raise NoSuchBoard(f"an epoch is between 0 and {MAX_EPOCH}")
+            raise BadArgument(f"an epoch is between 0 and {MAX_EPOCH}")
         self._registry, self._epoch = registry, epoch
 
     def issue(self, device: int, owner: str) -> Issued:
@@ -70,7 +71,7 @@ class RegistrySource:
         # Before the board is touched: an unusable registry is the operator's to mend.
         _read(self._registry)
         if not os.access(self._registry.parent, os.W_OK):
-            raise NoSuchBoard(
+            raise BadArgument(
                 f"{self._registry.parent} is no folder that can be written: name another registry"
             )
         return Issued(secrets.token_bytes(KEY_BYTES), self._epoch, 0)
@@ -81,7 +82,7 @@ class RegistrySource:
         try:
             _add(self._registry, entry)
         except OSError as error:
-            raise NoSuchBoard(
+            raise UsageError(
                 f"{self._registry} cannot be written ({error.strerror}): the new key is lost, provision again"
             ) from None
 
@@ -125,7 +126,8 @@ def provision(
         now: Unix seconds.
 
     Raises:
-        NoSuchBoard: the port, an argument or the registry cannot be used.
+        BadArgument: the port, an argument or the registry cannot be used.
+        UsageError: the registry could be read and not written: the board's new key is lost.
         Refused, KmsUnreachable: the KMS gives no key.
         BoardError: the board did not answer as MicroPython does.
     """
@@ -154,11 +156,11 @@ def provision(
 
 def _check(device: int, owner: str, age: int) -> None:
     if not 0 < device <= _MAX_DEVICE:
-        raise NoSuchBoard(f"a device id is between 1 and {_MAX_DEVICE}")
+        raise BadArgument(f"a device id is between 1 and {_MAX_DEVICE}")
     if not 0 <= age <= _OLDEST_AGE:
-        raise NoSuchBoard(f"an age is between 0 and {_OLDEST_AGE} years")
+        raise BadArgument(f"an age is between 0 and {_OLDEST_AGE} years")
     if not 0 < len(owner) <= _MAX_OWNER_CHARACTERS:
-        raise NoSuchBoard(f"an owner is a text of 1 to {_MAX_OWNER_CHARACTERS} characters")
+        raise BadArgument(f"an owner is a text of 1 to {_MAX_OWNER_CHARACTERS} characters")
 
 
 def _record(body: bytes) -> bytes:
@@ -174,7 +176,7 @@ def _read(registry: Path) -> _Registry:
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("devices"), list):
-        raise NoSuchBoard(f"{registry} cannot be read as a registry of devices: mend it or name another file")
+        raise BadArgument(f"{registry} cannot be read as a registry of devices: mend it or name another file")
     return found
 
 

@@ -8,7 +8,7 @@ import serial
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
-from pericard_tools.errors import BoardError, NoSuchBoard
+from pericard_tools.errors import BadArgument, BoardError
 
 # A board that says nothing for so long is not running MicroPython, or its UART is another.
 _SILENCE_SECONDS = 5.0
@@ -26,13 +26,13 @@ def raw_repl(port: str) -> Iterator[SerialTransport]:
     """The board on `port`, interrupted and freshly soft-reset, so that main.py does not run meanwhile.
 
     Raises:
-        NoSuchBoard: the port cannot be opened, or another program has it.
+        BadArgument: the port cannot be opened, or another program has it.
         BoardError: no MicroPython answered, or a command failed there.
     """
     try:
         transport = SerialTransport(port, timeout=_SILENCE_SECONDS)
     except (TransportError, OSError, serial.SerialException):
-        raise NoSuchBoard(
+        raise BadArgument(
             f"{port} cannot be opened: is the board there, and no other program on it?"
         ) from None
     try:

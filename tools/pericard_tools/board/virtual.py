@@ -24,7 +24,7 @@ from typing import Self
 
 import micropython_run
 
-from pericard_tools.errors import BoardError, NoSuchBoard
+from pericard_tools.errors import BadArgument, BoardError
 
 # A 64-bit VM needs about twice the heap of a board's 32-bit one; an ESP32 without PSRAM leaves some 110 KB.
 _HEAP_BYTES = 256 * 1024
@@ -58,7 +58,7 @@ class VirtualBoard:
 
     def __init__(self, flash: Path, *, radio: bool = False) -> None:
         if not flash.is_dir():
-            raise NoSuchBoard(f"{flash} is not a directory: make one to be the board's flash")
+            raise BadArgument(f"{flash} is not a directory: make one to be the board's flash")
         self.flash = flash.resolve()
         #: Set while the board has no power.
         self.off = threading.Event()
