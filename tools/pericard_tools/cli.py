@@ -27,6 +27,12 @@ class InstalledCommands(click.Group):
         """Their names, in order."""
         return sorted(self._installed())
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands, each with its whole first sentence; click cuts it to one line."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(limit=1000)) for name, one in commands if one])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, loaded now; None where no installed domain has it.
 
@@ -61,7 +67,7 @@ def _needing(name: str, module: str) -> click.Command:
 
 
 class _Pericard(InstalledCommands):
-    """Turns Pericard's errors into exit code 1; an argument that can be of no use into 2, as click does."""
+    """Ends a command with exit code 1 at an error of Pericard's, and as click does, with 2 at a bad argument."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -77,7 +83,9 @@ class _Pericard(InstalledCommands):
 def pericard() -> None:
     """Vital signs sealed from the sensor to the cloud that computes on them.
 
-    Results go to stdout, logs to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
+    Begin with `pericard demo`: the whole pipeline on this machine, without hardware.
+
+    Results go to stdout, logs and progress to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
     """
 
 

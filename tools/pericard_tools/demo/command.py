@@ -14,9 +14,13 @@ from pericard_tools.demo.story import Outcome, play
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
-    "--seconds", default=20.0, show_default=True, type=click.FloatRange(1, 3600), help="How long to send."
+    "--seconds",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(1, 3600),
+    help="How long the boards send.",
 )
 @click.option(
     "--at-rest",
@@ -27,7 +31,11 @@ from pericard_tools.demo.story import Outcome, play
     help="How the hospital seals what it stores.",
 )
 def demo(as_json: bool, seconds: float, suite: str) -> None:
-    """Run the whole pipeline on this machine: boards, gateway, hospital, cloud."""
+    """Run the whole pipeline on this machine, without hardware.
+
+    Three virtual boards, a gateway, a hospital, its KMS and a cloud run as processes of their own. It fails
+    unless every frame that was sent is stored and every result of the cloud is right, and leaves no file.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every party is stopped on the way out
     screen = Console(stderr=True)
     with screen.status("") as status:
