@@ -67,7 +67,7 @@ def _needing(name: str, module: str) -> click.Command:
 
 
 class _Pericard(InstalledCommands):
-    """Ends a command with exit code 1 at an error of Pericard's, and as click does, with 2 at a bad argument."""
+    """Ends a command with code 1 at an error of Pericard's, and with 2, as click does, at a bad argument."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -7,10 +7,12 @@ import sys
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn
 from rich.table import Table
 
 from pericard_protocol.errors import PericardError
-from pericard_tools.demo.story import Outcome, play
+from pericard_tools.demo.outcome import Outcome
+from pericard_tools.demo.story import play
 
 
 @click.command()
@@ -38,16 +40,17 @@ def demo(as_json: bool, seconds: float, suite: str) -> None:
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every party is stopped on the way out
     screen = Console(stderr=True)
-    with screen.status("") as status:
+    columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", total=1.0)
 
-        def say(what: str) -> None:
-            if screen.is_terminal:
-                status.update(what)
-            elif not what.startswith("the boards send"):
+        def tell(what: str, done: float) -> None:
+            bar.update(task, description=what, completed=done)
+            if bar.disable and not what.startswith("the boards send"):  # which is told twice a second
                 screen.print(what, highlight=False)
 
         try:
-            outcome = play(say, seconds, suite)
+            outcome = play(tell, seconds, suite)
         except PericardError as error:
             raise click.ClickException(f"pericard demo: FAILED: {error}") from None
     if as_json:
