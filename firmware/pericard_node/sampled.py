@@ -1,4 +1,4 @@
-"""Sensors that sample a wave: a source of samples, a detector, and from both readings and blocks.
+"""Sensors that sample a wave: a source gives samples, a detector finds beats in them.
 
 A source has `rate` (samples a second) and `read_into(array)`, which waits until the array of signed 16-bit
 values is full.
@@ -16,7 +16,7 @@ WAVEFORM_PATH = "/waveform.bin"
 
 
 class SampledSensor:
-    """Beats found on the node; with `blocks`, the samples too, before the readings that come of them."""
+    """Gives a reading for each beat; with `blocks`, the samples too, before the beats found in them."""
 
     def __init__(self, source, detector, blocks):
         """Takes samples from `source` a block at a time, and feeds `detector` each."""
@@ -30,7 +30,7 @@ class SampledSensor:
         self.rejected = 0
 
     def read(self):
-        """The next block or reading; None where a block's time brought neither, as with an electrode off."""
+        """The next block or reading; None where a block's time brought neither: an electrode may be off."""
         if not self._ready:
             self._source.read_into(self._samples)
             if self._blocks:
@@ -68,7 +68,7 @@ class RecordedSource:
         self._due = time.ticks_ms()
 
     def read_into(self, samples):
-        """Fills `samples` in the time that they took."""
+        """Fills `samples`, in the time that recording them took."""
         view = memoryview(self._buffer)[: 2 * len(samples)]
         filled = 0
         while filled < len(view):

@@ -11,6 +11,7 @@ import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
 from bumble.link import LocalLink
+from tests.parts.radio import BOARD, Peripheral, in_the_air
 
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.ble import BlePort
@@ -18,7 +19,6 @@ from pericard_protocol.device.frame import Frame, FrameError, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 
 from .conftest import ReadyBoard, wireless_board
-from .radio import BOARD, Peripheral, in_the_air
 
 
 @pytest.fixture
@@ -92,9 +92,9 @@ def test_a_device_that_returns_has_lost_nothing(wireless: ReadyBoard) -> None:
             for _ in range(3):
                 last = received.seqs[-1] if received.seqs else 0
                 await received.until(last + 10)
-                await peripheral.out_of_range()
+                await peripheral.leave_range()
                 await asyncio.sleep(0.5)
-                await peripheral.back_in_range()
+                await peripheral.enter_range()
             await received.until(received.seqs[-1] + 30)
         assert received.sessions == 4
         assert received.seqs == list(range(len(received.seqs)))

@@ -232,7 +232,7 @@ def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospita
         async with one.running():
             assert one.radio is not None
             await one.until(lambda: one.told().get("percent", 0) > 20)
-            await one.radio.out_of_range()
+            await one.radio.leave_range()
             await one.until(lambda: one.told()["state"] == "waiting")
             # Whether a write was under way when the connection ended.
             assert (await one.now())["why"] in (
@@ -240,7 +240,7 @@ def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospita
                 "the node does not go on",
             )
             assert not one.has(firmware())
-            await one.radio.back_in_range()
+            await one.radio.enter_range()
             await one.until_updated()
             assert (await one.now())["version"] == 7
         assert one.has(firmware())

@@ -45,7 +45,7 @@ class KeySource(Protocol):
     def issue(self, device: int, owner: str) -> "Issued":
         """A key that no board had before."""
 
-    def written(self, device: int, owner: str, issued: "Issued") -> None:
+    def confirm(self, device: int, owner: str, issued: "Issued") -> None:
         """The board has it."""
 
 
@@ -76,7 +76,7 @@ class RegistrySource:
             )
         return Issued(secrets.token_bytes(KEY_BYTES), self._epoch, 0)
 
-    def written(self, device: int, owner: str, issued: Issued) -> None:
+    def confirm(self, device: int, owner: str, issued: Issued) -> None:
         """Adds the device. Should it fail, the gateway refuses the board, and a new run gives a new key."""
         entry = {"device": device, "epoch": issued.epoch, "key": issued.key.hex(), "owner": owner}
         try:
@@ -101,7 +101,7 @@ class KmsSource:
         answer = self._client.call("POST", f"devices/devices/{device}/provision", {})
         return Issued(b64decode(answer["key"]), int(answer["epoch"]), int(answer["boot"]))
 
-    def written(self, device: int, owner: str, issued: Issued) -> None:
+    def confirm(self, device: int, owner: str, issued: Issued) -> None:
         """The KMS knows already."""
 
 
@@ -150,7 +150,7 @@ def provision(
         if update_key is not None:
             write_file(board, "/update.pub", update_key)
         board.exec(_SET_CLOCK.format(tuple(time.gmtime(clock))))
-        source.written(device, owner, issued)
+        source.confirm(device, owner, issued)
         hard_reset(board)
 
 

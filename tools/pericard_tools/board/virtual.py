@@ -72,8 +72,8 @@ class VirtualBoard:
         self._outer, self._port = os.openpty()
         tty.setraw(self._port)
         self.port = os.ttyname(self._port)
-        self._orders, self._order = os.pipe()
-        for end in (self._outer, self._orders):
+        self._orders_start, self._orders_end = os.pipe()
+        for end in (self._outer, self._orders_start):
             os.set_blocking(end, False)
         self._inner = self._control = -1
         self._vm: subprocess.Popen[bytes] | None = None
@@ -107,25 +107,25 @@ class VirtualBoard:
 
     def reset(self) -> None:
         """A hard reset at this very instant, wherever the VM is."""
-        self._say(b"r")
+        self._give_order(b"r")
 
     def kill(self) -> None:
         """Cuts the power: nothing of the VM runs on. The flash keeps what was written; `power_on` follows."""
-        self._say(b"k")
+        self._give_order(b"k")
 
     def power_on(self, cut_at: int = 0) -> None:
         """Gives power again after `kill`; where `cut_at` is not 0, only until that change of the flash."""
         self._cut_at = cut_at
         self.off.clear()
-        self._say(b"p")
+        self._give_order(b"p")
 
     def stop(self) -> None:
         """Ends the VM and closes the port."""
         if self._thread is not None:
-            self._say(b"q")
+            self._give_order(b"q")
             self._thread.join()
             self._thread = None
-        for end in (self._outer, self._port, self._orders, self._order):
+        for end in (self._outer, self._port, self._orders_start, self._orders_end):
             os.close(end)
         for far in (self.radio, self._antenna):
             if far is not None:
@@ -133,8 +133,8 @@ class VirtualBoard:
         if self._fault is not None:
             raise BoardError(f"the virtual board {self.flash.name} failed: {self._fault}") from self._fault
 
-    def _say(self, order: bytes) -> None:
-        os.write(self._order, order)
+    def _give_order(self, order: bytes) -> None:
+        os.write(self._orders_end, order)
 
     def _run(self) -> None:
         try:
@@ -204,38 +204,38 @@ class VirtualBoard:
     def _serve(self) -> bool:
         """Carries bytes until the VM ends or an order comes. False: the board is to stop."""
         poll = select.poll()
-        poll.register(self._orders, select.POLLIN)
+        poll.register(self._orders_start, select.POLLIN)
         if self._vm is not None:
             # Each way is read only when what came before has gone on, so that memory stays bounded.
             poll.register(self._control, select.POLLIN)
             poll.register(self._outer, select.POLLIN if self._started and not self._to_vm else 0)
             poll.register(self._inner, 0 if self._to_port else select.POLLIN)
         # A flush at the port's far end makes room without a word: hence the second look.
-        ready = dict(poll.poll(self._patience_ms()))
-        if self._orders in ready:
-            return self._obey(os.read(self._orders, 1))
+        ready = dict(poll.poll(self._poll_timeout_ms()))
+        if self._orders_start in ready:
+            return self._follow(os.read(self._orders_start, 1))
         if self._wakes_at is not None and time.monotonic() >= self._wakes_at:
             self._restart(_DEEP_SLEEP)
         elif self._bites_at is not None and time.monotonic() >= self._bites_at:
             self._restart(_WATCHDOG)
         if self._vm is None:
-            self._to_port = _write(self._outer, self._to_port)
+            self._to_port = _write_some(self._outer, self._to_port)
             return True
-        if self._control in ready and self._told(os.read(self._control, _CHUNK)):
+        if self._control in ready and self._carry_out(os.read(self._control, _CHUNK)):
             return True
         if ready.get(self._outer, 0) & select.POLLIN and not self._to_vm:
             self._to_vm = os.read(self._outer, _CHUNK)
         if self._inner in ready and not self._to_port:
             try:
-                self._hear(os.read(self._inner, _CHUNK))
+                self._take_output(os.read(self._inner, _CHUNK))
             except OSError:  # EIO: the VM has closed its terminal, it has ended
                 self._soft_reset()
                 return True
-        self._to_port = _write(self._outer, self._to_port)
-        self._to_vm = self._type(self._to_vm)
+        self._to_port = _write_some(self._outer, self._to_port)
+        self._to_vm = self._type_in(self._to_vm)
         return True
 
-    def _type(self, data: bytes) -> bytes:
+    def _type_in(self, data: bytes) -> bytes:
         """Gives the VM what was typed; what has to wait.
 
         A board keeps what follows a Ctrl-C until its REPL reads it, but the unix port discards its input
@@ -243,23 +243,23 @@ class VirtualBoard:
         """
         now = time.monotonic()
         if self._at_repl:
-            return _write(self._inner, data)
+            return _write_some(self._inner, data)
         if (cut := data.rfind(_CTRL_C) + 1) > 0:
             self._held_until = now + _HELD_SECONDS
-            return _write(self._inner, data[:cut]) + data[cut:]
-        return data if now < self._held_until else _write(self._inner, data)
+            return _write_some(self._inner, data[:cut]) + data[cut:]
+        return data if now < self._held_until else _write_some(self._inner, data)
 
-    def _patience_ms(self) -> float | None:
+    def _poll_timeout_ms(self) -> float | None:
         times = [at for at in (self._wakes_at, self._bites_at) if at is not None]
         left = [max(0.0, (at - time.monotonic()) * 1000) for at in times]
         return min([*left, _SECOND_LOOK_MS] if self._to_port or self._to_vm else left, default=None)
 
-    def _told(self, lines: bytes) -> bool:
+    def _carry_out(self, lines: bytes) -> bool:
         """Does what the processor asks for (vm/chip.py); whether it ended by that."""
         for line in lines.decode().splitlines():
             word, *numbers = line.split()
             if word in ("reset", "cut", "sleep"):
-                self._hear(_rest(self._inner))  # what was said before
+                self._take_output(_read_rest(self._inner))  # what was said before
                 if word == "reset":
                     self._restart(_HARD_RESET)
                 else:
@@ -282,7 +282,7 @@ class VirtualBoard:
         self._cause = cause
         self._power_on("main")
 
-    def _obey(self, order: bytes) -> bool:
+    def _follow(self, order: bytes) -> bool:
         if order == b"q":
             return False
         if order == b"k":
@@ -300,14 +300,14 @@ class VirtualBoard:
         self._cause = _SOFT_RESET
         self._power_on("raw" if self._raw else "main")
 
-    def _hear(self, data: bytes) -> None:
+    def _take_output(self, data: bytes) -> None:
         """Takes what the VM said on its way to the port."""
         self._to_port += data
-        self._watch(data)
+        self._track_repl(data)
         if self.tap is not None:
             self.tap(data)
 
-    def _watch(self, data: bytes) -> None:
+    def _track_repl(self, data: bytes) -> None:
         """Notes from the VM's words which REPL it is in, and brings it back to the raw one if need be."""
         seen = self._tail + data
         raw, friendly = seen.rfind(_RAW_REPL), seen.rfind(_FRIENDLY_REPL)
@@ -320,7 +320,7 @@ class VirtualBoard:
         self._tail = seen[-len(_FRIENDLY_REPL) :]
 
 
-def _rest(end: int) -> bytes:
+def _read_rest(end: int) -> bytes:
     """What the VM, which waits for its end, has written to its terminal: at most the terminal's buffer."""
     try:
         return os.read(end, _CHUNK)
@@ -328,7 +328,7 @@ def _rest(end: int) -> bytes:
         return b""
 
 
-def _write(end: int, data: bytes) -> bytes:
+def _write_some(end: int, data: bytes) -> bytes:
     """Writes what `end` takes now; what is left."""
     try:
         return data[os.write(end, data) :] if data else b""
