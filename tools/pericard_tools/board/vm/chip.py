@@ -1,4 +1,4 @@
-"""The virtual board's `machine`: what MicroPython's own unix port has, and what only a chip has.
+"""The virtual board's `machine`: that of MicroPython's unix port, and what only a chip has.
 
 A hard reset ends the whole processor, so it is asked of the board over `control`, which bootstrap.py sets.
 """
