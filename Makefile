@@ -1,6 +1,8 @@
-# Set-up is idempotent and quiet when there is nothing to do: every target installs what it needs.
+# Set-up is idempotent and quiet when there is nothing to do: every target installs what it needs, and no more.
+# What a step prints lies in .setup/*.log; two makes at once wait for each other.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
+.SECONDEXPANSION:
 # A distribution is named after its package (pericard_NAME); the hospital's programs share a folder.
 DOMAINS := protocol gateway server kms cloud
 DISTRIBUTIONS := $(DOMAINS) tools
@@ -11,25 +13,59 @@ FOLDERS := $(foreach one,$(DISTRIBUTIONS),$(call folder,$(one)))
 # The folder in tests/ of each domain's own tests.
 tests = tests/$(or $(tests_$(1)),$(1))
 tests_server := hospital
-BIN := .venv/bin
-UV := $(BIN)/uv --quiet
+PYTHONS := python3.11 python3.12 python3.13
+# `make test PYTHON=python3.12` has environments of its own; without, the machine's python3 is used.
+ifeq ($(origin PYTHON),command line)
+VENV := .venv-$(notdir $(PYTHON))
+ENVS := .envs-$(notdir $(PYTHON))
+else
+PYTHON := python3
+VENV := .venv
+ENVS := .envs
+endif
+BIN := $(VENV)/bin
+export INTERPRETER := $(BIN)/python
+export UV := $(BIN)/uv
+ONCE := tools/setup/once
+# Set so, each of the hundreds of processes that tests and demo start would compile Django again.
+unexport PYTHONDONTWRITEBYTECODE
+# Most of what a test does is wait, for a board's heart or a network's silence: twice as many as there are cores.
+JOBS ?= $(shell expr 2 \* $$(nproc))
+PYTEST = -m pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: help dev lint format test test-fast test-alone test-arm32 demo lock clean
+.PHONY: help dev lint format test test-fast test-alone test-arm32 test-pythons demo lock clean
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-dev: .venv/.stamp ## make .venv with everything in it
+$(VENV)/.python: requirements/bootstrap.txt
+	@$(ONCE) $@ $^ -- tools/setup/environment "$(PYTHON)" $(VENV)
+
+$(VENV)/.build: $(VENV)/.python requirements/build.txt
+	@$(ONCE) $@ $^ -- tools/setup/step $(VENV)-build 0 "setting up what builds in $(VENV)" \
+	    $(UV) pip install --python $(INTERPRETER) --require-hashes -r requirements/build.txt
+
+# One of our distributions, editable, and what it needs.
+INSTALLED := $(DISTRIBUTIONS:%=$(VENV)/.%)
+$(INSTALLED): $(VENV)/.%: $(VENV)/.build requirements/%.txt $$(call folder,$$*)/pyproject.toml
+	@$(ONCE) $@ $^ -- tools/setup/distribution $(VENV) $(call folder,$*) $* -e ./$(call folder,$*)
+$(VENV)/.protocol: protocol/generate.py $(wildcard protocol/pericard_protocol/proto/*.proto)
+$(VENV)/.server $(VENV)/.cloud: requirements/pyfhel.txt
+
+# What checks the product and measures it beside others.
+$(VENV)/.dev: $(INSTALLED) requirements/dev.txt
+	@$(ONCE) $@ $^ -- tools/setup/step $(VENV)-dev 0 "setting up what checks the product in $(VENV)" \
+	    $(UV) pip install --python $(INTERPRETER) --require-hashes -r requirements/dev.txt
+
+dev: $(VENV)/.dev ## make .venv with everything in it
 	@:
 
-.venv/.stamp: requirements/dev.txt requirements/bootstrap.txt requirements/pyfhel.txt $(FOLDERS:%=%/pyproject.toml) protocol/generate.py $(wildcard protocol/pericard_protocol/proto/*.proto)
-	@echo "setting up .venv"
-	@test -x $(BIN)/python || python3 -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt
-	@PYTHON=$(BIN)/python UV=$(BIN)/uv tools/pyfhel/install
-	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation $(FOLDERS:%=-e ./%)
-	@touch $@
+# A capability is a line here: the distributions that it needs, and nothing else.
+setup-pipeline: $(INSTALLED); @: ## .venv with what `make demo` needs
+setup-firmware: $(VENV)/.protocol $(VENV)/.tools; @: ## .venv with virtual boards, flashing, provisioning
+setup-gateway: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.gateway; @: ## .venv with the ward's gateway
+setup-kms: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.kms; @: ## .venv with the key management system
+setup-statistics: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.server $(VENV)/.cloud; @: ## .venv with hospital and cloud
 
 lint: dev ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check --quiet .
@@ -41,39 +77,44 @@ format: dev ## let ruff rewrite the layout
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
 test: dev test-alone ## every test
-	@tools/system-packages
-	@$(BIN)/pytest
+	@tools/system-packages softhsm2 postgresql
+	@$(BIN)/python $(PYTEST)
 
 test-fast: dev ## what takes seconds
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/python $(PYTEST) -m "not slow"
 
-SOURCES = $(shell find $(FOLDERS) -name '*.py' -o -name '*.proto' -o -name pyproject.toml)
-.envs/wheels/.stamp: .venv/.stamp $(SOURCES)
-	@rm -rf .envs/wheels && mkdir -p .envs/wheels
-	@for one in $(foreach one,$(DOMAINS),$(call folder,$(one))); do (cd $$one && $(CURDIR)/$(BIN)/hatchling build -t wheel -d $(CURDIR)/.envs/wheels >/dev/null 2>&1) || exit 1; done
-	@touch $@
+test-pythons: ## the quick tests on every other Python that is supported and installed
+	@tools/setup/pythons $(PYTHONS)
+
+.PHONY: node-packages
+test test-fast test-alone: node-packages
+node-packages: ## what tests need from npm: liboqs in WebAssembly
+	@tools/node-packages
+
+# A wheel is built again when one of its own files changes; the generated messages are made by its build.
+$(DOMAINS:%=$(ENVS)/wheels/.%): $(ENVS)/wheels/.%: $(VENV)/.build \
+    $$(shell find $$(call folder,$$*) -type f ! -path '*/__pycache__/*' ! -name '*_pb2*')
+	@$(ONCE) $@ $^ -- tools/setup/step $(ENVS)-wheel-$* 0 "building the wheel of $*" \
+	    tools/setup/own-wheel $(call folder,$*) $(ENVS)/wheels
 
 # A domain's environment holds that domain and the protocol, nothing else of Pericard's.
-.envs/%/.stamp: .envs/wheels/.stamp requirements/test.txt
-	@echo "setting up .envs/$*"
-	@test -x .envs/$*/bin/python || $(UV) venv --python $(BIN)/python .envs/$*
-	@$(UV) pip install --python .envs/$*/bin/python --require-hashes -r requirements/$*.txt -r requirements/test.txt
-	@grep -qi '"pyfhel' $(call folder,$*)/pyproject.toml && PYTHON=.envs/$*/bin/python UV=$(BIN)/uv tools/pyfhel/install || true
-	@$(UV) pip install --python .envs/$*/bin/python --no-deps --reinstall .envs/wheels/pericard_{protocol,$*}-*.whl
-	@touch $@
+ALONE := $(DOMAINS:%=$(ENVS)/%/.stamp)
+$(ALONE): $(ENVS)/%/.stamp: $(ENVS)/wheels/.protocol $(ENVS)/wheels/.% requirements/%.txt requirements/test.txt
+	@$(ONCE) $@ $^ -- tools/setup/distribution $(ENVS)/$* $(call folder,$*) $*,test --reinstall \
+	    $(ENVS)/wheels/pericard_{protocol,$*}-*.whl
 
-test-alone: $(DOMAINS:%=.envs/%/.stamp) ## each domain's tests where only that domain is installed
+test-alone: $(ALONE) ## each domain's tests where only that domain is installed
 	@$(foreach one,$(DOMAINS),echo "-- $(one) alone"; \
-	    PERICARD_ALONE=$(one) .envs/$(one)/bin/python -m pytest -q -m "not slow" $(call tests,$(one)) tests/test_alone.py || exit 1;)
+	    PERICARD_ALONE=$(one) $(ENVS)/$(one)/bin/python $(PYTEST) -q -m "not slow" $(call tests,$(one)) tests/test_alone.py || exit 1;)
 
 test-arm32: dev ## the firmware's pure parts on a 32-bit ARM MicroPython, set up in the user's cache
 	@$(BIN)/pytest -q tests/firmware -k arm32
 
-demo: dev ## the whole pipeline on this machine, about a minute
+demo: setup-pipeline ## the whole pipeline on this machine, about a minute
 	@$(BIN)/pericard demo
 
 lock: dev ## pin every third-party version again, with hashes
 	@tools/lock
 
-clean: ## remove what set-up made here (the cached Pyfhel wheel stays)
-	@rm -rf .venv .envs
+clean: ## remove what set-up made here (what lies in the user's cache stays)
+	@rm -rf .venv* .envs* .setup

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from hypothesis import HealthCheck, settings
+from tests.parts import liboqs_js as js
 
 from pericard_edge import files
 from pericard_protocol.channel import Identity
@@ -29,6 +32,46 @@ if find_spec("pericard_server"):
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pericard_server.settings")
     django.setup()
+
+# Speed is no property of the code under test: a busy machine must not fail a search for counterexamples.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
+# Each of some hundred processes that tests start would else compile Django again: half of its start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+UNMARKED_SECONDS = 5.0
+_PRESSURE_STEP = 2.0  # the kernel brings its totals up to date so often
+
+
+def _crowded_seconds() -> float:
+    """How long, ever, something here waited for a core or a disk; all the time where nothing tells that."""
+    try:
+        pressure = "".join(Path(f"/proc/pressure/{one}").read_text() for one in ("cpu", "io"))
+    except OSError:
+        return time.perf_counter()
+    return (
+        sum(int(line.rpartition("=")[2]) for line in pressure.splitlines() if line.startswith("some")) / 1e6
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fails a test that takes long and is not marked `slow`: `make test-fast` would not be fast any more.
+
+    Two measures that a busy machine does not stretch: the CPU time of the test and of the processes that it
+    ended, and the time that passed while nothing on the machine waited for a core or a disk. So work is found
+    on any machine, a sleep on a free one, and no test is blamed for what others do beside it.
+    """
+    began, used, crowded = time.perf_counter(), sum(os.times()[:4]), _crowded_seconds()
+    yield
+    used, crowded = sum(os.times()[:4]) - used, _crowded_seconds() - crowded
+    alone = time.perf_counter() - began - (crowded + _PRESSURE_STEP if crowded > 0.1 else 0.0)
+    if max(used, alone) > UNMARKED_SECONDS and item.get_closest_marker("slow") is None:
+        pytest.fail(
+            f"took {max(used, alone):.1f} s of its own: make it faster, or mark it with pytest.mark.slow",
+            pytrace=False,
+        )
 
 
 class Authority:
@@ -83,6 +126,15 @@ def other_authority() -> Authority:
     return Authority("somebody else's authority")
 
 
+@pytest.fixture(scope="session")
+def liboqs_js() -> Iterator[js.LiboqsJs]:
+    if why := js.missing():
+        pytest.skip(why)
+    peer = js.LiboqsJs()
+    yield peer
+    peer.stop()
+
+
 class CloudProcess:
     """A real cloud, as `pericard cloud run` without the tools distribution: its own process."""
 
@@ -94,6 +146,7 @@ class CloudProcess:
             '[listen]\naddress = "127.0.0.1:0"\n\n'
             '[tls]\ncertificate = "cloud.pem"\nkey = "cloud.key"\nca = "ca.pem"\n\n'
             '[clients]\nallowed = ["hospital.test", "other-hospital.test"]\n\n'
+            "[metrics]\n\n"
             "[limits]\n" + "".join(f"{name} = {value}\n" for name, value in limits.items())
         )
         self.folder = folder
@@ -114,6 +167,8 @@ class CloudProcess:
         if not self.wait_for(lambda: '"serving"' in "".join(self.log)):
             self.stop()
             raise AssertionError("the cloud did not start:\n" + "".join(self.log))
+        (serving,) = (json.loads(line) for line in self.log if '"serving"' in line)
+        self.pages = serving["pages"]
         self.address = self.ready_file.read_text()
 
     def _read(self) -> None:
@@ -126,7 +181,7 @@ class CloudProcess:
     def wait_for(self, said: Callable[[], bool]) -> bool:
         """Waits until the log makes `said` true."""
         with self._grown:
-            return self._grown.wait_for(said, timeout=30)
+            return self._grown.wait_for(said, timeout=60)
 
     def refusals(self) -> dict[str, int]:
         """Refusals by reason, as the log has them so far."""
@@ -145,7 +200,7 @@ class CloudProcess:
     def stop(self) -> int:
         """Ends it and gives its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
+        code = self.process.wait(60)
         self._reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()

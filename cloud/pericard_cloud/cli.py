@@ -1,16 +1,10 @@
 """The cloud's commands. What serves is imported when it is to serve: `--help` need not wait for gRPC."""
 
-import logging
-import signal
-import threading
 from pathlib import Path
 
 import click
 
-from pericard_edge import files
-from pericard_edge.jsonlog import fields, log_to_stderr
-
-log = logging.getLogger("pericard_cloud")
+from pericard_edge.jsonlog import log_to_stderr
 
 
 @click.group()
@@ -30,22 +24,14 @@ def cloud() -> None:
 )
 def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
     """Serves blind statistics until SIGTERM or SIGINT."""
-    from pericard_cloud import config
-    from pericard_cloud.service import serving
-    from pericard_cloud.statistics.servicer import Refusals
+    from pericard_cloud import service
+    from pericard_cloud.config import Settings
+    from pericard_edge.config import load
 
     log_to_stderr()
-    settings, identity = config.read(config_file)
+    settings = load(config_file, Settings)
+    identity = settings.tls.identity()
     if check:
         click.echo(f"{config_file}: good", err=True)
         return
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    refusals = Refusals()
-    with serving(settings, identity, refusals) as port:
-        address = f"{settings.listen.address.rpartition(':')[0]}:{port}"
-        with files.announced(ready_file, address):
-            log.info("serving", extra=fields(address=address))
-            stop.wait()
-    log.info("stopped", extra=fields(refused=refusals.snapshot()))
+    service.run(settings, identity, ready_file)

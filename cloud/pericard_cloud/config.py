@@ -1,28 +1,16 @@
-"""The cloud's configuration: the TOML tables, and the certificate files that they name."""
-
-from pathlib import Path
+"""The cloud's configuration: what `pericard cloud run --config FILE` reads."""
 
 from pydantic import Field
 
-from pericard_edge import files
-from pericard_edge.config import parse
 from pericard_edge.confined import Limits
-from pericard_protocol.channel import Identity
+from pericard_edge.settings import Address, Metrics, Tls
 from pericard_protocol.schema import Section
 
 
 class Listen(Section):
     """Where hospitals connect."""
 
-    address: str = Field(pattern=r"^.+:\d{1,5}$")  # host:port; port 0 takes a free one
-
-
-class Tls(Section):
-    """PEM files of this cloud: its certificate, its key, and who vouches for its clients."""
-
-    certificate: str
-    key: str
-    ca: str
+    address: Address
 
 
 class Clients(Section):
@@ -43,31 +31,15 @@ class Bounds(Section):
 
 
 class Settings(Section):
-    """The whole file. Relative paths are relative to it."""
+    """The whole file. Relative paths begin at its folder."""
 
     listen: Listen
     tls: Tls
     clients: Clients
     limits: Bounds = Bounds()
+    metrics: Metrics | None = None
 
     @property
     def worker_limits(self) -> Limits:
         """The bounds of one worker process."""
         return Limits(memory_bytes=self.limits.worker_memory_mb << 20, seconds=self.limits.worker_seconds)
-
-
-def read(path: Path) -> tuple[Settings, Identity]:
-    """The settings in the file, and the identity that they name.
-
-    Raises:
-        FileError: a file cannot be read, or the key is open to others.
-        ConfigError: the settings are wrong; with line and key.
-        CredentialError: a certificate or key is not one.
-    """
-    settings = parse(files.read(path, "configuration").decode(errors="replace"), Settings, path.name)
-    tls = settings.tls
-    return settings, Identity(
-        certificate=files.read(path.parent / tls.certificate, "tls.certificate"),
-        private_key=files.read_secret(path.parent / tls.key, "tls.key"),
-        authorities=files.read(path.parent / tls.ca, "tls.ca"),
-    )

@@ -1,45 +1,59 @@
-"""The cloud put together: workers, keys, service, TLS and its port."""
+"""The running cloud: workers, keys, the service behind mutual TLS, its pages, until it is told to stop.
 
-import contextlib
-from collections.abc import Iterator
-from concurrent import futures
+The stop takes at most 7 s of gRPC's and then kills the workers: nobody waits for what they compute, because
+the hospital sends a job that was cut off again.
+"""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 
 from pericard_cloud.config import Settings
+from pericard_cloud.statistics.counts import Counts
 from pericard_cloud.statistics.keys import KeyStore
-from pericard_cloud.statistics.servicer import MAX_MESSAGE_BYTES, BlindStatistics, Refusals
+from pericard_cloud.statistics.servicer import BlindStatistics
 from pericard_edge.confined import ConfinedExecutor
-from pericard_edge.serving import ended
+from pericard_edge.jsonlog import fields
+from pericard_edge.pages import health_page, served_beside
+from pericard_edge.process import ready, stop_event
+from pericard_edge.serving import serving
 from pericard_protocol import channel
-from pericard_protocol.errors import UsageError
+from pericard_protocol.fhe.jobs import MAX_MESSAGE_BYTES
+
+log = logging.getLogger("pericard.cloud")
 
 
-@contextlib.contextmanager
-def serving(settings: Settings, identity: channel.Identity, refusals: Refusals) -> Iterator[int]:
-    """The cloud's server while the block runs; gives its port.
+def run(settings: Settings, identity: channel.Identity, ready_file: Path | None) -> None:
+    """Serves until SIGTERM or Ctrl-C; the bound address stands in `ready_file` while it does.
 
     Raises:
-        UsageError: the address cannot be bound.
+        CannotListen, NoPages: an address of the settings cannot be listened on.
     """
+    stop, counts = stop_event(), Counts()
+    with ConfinedExecutor(settings.limits.workers, settings.worker_limits) as workers:
+        server = _server(settings, workers, counts)
+        credentials = channel.server_credentials(identity)
+        with (
+            served_beside(settings.metrics, counts.registry, lambda: health_page({}, stop.is_set())) as pages,
+            serving(server, settings.listen.address, credentials, workers.kill) as address,
+            ready(ready_file, address),
+        ):
+            log.info("serving", extra=fields(address=address, pages=pages))
+            stop.wait()
+    log.info("stopped", extra=fields(refused=counts.refusals()))
+
+
+def _server(settings: Settings, workers: ConfinedExecutor, counts: Counts) -> grpc.Server:
     bounds = settings.limits
-    with ConfinedExecutor(bounds.workers, settings.worker_limits) as workers:
-        service = BlindStatistics(workers, KeyStore(bounds.keys_per_client), refusals, bounds.call_seconds)
-        server = grpc.server(
-            futures.ThreadPoolExecutor(bounds.calls_at_once, thread_name_prefix="call"),
-            handlers=[service.handler()],
-            interceptors=[
-                channel.Admission(settings.clients.allowed, lambda e: refusals.count(e.reason, str(e)))
-            ],
-            options=channel.server_options(MAX_MESSAGE_BYTES),
-            maximum_concurrent_rpcs=bounds.calls_at_once,
-        )
-        try:
-            port = server.add_secure_port(settings.listen.address, channel.server_credentials(identity))
-        except RuntimeError:
-            raise UsageError(f"cannot listen on {settings.listen.address}: is it free, and ours?") from None
-        server.start()
-        try:
-            yield port
-        finally:
-            ended(server)
+    service = BlindStatistics(workers, KeyStore(bounds.keys_per_client), counts, bounds.call_seconds)
+    return grpc.server(
+        ThreadPoolExecutor(bounds.calls_at_once, thread_name_prefix="call"),
+        handlers=[service.handler()],
+        interceptors=[
+            channel.Admission(settings.clients.allowed, lambda error: counts.refuse(error.reason, str(error)))
+        ],
+        options=channel.server_options(MAX_MESSAGE_BYTES),
+        maximum_concurrent_rpcs=bounds.calls_at_once,
+    )

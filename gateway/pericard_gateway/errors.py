@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from pericard_protocol.errors import PeerError, Unavailable, UsageError
+from pericard_protocol.uplink.bundle import BundleError
 
 
 class DeviceError(PeerError):
@@ -53,6 +54,12 @@ class BadRenewal(UplinkError):
     reason = "certificate"
 
 
+class BundleRollback(BundleError):
+    """A genuine key bundle of the hospital's that is older than one seen before."""
+
+    reason = "bundle rollback"
+
+
 class EnrolmentFailed(UsageError):
     """This gateway could not be enrolled."""
 
@@ -67,6 +74,10 @@ class SpoolError(UsageError):
 
 class NoKeyBundle(Unavailable):
     """Nothing can be sealed: no valid key bundle of the hospital's is known."""
+
+
+class IllegalStep(UsageError):
+    """A mistake of ours: something happened to a node that cannot happen in the state that it is in."""
 
 
 class NotRunning(UsageError):

@@ -1,266 +1,203 @@
-"""The running gateway: ports → link → intake → store → uplink, with its pages, until it is told to stop."""
+"""The gateway as a process: reads and checks what the configuration names, runs and stops it."""
 
 import asyncio
-import json
 import logging
 import resource
-import time
 from collections.abc import Callable
-from functools import partial
-from http import HTTPStatus
-from pathlib import Path
+from contextlib import AbstractContextManager, AsyncExitStack
+from typing import NamedTuple
 
-from bleak.backends.client import BaseBleakClient
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
-
-from pericard_edge import files
-from pericard_edge.files import FileError
 from pericard_edge.jsonlog import fields
-from pericard_gateway.custody.custody import custody_of
-from pericard_gateway.devices.link import Link
-from pericard_gateway.devices.registry import Registry
-from pericard_gateway.operations import metrics
+from pericard_edge.systemd import notify, watchdog_seconds
+from pericard_gateway.config import Settings
+from pericard_gateway.custody import custody_of
+from pericard_gateway.keyfiles import parse_identity_key, read_pinned_key
+from pericard_gateway.operations import health
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.operations.pages import Page, Pages
-from pericard_gateway.operations.systemd import notify, watchdog_seconds
-from pericard_gateway.ports.ble import BlePort
-from pericard_gateway.ports.serial import SerialPort
-from pericard_gateway.settings import Settings, Updates
+from pericard_gateway.operations.pages import served
+from pericard_gateway.ports import open_ports
+from pericard_gateway.ports.port import Port
+from pericard_gateway.reader import FrameReader
+from pericard_gateway.updates.file import read_update
 from pericard_gateway.updates.rollout import Rollout
 from pericard_gateway.updates.updater import Updater
 from pericard_gateway.uplink.credentials import Credentials
-from pericard_gateway.uplink.delivery import Target, Uplink
+from pericard_gateway.uplink.delivery import Delivery
 from pericard_gateway.uplink.intake import Intake
-from pericard_gateway.uplink.sealing import Sealing
+from pericard_gateway.uplink.outbox import BUNDLE_FILE, Outbox
+from pericard_gateway.uplink.sealing import FrameSealer
 from pericard_gateway.uplink.spool import Spool
-from pericard_gateway.uplink.store import Store
-from pericard_protocol.device.update import Update, UpdateError
-from pericard_protocol.device.update import parse as parse_update
-from pericard_protocol.errors import PeerError
+from pericard_protocol.uplink.providers import provider
 
-ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
-BUNDLE_FILE = "bundle.pb"
-FLUSH_SECONDS = 3.0
 # The stop ends tasks twice and flushes once: 11 s at the worst, within the unit's TimeoutStopSec of 15 s.
 _CANCELLATIONS, _PATIENCE_SECONDS = 2, 2.0
 
 _log = logging.getLogger("pericard.gateway")
 
 
+OpenPorts = Callable[[Settings, asyncio.Event, Counters], list[Port]]
+
+
+class _Line(NamedTuple):
+    """A port with its reader, and what brings updates to the devices on it."""
+
+    port: Port
+    reader: FrameReader
+    updater: Updater | None
+
+
+class _Parts(NamedTuple):
+    """What a frame passes from its port to the hospital."""
+
+    lines: list[_Line]
+    intake: Intake
+    outbox: Outbox
+    delivery: Delivery
+
+
+class _Tasks(NamedTuple):
+    """What runs side by side. Any of them that ends by itself ends the gateway."""
+
+    reading: list[asyncio.Task[None]]
+    storing: asyncio.Task[None]
+    delivering: asyncio.Task[None]
+    keeping_secrets: asyncio.Task[None]
+    feeding_watchdog: asyncio.Task[None]
+    awaiting_stop: asyncio.Task[object]
+
+    def all(self) -> list[asyncio.Task[object]]:
+        """In the order in which they may be cancelled."""
+        beside = [self.awaiting_stop, self.feeding_watchdog, self.keeping_secrets]
+        return [*beside, self.delivering, *self.reading, self.storing]
+
+
 class Gateway:
     """Everything that the configuration names, read and checked; `run` starts it."""
 
-    def __init__(self, settings: Settings, radio: type[BaseBleakClient] | None = None) -> None:
+    def __init__(self, settings: Settings, open_ports: OpenPorts = open_ports) -> None:
         """Reads all files; opens no port, no spool, no connection.
 
-        `radio` is bleak's backend for the BLE devices; None takes this machine's own.
+        `open_ports` makes the ports that the settings name.
 
         Raises:
+            NoLiboqs: the KEM provider that [kem] asks for is not installed.
             FileError, RegistryError, CredentialError, UpdateError: which file is wrong, and what to do.
         """
-        self._settings, self._radio = settings, radio
+        self._settings, self._open_ports = settings, open_ports
+        self._kem = provider(settings.kem.provider)
         self._counters = Counters()
         self._custody = custody_of(settings, self._counters)
-        self._registry: Registry = self._custody.registry()
+        self._registry = self._custody.registry()
         self._credentials = Credentials(settings.tls, settings.gateway_id, self._custody.read_secret)
         self._credentials.identity()
-        self._sealing = Sealing(
+        identity = self._custody.read_secret(settings.identity, "identity key")
+        self._sealer = FrameSealer(
             settings.gateway_id,
-            _private_key(self._custody.read_secret(settings.identity, "identity key"), settings.identity),
-            pinned_key(settings.pinned),
+            parse_identity_key(identity, settings.identity),
+            read_pinned_key(settings.pinned),
+            self._kem.suites,
         )
-        self._rollout = None if settings.updates is None else Rollout(_update(settings.updates))
+        self._rollout = None if settings.updates is None else Rollout(read_update(settings.updates))
 
-    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    async def run(self, stop: asyncio.Event, ready: AbstractContextManager[None]) -> None:
         """Runs until `stop` is set, then stores what was read and tries to deliver it for a few seconds.
+
+        `ready` is entered when devices are heard, and left at the stop.
 
         Raises:
             SpoolError: the state folder is in use, or damaged.
+            NoPages: the address of [metrics] cannot be listened on.
         """
         # Keys must not reach the disk through a crash.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        settings, counters = self._settings, self._counters
-        with Spool(settings.state) as spool:
+        gateway = self._settings.gateway_id
+        async with AsyncExitStack() as at_end:  # what is opened last is closed first
+            spool = at_end.enter_context(Spool(self._settings.state))
+            at_end.callback(self._registry.forget)
             self._registry.resume(spool.marks())
-            store = Store(spool, self._sealing, counters, settings.state / BUNDLE_FILE)
-            intake = Intake(self._registry, store, settings.spool.max_mb << 20)
-            intake.review()
-            uplink = Uplink(
-                Target(settings.server.address, settings.server.name),
-                self._credentials,
-                store,
-                intake.stored,
-                intake.review,
-                counters,
+            parts = self._parts(spool)
+            at_end.callback(parts.outbox.close)
+            pages = served(
+                self._settings.metrics.listen,
+                self._settings.state,
+                lambda: self._snapshot(parts),
+                self._rollout,
             )
-            paths = [*(str(port.path) for port in settings.ports), *(one.address for one in settings.ble)]
-            updaters = {path: Updater(self._rollout) for path in paths if self._rollout is not None}
+            address = await at_end.enter_async_context(pages)
+            tasks = self._start(parts, stop)
+            at_end.push_async_callback(_end, *tasks.all())
+            about = fields(gateway=gateway, pages=address, kem=str(self._kem))
+            _log.info("gateway started", extra=about)
+            await asyncio.gather(*(line.port.listening() for line in parts.lines))
+            with ready:
+                await asyncio.wait(tasks.all(), return_when=asyncio.FIRST_COMPLETED)
+            await _stop(parts, tasks)
+        _log.info("gateway stopped", extra=fields(gateway=gateway, spool_records=spool.depth.records))
 
-            def taker(path: str) -> Callable[[], Callable[[bytes], None]]:
-                return partial(self._taker, intake, path, updaters.get(path))
+    def _parts(self, spool: Spool) -> _Parts:
+        settings, counters = self._settings, self._counters
+        outbox = Outbox(spool, self._sealer, counters, settings.state / BUNDLE_FILE)
+        intake = Intake(self._registry, outbox, settings.spool.max_mb << 20)
+        intake.review_room()
+        delivery = Delivery(
+            settings.server, self._credentials, outbox, intake.stored, intake.review_room, counters
+        )
+        lines = []
+        for port in self._open_ports(settings, intake.room, counters):
+            updater = None if self._rollout is None else Updater(self._rollout, port.write)
+            reader = FrameReader(port.name, self._registry, intake, counters, updater)
+            lines.append(_Line(port, reader, updater))
+        return _Parts(lines, intake, outbox, delivery)
 
-            wired = [
-                SerialPort(port, taker(str(port.path)), intake.room, counters) for port in settings.ports
-            ]
-            wireless = [
-                BlePort(one.address, taker(one.address), intake.room, counters, self._radio)
-                for one in settings.ble
-            ]
-            ports: list[SerialPort | BlePort] = [*wired, *wireless]
-            pages = self._pages(store, intake, uplink, ports)
-            host, _, number = settings.metrics.listen.rpartition(":")
-            address = f"{host}:{await pages.start(host, int(number))}"
-            files.write(settings.state / ADDRESS_FILE, address.encode())
-            reading = [asyncio.create_task(port.run()) for port in ports]
-            reading += [
-                asyncio.create_task(updaters[port.path].run(port.write))
-                for port in ports
-                if port.path in updaters
-            ]
-            storing = asyncio.create_task(intake.run())
-            delivering = asyncio.create_task(uplink.run())
-            waiting = asyncio.create_task(stop.wait())
-            watched = asyncio.create_task(_report(store))
-            keeping = asyncio.create_task(
-                self._custody.keep(
-                    self._registry, spool.marks, lambda: spool.key_ids() | self._sealing.key_ids
-                )
-            )
-            _log.info("gateway started", extra=fields(gateway=settings.gateway_id, pages=address))
-            try:
-                # Opening a port discards what it had buffered: only now may a device rely on being heard.
-                # On BLE a node keeps its frames until we subscribe, so nobody waits for one out of range.
-                await asyncio.gather(*(port.tried.wait() for port in wired))
-                ready()
-                notify("READY=1")
-                await asyncio.wait(
-                    [*reading, storing, delivering, watched, keeping, waiting],
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                notify("STOPPING=1")
-                await _end(*reading)
-                for port in ports:
-                    port.drain()
-                intake.end()
-                await storing
-                await _delivered(store, uplink)
-            finally:
-                await _end(waiting, watched, keeping, delivering, *reading, storing)
-                pages.close()
-                (settings.state / ADDRESS_FILE).unlink(missing_ok=True)
-                store.close()
-                self._registry.forget()
-        _log.info(
-            "gateway stopped", extra=fields(gateway=settings.gateway_id, spool_records=spool.depth.records)
+    def _start(self, parts: _Parts, stop: asyncio.Event) -> _Tasks:
+        reading = [asyncio.create_task(line.port.run(line.reader)) for line in parts.lines]
+        reading += [asyncio.create_task(line.updater.run()) for line in parts.lines if line.updater]
+        return _Tasks(
+            reading=reading,
+            storing=asyncio.create_task(parts.intake.run()),
+            delivering=asyncio.create_task(parts.delivery.run()),
+            keeping_secrets=asyncio.create_task(self._custody.keep(self._registry, parts.outbox)),
+            feeding_watchdog=asyncio.create_task(_feed_watchdog(parts.outbox)),
+            awaiting_stop=asyncio.create_task(stop.wait()),
         )
 
-    def _taker(self, intake: Intake, port: str, updater: Updater | None) -> Callable[[bytes], None]:
-        if updater is not None:
-            updater.connected()
-        link = Link(self._registry, self._counters, None if updater is None else updater.heard)
-
-        def take(data: bytes) -> None:
-            with self._counters.stage("open"):
-                opened, rejected = link.feed(data, time.time_ns() // 1000)
-                if opened:
-                    intake.add(opened)
-                for error in rejected:
-                    self._tell(port, error)
-
-        return take
-
-    def _tell(self, port: str, error: PeerError) -> None:
-        count = self._counters.rejected[error.reason]
-        if count & (count - 1) == 0:  # 1, 2, 4, 8, …: a flood of junk does not become a flood of logs
-            _log.warning(
-                "rejected", extra=fields(port=port, reason=error.reason, count=count, why=str(error))
-            )
-
-    def _pages(
-        self, store: Store, intake: Intake, uplink: Uplink, ports: list[SerialPort | BlePort]
-    ) -> Pages:
-        scrape = metrics.exposition(
-            self._counters, lambda: store.depth, lambda: uplink.state == "up", self._rollout
+    def _snapshot(self, parts: _Parts) -> health.Snapshot:
+        return health.Snapshot(
+            gateway=self._settings.gateway_id,
+            kem=str(self._kem),
+            uplink=parts.delivery.state,
+            ports={line.port.name: line.port.trouble for line in parts.lines},
+            intake=parts.intake.trouble,
+            spool_full=parts.intake.spool_full,
+            can_seal=parts.outbox.can_seal(),
+            spool=parts.outbox.depth,
+            counters=self._counters,
+            updates=None if self._rollout is None else self._rollout.row(),
         )
 
-        def troubles() -> dict[str, str]:
-            found = {"uplink": uplink.state} if uplink.state != "up" else {}
-            found |= {f"port {port.path}": port.trouble for port in ports if port.trouble}
-            if intake.trouble:
-                found["store"] = intake.trouble
-            if intake.spool_full:
-                found["spool"] = "full: devices are not read"
-            if not store.sealing.usable(time.time()):
-                found["key bundle"] = "none that is valid"
-            return found
 
-        def health() -> Page:
-            # Trouble on the uplink is what the spool is for; only what stops frames makes the gateway unwell.
-            found = troubles()
-            unwell = "store" in found or "spool" in found
-            body = json.dumps({"ok": not unwell, "troubles": found}).encode()
-            status = HTTPStatus.SERVICE_UNAVAILABLE if unwell else HTTPStatus.OK
-            return Page(body, "application/json", status)
-
-        def status() -> Page:
-            return Page(json.dumps(self._status(store, troubles(), uplink)).encode(), "application/json")
-
-        return Pages(
-            {
-                "/metrics": lambda: Page(scrape(), "text/plain; version=0.0.4; charset=utf-8"),
-                "/healthz": health,
-                "/status": status,
-            }
-        )
-
-    def _status(self, store: Store, troubles: dict[str, str], uplink: Uplink) -> dict[str, object]:
-        counters, depth = self._counters, store.depth
-
-        return {
-            "gateway": self._settings.gateway_id,
-            "devices": {str(device): counts.row() for device, counts in counters.devices.items()},
-            "rejected": dict(counters.rejected),
-            "refused": dict(counters.refused),
-            "spool": depth._asdict(),
-            "uplink": uplink.state,
-            "acked_frames": counters.acked_frames,
-            "bytes_in": counters.bytes_in,
-            "bytes_out": counters.bytes_out,
-            "stage_ms": counters.stage_ms,
-            "updates": None if self._rollout is None else self._rollout.row(),
-            "troubles": troubles,
-        }
+async def _stop(parts: _Parts, tasks: _Tasks) -> None:
+    """Ends the reading, then stores all that was read, then delivers as much as a few seconds allow."""
+    await _end(*tasks.reading)
+    for line in parts.lines:
+        line.port.drain(line.reader)
+    parts.intake.finish()
+    await tasks.storing
+    await parts.delivery.flush()
 
 
-async def _report(store: Store) -> None:
+async def _feed_watchdog(outbox: Outbox) -> None:
     seconds = watchdog_seconds()
     while True:
         await asyncio.sleep(seconds or 3600)
-        await store.turn()  # an event loop that turns while the disk hangs is not alive
+        await outbox.caught_up()  # a gateway whose event loop turns while its disk hangs is not alive
         notify("WATCHDOG=1")
-
-
-async def _delivered(store: Store, uplink: Uplink) -> None:
-    uplink.empty.clear()
-    if store.depth.records == 0:
-        return
-    try:
-        async with asyncio.timeout(FLUSH_SECONDS):
-            await uplink.empty.wait()
-    except TimeoutError:
-        _log.warning(
-            "stopped before all was delivered: it waits on disk",
-            extra=fields(spool_records=store.depth.records),
-        )
 
 
 async def _end(*tasks: asyncio.Task[object]) -> None:
     """Cancels them, and again: a library may swallow a cancellation, or wait once more on its way out.
 
-    What even then goes on is left behind: it must not keep what was read from being stored and delivered.
+    A task that goes on even then is left behind: what was read must be stored and delivered all the same.
     """
     running = set(tasks)
     for _ in range(_CANCELLATIONS):
@@ -273,44 +210,3 @@ async def _end(*tasks: asyncio.Task[object]) -> None:
     for task in tasks:
         if task.done() and not task.cancelled():
             task.result()
-
-
-def _private_key(pem: bytes, path: Path) -> MLDSA65PrivateKey:
-    try:
-        key = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, MLDSA65PrivateKey):
-        raise FileError(f"identity key {path} is not an unencrypted ML-DSA-65 private key in PEM")
-    return key
-
-
-def pinned_key(path: Path) -> MLDSA65PublicKey:
-    """The hospital's identity key in a PEM file.
-
-    Raises:
-        FileError: it is none.
-    """
-    key = _public_key(path, "pinned key")
-    if not isinstance(key, MLDSA65PublicKey):
-        raise FileError(f"pinned key {path} is not an ML-DSA-65 public key in PEM")
-    return key
-
-
-def _update(chosen: Updates) -> Update:
-    key = None if chosen.key is None else _public_key(chosen.key, "update key")
-    if key is not None and not isinstance(key, Ed25519PublicKey):
-        raise FileError(
-            f"update key {chosen.key} is not an Ed25519 public key: openssl pkey -pubout makes it"
-        )
-    try:
-        return parse_update(files.read(chosen.path, "update"), key)
-    except UpdateError as error:
-        raise UpdateError(f"{chosen.path}: {error}") from None
-
-
-def _public_key(path: Path, what: str) -> object:
-    try:
-        return load_pem_public_key(files.read(path, what))
-    except (ValueError, UnsupportedAlgorithm):
-        raise FileError(f"{what} {path} is not a public key in PEM") from None

@@ -1,14 +1,13 @@
-"""Reads a component's TOML configuration: text in, a validated object out, the wrong line named.
-
-It opens no file: the caller passes the text and the name to show in errors.
-"""
+"""Reads a process's TOML configuration: a file in, a validated object out, every fault with its line."""
 
 import re
 import tomllib
-from typing import TypeVar
+from pathlib import Path
+from typing import Annotated, TypeVar
 
 import pydantic
 
+from pericard_edge import files
 from pericard_protocol.errors import UsageError
 from pericard_protocol.schema import Section
 
@@ -18,10 +17,32 @@ class ConfigError(UsageError):
 
 
 S = TypeVar("S", bound=Section)
+_FOLDER = "folder"  # in pydantic's validation context
 
 
-def parse(text: str, schema: type[S], name: str = "configuration") -> S:
-    """Validates `text` against `schema`.
+def _from_the_folder(value: object, validated: pydantic.ValidationInfo) -> object:
+    if isinstance(value, Path) or (isinstance(value, str) and value):
+        return (validated.context or {}).get(_FOLDER, Path()) / value
+    return value
+
+
+#: A path in a configuration: a relative one begins at the folder of the file that names it.
+ConfiguredPath = Annotated[Path, pydantic.BeforeValidator(_from_the_folder)]
+
+
+def load(path: Path, schema: type[S]) -> S:
+    """The configuration in the file at `path`.
+
+    Raises:
+        FileError: it cannot be read.
+        ConfigError: as `parse`.
+    """
+    text = files.read(path, "configuration").decode(errors="replace")
+    return parse(text, schema, str(path), path.absolute().parent)
+
+
+def parse(text: str, schema: type[S], name: str = "configuration", folder: Path | None = None) -> S:
+    """Validates `text` against `schema`; `name` stands in errors, `folder` before each `ConfiguredPath`.
 
     Raises:
         ConfigError: not TOML, an unknown or missing key, or a wrong value; every fault with its line.
@@ -31,7 +52,7 @@ def parse(text: str, schema: type[S], name: str = "configuration") -> S:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not valid TOML: {error}") from None
     try:
-        return schema.model_validate(table)
+        return schema.model_validate(table, context={_FOLDER: folder or Path()})
     except pydantic.ValidationError as error:
         faults = [
             f"{name}, line {_line(text, fault['loc'])}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"

@@ -62,9 +62,10 @@ class ConfinedExecutor(Executor):
         self._limits = limits
         # A thread for every process: it waits for the answer, and watches the clock.
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="confined")
+        self._workers = [_Worker(limits) for _ in range(workers)]
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()  # last used first: few start
-        for _ in range(workers):
-            self._idle.put(_Worker(limits))
+        for worker in self._workers:
+            self._idle.put(worker)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Calls `fn`, a function that can be imported, in a worker.
@@ -80,6 +81,14 @@ class ConfinedExecutor(Executor):
         finally:
             self._idle.put(worker)
 
+    def kill(self) -> None:
+        """Fails every call, under way or to come: its worker is killed, and none is started any more.
+
+        For the end of a process, which must not wait for what a worker computes.
+        """
+        for worker in self._workers:
+            worker.retire()
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the workers; with `wait`, after the calls that run."""
         self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
@@ -94,6 +103,9 @@ class _Worker:
         self._limits = limits
         self._process: Any = None
         self._pipe: Connection | None = None
+        self._retired = False
+        # `retire` comes from another thread than the calls: it must not meet a process that starts or ends.
+        self._changing = threading.Lock()
 
     def call(self, fn: Any, args: Any, kwargs: Any) -> tuple[bytes, ...]:
         if self._process is None:
@@ -121,10 +133,15 @@ class _Worker:
             clock.join()  # a kill that is under way must not meet the next call
 
     def _start(self) -> None:
-        self._pipe, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_serve, args=(theirs, self._limits.memory_bytes), daemon=True)
-        self._process.start()
-        theirs.close()
+        with self._changing:
+            if self._retired:
+                raise WorkerFailed("its worker was not started: this process ends")
+            self._pipe, theirs = _CONTEXT.Pipe()
+            self._process = _CONTEXT.Process(
+                target=_serve, args=(theirs, self._limits.memory_bytes), daemon=True
+            )
+            self._process.start()
+            theirs.close()
 
     def _end(self) -> str:
         self._process.join(timeout=1.0)
@@ -135,12 +152,20 @@ class _Worker:
 
     def stop(self) -> None:
         """Ends the process, if there is one, and waits for its end."""
-        if self._process is not None and self._pipe is not None:
-            self._pipe.close()
-            self._process.kill()
-            self._process.join()
-            self._process.close()
-        self._process = self._pipe = None
+        with self._changing:
+            if self._process is not None and self._pipe is not None:
+                self._pipe.close()
+                self._process.kill()
+                self._process.join()
+                self._process.close()
+            self._process = self._pipe = None
+
+    def retire(self) -> None:
+        """Kills the process, if there is one, and starts no other. The call under way, if any, cleans up."""
+        with self._changing:
+            self._retired = True
+            if self._process is not None:
+                self._process.kill()
 
 
 def _expire(late: threading.Event, process: Any) -> None:

@@ -2,8 +2,6 @@
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pericard_protocol.errors import UsageError
@@ -60,15 +58,3 @@ def write(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-@contextmanager
-def announced(path: Path | None, text: str) -> Iterator[None]:
-    """`text` in a file that others wait for, whole from its first moment, while the block runs."""
-    if path is not None:
-        write(path, text.encode())
-    try:
-        yield
-    finally:
-        if path is not None:
-            path.unlink(missing_ok=True)

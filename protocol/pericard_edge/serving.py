@@ -1,36 +1,64 @@
-"""How a process that serves gRPC ends."""
+"""A gRPC server in a process: bound, told where it is, and stopped within a bound."""
 
 import logging
-import os
 import sys
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import grpc
 
-# What calls under way get to end by themselves; the unit files leave a service 15 s.
+from pericard_edge.process import end_now
+from pericard_protocol.errors import UsageError
+
+# What calls under way get to end by themselves.
 GRACE_SECONDS = 5.0
 _MARGIN_SECONDS = 2.0
 
 _log = logging.getLogger("pericard.grpc")
 
 
-def ended(server: grpc.Server) -> bool:
-    """Stops the server and waits for that, but not for ever; whether it came to its end.
+class CannotListen(UsageError):
+    """An address of the configuration cannot be listened on."""
+
+
+@contextmanager
+def serving(
+    server: grpc.Server,
+    address: str,
+    credentials: grpc.ServerCredentials,
+    release: Callable[[], None] = lambda: None,
+) -> Iterator[str]:
+    """Serves on `address` while the block runs; gives the address with the port that was bound.
+
+    When the block ends, calls under way get `GRACE_SECONDS`. `release` is called after that: it frees what
+    calls may still wait for. Then, if gRPC does not end the server, the process ends here and now.
+
+    Raises:
+        CannotListen: the address is in use, or not ours.
+    """
+    try:
+        port = server.add_secure_port(address, credentials)
+    except RuntimeError:
+        raise CannotListen(f"cannot listen on {address}: is it in use, or not this machine's?") from None
+    server.start()
+    try:
+        yield f"{address.rpartition(':')[0]}:{port}"
+    finally:
+        ended = _stop(server)
+        release()
+        if not ended:
+            # The interpreter's own end would wait for the server. Nothing is lost by not waiting: what was
+            # acknowledged is durable, and the peers send the rest again.
+            end_now(0 if sys.exc_info()[0] is None else 1)
+
+
+def _stop(server: grpc.Server) -> bool:
+    """Whether the server came to its end.
 
     Now and then gRPC's core (seen with grpcio 1.85.1, after a message that was refused for its size) never
     tells of a call's end, and `stop` would wait for it without end.
     """
-    done: bool = server.stop(grace=GRACE_SECONDS).wait(GRACE_SECONDS + _MARGIN_SECONDS)
-    if not done:
+    ended: bool = server.stop(grace=GRACE_SECONDS).wait(GRACE_SECONDS + _MARGIN_SECONDS)
+    if not ended:
         _log.warning("a call that gRPC does not end is left behind")
-    return done
-
-
-def leave() -> NoReturn:
-    """Ends the process whose server has not: the interpreter's own end would wait for it.
-
-    Nothing is lost by that: what was acknowledged is durable, and the peers send the rest again.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0 if sys.exc_info()[0] is None else 1)
+    return ended

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from pericard_cloud.cli import cloud
-from pericard_cloud.config import Bounds, Settings, read
+from pericard_cloud.config import Bounds, Settings
 from pericard_edge import files
-from pericard_edge.config import parse
+from pericard_edge.config import load, parse
 from pericard_edge.files import FileError
 from pericard_protocol.errors import UsageError
 
@@ -35,7 +35,7 @@ def config(tmp_path: Path, authority: Any) -> Path:
 
 
 def test_the_readmes_example_is_complete_and_shows_the_defaults(config: Path) -> None:
-    settings, _ = read(config)
+    settings = load(config, Settings)
     assert settings.limits == Bounds()
     shown = parse(_example(), Settings).model_dump(exclude_unset=True)
     assert set(shown["limits"]) == set(Bounds.model_fields)
@@ -63,12 +63,12 @@ def test_check_validates_and_serves_nothing(config: Path) -> None:
 def test_a_wrong_configuration_is_named(config: Path, old: str, new: str, message: str) -> None:
     config.write_text(_example().replace(old, new))
     with pytest.raises(UsageError, match=re.escape(message)):
-        read(config)
+        load(config, Settings).tls.identity()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.toml cannot be read"):
-        read(tmp_path / "none.toml")
+        load(tmp_path / "none.toml", Settings)
 
 
 def test_help_names_every_option() -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,8 @@ import grpc
 import numpy as np
 import pytest
 
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.objects import check_ciphertext
+from pericard_protocol.fhe.parameters import MOMENTS
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -57,7 +59,7 @@ def test_sums_and_sums_of_squares_are_right(client: Any, sealed: Any) -> None:
 
 def test_results_come_at_the_smallest_level(client: Any, sealed: Any) -> None:
     for part in _works(client, sealed).results:
-        MOMENTS.check_ciphertext(part.ciphertext, primes=1)
+        check_ciphertext(part.ciphertext, MOMENTS, primes=1)
 
 
 def _flipped(data: bytes, place: int) -> bytes:
@@ -76,7 +78,7 @@ REFUSED_JOBS: dict[str, tuple[Callable[[Any], list[bytes]], str, str]] = {
     "a short job id": (lambda s: [s.job(job_id=b"1")], "malformed", "16 bytes"),
     "an unknown statistic": (lambda s: [s.job(statistic="median")], "malformed", "no such statistic"),
     "unknown parameters": (lambda s: [s.job(parameters="weak")], "parameters", "no such FHE parameters"),
-    "an unknown key": (lambda s: [s.job(key_fingerprint=bytes(32))], "key", "send it with PutKey"),
+    "an unknown key": (lambda s: [s.job(key_fingerprint=bytes(32))], "unknown key", "send it with PutKey"),
     "a truncated message": (lambda s: [s.job()[:-5]], "malformed", "cut short"),
     "junk for a message": (lambda s: [b"\xff" * 100], "malformed", "cut short"),
     "a truncated part": (lambda s: [s.job(), s.parts()[0][:-1]], "malformed", "cut short"),
@@ -112,7 +114,7 @@ def test_a_bad_job_is_refused_counted_and_the_next_one_works(
     parts, reason, word = REFUSED_JOBS[what]
     with _counted(cloud, reason):
         code, details = _refused(lambda: client.compute(parts(sealed)))
-    expected = {"key": grpc.StatusCode.FAILED_PRECONDITION, "worker": grpc.StatusCode.ABORTED}
+    expected = {"unknown key": grpc.StatusCode.FAILED_PRECONDITION, "worker": grpc.StatusCode.ABORTED}
     assert code == expected.get(reason, grpc.StatusCode.INVALID_ARGUMENT)
     assert word in details
     _works(client, sealed)
@@ -204,6 +206,7 @@ def test_a_worker_killed_in_a_job_fails_that_job_only(start_cloud: Any, connect:
     assert cloud.wait_for(lambda: cloud.refusals() == {"worker": 1})
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_fails_its_job_in_time(start_cloud: Any, connect: Any, sealed: Any) -> None:
     cloud = start_cloud(workers=1, worker_seconds=3.0)
     client = connect(cloud)
@@ -234,7 +237,7 @@ def test_a_client_that_stalls_holds_its_place_until_its_deadline(
     assert _refused(lambda: list(call))[0] == grpc.StatusCode.DEADLINE_EXCEEDED
     never.set()
     assert cloud.wait_for(lambda: cloud.refusals() in ({"cancelled": 1}, {"sequence": 1})), cloud.log
-    until = time.monotonic() + 10  # the place is free a moment after the refusal is logged
+    until = time.monotonic() + 60  # the place is free a moment after the refusal is logged
     while True:
         try:
             _works(client, sealed)
@@ -260,3 +263,36 @@ def test_sigterm_ends_it_cleanly_and_it_has_written_nothing(
     assert not Path(f"/proc/{worker}").exists()
     last = json.loads(cloud.log[-1])
     assert (last["event"], last["refused"]) == ("stopped", {"malformed": 1})
+
+
+def test_a_computing_worker_does_not_hold_up_the_stop(start_cloud: Any, connect: Any, sealed: Any) -> None:
+    cloud = start_cloud(workers=1, worker_seconds=300.0)
+    client = connect(cloud)
+    client.put_key(sealed.key_parts())
+    _works(client, sealed)
+    (worker,) = cloud.workers()
+    os.kill(worker, signal.SIGSTOP)  # computes for ever
+    call = client.start(iter([sealed.job(), *sealed.parts()]), timeout=100.0)
+    time.sleep(1.0)  # the job is with the worker: nothing outside tells
+    began = time.monotonic()
+    assert cloud.stop() == 0
+    assert time.monotonic() - began < 11
+    assert not Path(f"/proc/{worker}").exists()
+    _refused(lambda: list(call))
+
+
+def test_monitoring_sees_counts_and_no_names(start_cloud: Any, connect: Any, sealed: Any) -> None:
+    cloud = start_cloud(workers=1)
+    client = connect(cloud)
+    client.put_key(sealed.key_parts())
+    _works(client, sealed)
+    _refused(lambda: client.compute([b"junk"]))
+    assert cloud.wait_for(lambda: cloud.refusals() == {"malformed": 1})
+    with urllib.request.urlopen(f"http://{cloud.pages}/metrics", timeout=5) as answer:
+        shown = answer.read().decode()
+    assert "pericard_cloud_jobs_total 1.0" in shown
+    assert "pericard_cloud_ciphertexts_total 20.0" in shown
+    assert 'pericard_cloud_refused_total{reason="malformed"} 1.0' in shown
+    assert "hospital.test" not in shown
+    with urllib.request.urlopen(f"http://{cloud.pages}/healthz", timeout=5) as answer:
+        assert json.load(answer) == {"ok": True, "troubles": {}}

@@ -7,13 +7,15 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.parts.ward import Hospital, Ward, serving, until
+from tests.parts.ports import lasting_port
+from tests.parts.ward import StandInHospital, Ward, serving, until
 
+from pericard_gateway.config import Server
 from pericard_gateway.errors import UplinkError
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.uplink.delivery import Target, Uplink
+from pericard_gateway.uplink.delivery import Delivery
 from pericard_protocol import channel
-from pericard_protocol.proto.uplink_pb2 import Ack, SealedRecord
+from pericard_protocol.proto.uplink_pb2 import Ack, Sealed
 
 _PREFIX = "/pericard.protocol.uplink.v1.Uplink/"
 
@@ -43,7 +45,7 @@ class _Raw(grpc.GenericRpcHandler):  # type: ignore[misc]
     ],
 )
 def test_what_is_no_answer_is_said_and_survived(
-    ward: Ward, hospital: Hospital, authority: Any, bundle: str, ack: bytes, said: str
+    ward: Ward, hospital: StandInHospital, authority: Any, bundle: str, ack: bytes, said: str
 ) -> None:
     good = hospital.GetKeyBundle(None, None).SerializeToString()
     identity = authority.issue("server.test")
@@ -52,7 +54,8 @@ def test_what_is_no_answer_is_said_and_survived(
         handlers=[_Raw(good if bundle == "good" else good[:-10], lambda _: ack)],
         options=channel.server_options(4_000_000),
     )
-    port = ward.server_port = server.add_secure_port("127.0.0.1:0", channel.server_credentials(identity))
+    port = ward.server_port = lasting_port()
+    server.add_secure_port(f"127.0.0.1:{port}", channel.server_credentials(identity))
     server.start()
     ward.start()
     ward.lines[0].write(ward.devices[0].packet())
@@ -72,18 +75,18 @@ def test_a_write_after_the_calls_end_is_the_links_trouble_not_the_gateways(autho
     )
     port = server.add_secure_port("127.0.0.1:0", channel.server_credentials(authority.issue("server.test")))
     server.start()
-    target = Target(f"127.0.0.1:{port}", "server.test")
+    target = Server(address=f"127.0.0.1:{port}", name="server.test")
     nothing: Any = None
-    uplink = Uplink(target, nothing, nothing, asyncio.Event(), lambda: None, Counters())
+    delivery = Delivery(target, nothing, nothing, asyncio.Event(), lambda: None, Counters())
 
     async def write_late() -> None:
         credentials = channel.channel_credentials(authority.issue("ward-1"))
         options = channel.channel_options(4_000_000, target.name)
         async with grpc.aio.secure_channel(target.address, credentials, options=options) as connection:
-            stream = connection.stream_stream(_PREFIX + "Ingest", SealedRecord.SerializeToString)()
+            stream = connection.stream_stream(_PREFIX + "Ingest", Sealed.SerializeToString)()
             await stream.done_writing()
             await stream.code()  # over
-            await uplink._write(stream, SealedRecord())
+            await delivery._write(stream, Sealed())
 
     with pytest.raises(UplinkError, match="ended the stream"):
         asyncio.run(write_late())

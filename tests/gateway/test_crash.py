@@ -5,16 +5,16 @@ import secrets
 import threading
 
 import pytest
-from tests.parts.ward import Hospital, Ward, committed, feed, new_line
+from tests.parts.ward import StandInHospital, Ward, committed, feed, new_line, until
 
 KILLS = int(os.environ.get("PERICARD_KILLS", "12"))
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(KILLS, marks=pytest.mark.slow)])
-def test_kill_9_loses_nothing_committed(ward: Ward, hospital: Hospital, kills: int) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(KILLS, marks=pytest.mark.slow)])
+def test_kill_9_loses_nothing_committed(ward: Ward, hospital: StandInHospital, kills: int) -> None:
     device = ward.devices[0]
     expected: set[tuple[int, int, int]] = set()
-    for _ in range(kills):
+    for kill in range(kills):
         device.boot, device.seq = device.boot + 1, 0
         ward.lines[0].close()
         ward.lines[0] = new_line()  # what the dead gateway had not read is gone with its line
@@ -22,6 +22,8 @@ def test_kill_9_loses_nothing_committed(ward: Ward, hospital: Hospital, kills: i
         stop = threading.Event()
         feeder = threading.Thread(target=feed, args=(ward.lines[0], device, stop))
         feeder.start()
+        if kill == 0:  # once after a commit for sure: a busy machine may have none in the time of the others
+            until(lambda: committed(ward, device))
         stop.wait(secrets.randbelow(800) / 1000)
         ward.kill()
         stop.set()

@@ -1,14 +1,22 @@
-"""What a node is given of an update: in order, never more than it has room for, a bounded number of times."""
+"""What a node is given of an update: in order, never more than it has room for, a bounded number of times.
+
+Its states are those of one table, and no step is taken that the table does not have.
+"""
 
 import json
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from pericard_gateway.updates.rollout import MAX_ATTEMPTS, MAX_ROOM, Course, Rollout, State, parse_status
+from pericard_gateway.errors import IllegalStep
+from pericard_gateway.updates.nodestatus import parse_status
+from pericard_gateway.updates.rollout import MAX_ATTEMPTS, Rollout
+from pericard_gateway.updates.state import Event, State, after
+from pericard_gateway.updates.transfer import MAX_ROOM, Transfer
 from pericard_protocol.device.update import Update
 
 UPDATE = Update(7, bytes(range(256)) * 20)
@@ -32,17 +40,18 @@ def test_a_status_of_another_form_is_none(status: dict[str, Any]) -> None:
     assert parse_status(told(**status)) is None
 
 
+@settings(deadline=None)  # a room of one byte takes thousands of statuses
 @given(st.integers(1, MAX_ROOM))
 def test_an_honest_node_gets_all_in_order_and_never_more_than_it_has_room_for(room: int) -> None:
     rollout = Rollout(UPDATE)
-    course, got, taken = Course(rollout), b"", 0
+    transfer, got, taken = Transfer(rollout), b"", 0
     while taken < len(UPDATE.stream):
-        got += course.heard(DEVICE, told(update=taken, room=room), 0.0)
+        got += transfer.answer(DEVICE, told(update=taken, room=room), 0.0)
         assert got == UPDATE.stream[: taken + room]
         taken += max(1, room // 2)
     assert got == UPDATE.stream
     assert rollout.nodes[DEVICE].state is State.RESTARTING
-    assert course.heard(DEVICE, told(version=7), 1.0) == b""
+    assert transfer.answer(DEVICE, told(version=7), 1.0) == b""
     assert (rollout.nodes[DEVICE].state, rollout.updated) == (State.CURRENT, 1)
 
 
@@ -62,9 +71,9 @@ def test_whatever_nodes_say_what_is_given_is_bounded(
 ) -> None:
     """At every status at most a port's room is given; and a device gets no more attempts than it may."""
     rollout = Rollout(UPDATE)
-    course = Course(rollout)
+    transfer = Transfer(rollout)
     for now, (device, version, update, room) in enumerate(statuses):
-        given = course.heard(device, told(version=version, update=update, room=room), float(now * 10_000))
+        given = transfer.answer(device, told(version=version, update=update, room=room), float(now * 10_000))
         assert len(given) <= (room or 0)
         assert len(given) <= MAX_ROOM
         assert given in UPDATE.stream
@@ -73,11 +82,11 @@ def test_whatever_nodes_say_what_is_given_is_bounded(
 
 def test_attempts_are_spaced_and_bounded() -> None:
     rollout = Rollout(UPDATE)
-    course, now, begun = Course(rollout), 0.0, []
+    transfer, now, begun = Transfer(rollout), 0.0, []
     while now < 7 * 86400:
-        if course.heard(DEVICE, told(), now):
+        if transfer.answer(DEVICE, told(), now):
             begun.append(now)
-            assert course.heard(DEVICE, told(room=0), now + 1) == b""  # it has given up
+            assert transfer.answer(DEVICE, told(room=0), now + 1) == b""  # it has given up
         now += 5
     assert len(begun) == MAX_ATTEMPTS
     waits = [after - before for before, after in pairwise(begun)]
@@ -89,36 +98,36 @@ def test_attempts_are_spaced_and_bounded() -> None:
 
 def test_one_node_of_a_port_at_a_time() -> None:
     rollout = Rollout(UPDATE)
-    course = Course(rollout)
-    assert course.heard(1, told(), 0.0) == UPDATE.stream[:256]
-    assert course.heard(2, told(), 0.0) == b""
-    course.lost("the node does not go on", 20.0)
-    assert course.heard(2, told(), 20.0) == UPDATE.stream[:256]
+    transfer = Transfer(rollout)
+    assert transfer.answer(1, told(), 0.0) == UPDATE.stream[:256]
+    assert transfer.answer(2, told(), 0.0) == b""
+    transfer.abandon("the node does not go on", 20.0)
+    assert transfer.answer(2, told(), 20.0) == UPDATE.stream[:256]
     assert rollout.nodes[1].why == "the node does not go on"
 
 
 def test_a_status_from_before_the_first_bytes_ends_nothing() -> None:
-    course = Course(Rollout(UPDATE))
-    course.heard(DEVICE, told(), 0.0)
-    assert course.heard(DEVICE, told(), 0.1) == b""
-    assert course.heard(DEVICE, told(update=128), 0.2) == UPDATE.stream[256:384]
+    transfer = Transfer(Rollout(UPDATE))
+    transfer.answer(DEVICE, told(), 0.0)
+    assert transfer.answer(DEVICE, told(), 0.1) == b""
+    assert transfer.answer(DEVICE, told(update=128), 0.2) == UPDATE.stream[256:384]
 
 
 def test_a_node_that_lost_what_it_had_is_given_it_again() -> None:
     rollout = Rollout(UPDATE)
-    course = Course(rollout)
-    course.heard(DEVICE, told(), 0.0)
-    course.heard(DEVICE, told(update=200), 0.0)
-    assert course.heard(DEVICE, told(), 1.0) == b""
+    transfer = Transfer(rollout)
+    transfer.answer(DEVICE, told(), 0.0)
+    transfer.answer(DEVICE, told(update=200), 0.0)
+    assert transfer.answer(DEVICE, told(), 1.0) == b""
     assert rollout.nodes[DEVICE].why == "the node has started again"
-    assert course.heard(DEVICE, told(), 3600.0) == UPDATE.stream[:256]
+    assert transfer.answer(DEVICE, told(), 3600.0) == UPDATE.stream[:256]
 
 
 def test_firmware_without_a_position_and_a_node_without_a_key_are_not_tried() -> None:
     rollout = Rollout(UPDATE)
-    course = Course(rollout)
-    assert course.heard(1, b'{"version": 0}', 0.0) == b""
-    assert course.heard(2, told(update=None, room=0), 0.0) == b""
+    transfer = Transfer(rollout)
+    assert transfer.answer(1, b'{"version": 0}', 0.0) == b""
+    assert transfer.answer(2, told(update=None, room=0), 0.0) == b""
     assert "by cable" in rollout.nodes[1].why
     assert "--update-key" in rollout.nodes[2].why
     assert {one.state for one in rollout.nodes.values()} == {State.FAILED}
@@ -126,9 +135,88 @@ def test_firmware_without_a_position_and_a_node_without_a_key_are_not_tried() ->
 
 def test_a_node_that_took_the_update_back_is_not_given_it_again() -> None:
     rollout = Rollout(UPDATE)
-    course = Course(rollout)
-    assert course.heard(DEVICE, told(failed_version=7), 0.0) == b""
+    transfer = Transfer(rollout)
+    assert transfer.answer(DEVICE, told(failed_version=7), 0.0) == b""
     node = rollout.nodes[DEVICE]
     assert (node.state, node.attempts) == (State.FAILED, 0)
     assert "took it back" in node.why
-    assert course.heard(DEVICE + 1, told(failed_version=6), 0.0)  # an earlier one is forgiven
+    assert transfer.answer(DEVICE + 1, told(failed_version=6), 0.0)  # an earlier one is forgiven
+
+
+# Written down from what the operator is promised (gateway/README.md, "Updates"), not from the table.
+LEGAL: dict[tuple[State, Event], State] = {
+    # An attempt needs a beginning: nothing is written to, and nothing fails at, a node that is not updating.
+    (State.WAITING, Event.ATTEMPT_BEGAN): State.UPDATING,
+    (State.UPDATING, Event.ALL_WRITTEN): State.RESTARTING,
+    # A failed attempt is repeated until the last.
+    (State.UPDATING, Event.ATTEMPT_FAILED): State.WAITING,
+    (State.RESTARTING, Event.ATTEMPT_FAILED): State.WAITING,
+    (State.UPDATING, Event.LAST_ATTEMPT_FAILED): State.FAILED,
+    (State.RESTARTING, Event.LAST_ATTEMPT_FAILED): State.FAILED,
+    # A node that is heard anew may begin anew, or turn out to be one that cannot be updated; one whose
+    # firmware was mended by cable leaves FAILED.
+    (State.UPDATING, Event.ATTEMPT_BEGAN): State.UPDATING,
+    (State.RESTARTING, Event.ATTEMPT_BEGAN): State.UPDATING,
+    (State.FAILED, Event.ATTEMPT_BEGAN): State.UPDATING,
+    **{(state, Event.CANNOT_BE_UPDATED): State.FAILED for state in State if state is not State.CURRENT},
+    # Only what the node itself reports makes it up to date, and from every state; an older version changes
+    # nothing but that.
+    **{(state, Event.REPORTED_CURRENT): State.CURRENT for state in State},
+    **{(state, Event.REPORTED_OLDER): state for state in State if state is not State.CURRENT},
+    (State.CURRENT, Event.REPORTED_OLDER): State.WAITING,
+}
+
+
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("state", State)
+def test_each_step_is_the_one_promised_or_refused(state: State, event: Event) -> None:
+    if (state, event) in LEGAL:
+        assert after(state, event) is LEGAL[state, event]
+    else:
+        with pytest.raises(IllegalStep, match=f"{event.name} cannot happen to a node that is {state.name}"):
+            after(state, event)
+
+
+class Ports(RuleBasedStateMachine):
+    """Nodes say whatever they like on two ports, which are lost now and then: no step is illegal.
+
+    And at most one of the ports brings a node its update: the one on which it began last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rollout = Rollout(UPDATE)
+        self.transfers = [Transfer(self.rollout), Transfer(self.rollout)]
+        self.now = 0.0
+        self.begun_on: dict[int, int] = {}
+
+    @rule(
+        port=st.integers(0, 1),
+        device=st.integers(1, 2),
+        version=st.sampled_from([0, 0, 0, 6, 7, 8]),
+        update=st.none() | st.sampled_from([0, 256, 1000, len(UPDATE.stream)]),
+        room=st.none() | st.sampled_from([0, 256, 9000]),
+        failed=st.sampled_from([0, 0, 0, 6, 7]),
+    )
+    def say(
+        self, port: int, device: int, version: int, update: int | None, room: int | None, failed: int
+    ) -> None:
+        node = self.rollout.nodes.get(device)
+        attempts = node.attempts if node else 0
+        payload = told(version=version, update=update, room=room, failed_version=failed)
+        given = self.transfers[port].answer(device, payload, self.now)
+        if self.rollout.nodes[device].attempts > attempts:
+            self.begun_on[device] = port
+        assert not given or self.begun_on[device] == port
+        assert len(given) <= min(room or 0, MAX_ROOM)
+
+    @rule(port=st.integers(0, 1))
+    def lose(self, port: int) -> None:
+        self.transfers[port].abandon("the link was lost", self.now)
+
+    @rule(seconds=st.sampled_from([1.0, 60.0, 3600.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+TestPorts = Ports.TestCase

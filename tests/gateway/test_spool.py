@@ -24,19 +24,19 @@ def test_records_come_back_in_order_and_leave_when_settled(tmp_path: Path) -> No
         spool.append([_batch(b"b", 0)], {1: Mark(0, 2, 9, 2**64 - 1), 2: Mark(7, 1, 0, 1)})
     with Spool(tmp_path) as spool:
         assert spool.marks() == {1: Mark(0, 2, 9, 2**64 - 1), 2: Mark(7, 1, 0, 1)}
-        waiting = spool.after(0, 10)
+        waiting = spool.waiting_after(0, 10)
         assert [(one.record.session_id, one.record.number) for one in waiting] == [
             (b"a", 0),
             (b"a", 1),
             (b"b", 0),
         ]
-        assert [one.record.session_id for one in spool.after(waiting[1].id, 10)] == [b"b"]
-        assert spool.header(b"a").header == b"header of a"
+        assert [one.record.session_id for one in spool.waiting_after(waiting[1].id, 10)] == [b"b"]
+        assert spool.session_header(b"a").header == b"header of a"
         spool.settle([(b"a", 0), (b"b", 0)], [((b"a", 1), "because")])
         assert spool.depth == Depth(records=0, frames=0, bytes=2, refused_records=1)
-        assert spool.after(0, 10) == []
+        assert spool.waiting_after(0, 10) == []
         spool.append([_batch(b"b", 1)], {})
-        assert spool.header(b"b").header == b"header of b"
+        assert spool.session_header(b"b").header == b"header of b"
         assert spool.depth == Depth(1, 3, 4, 1)
 
 
@@ -60,7 +60,7 @@ def test_a_failed_append_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(sqlite3.IntegrityError):
             spool.append([_batch(b"a", 1), _batch(b"a", 0)], {1: Mark(0, 1, 2, 1)})
         assert spool.marks() == {1: Mark(0, 1, 1, 1)}
-        assert len(spool.after(0, 10)) == spool.depth.records == 1
+        assert len(spool.waiting_after(0, 10)) == spool.depth.records == 1
 
 
 def test_nobody_else_can_read_it(tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -8,6 +8,7 @@ from django.db.models import F
 
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
+from pericard_protocol.uplink.providers import provider
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.errors import NoSuchPatient, TamperedRow
 from pericard_server.records import store
@@ -33,7 +34,7 @@ def frame(seq: int, device: int = 7, payload: bytes = b'{"age": 60}') -> OpenedF
 
 
 def folder(path: Path) -> KeyFolder:
-    keys = KeyFolder(path)
+    keys = KeyFolder(path, provider("cryptography"))
     keys.create()
     return keys
 

@@ -4,10 +4,14 @@ import json
 import subprocess
 import sys
 
+import cryptography
 import pytest
+from click.testing import CliRunner
 
 from pericard_edge.kms import KmsClient, read_sealed
 from pericard_kms.access.roles import ROLES
+from pericard_kms.cli import kms
+from pericard_protocol.uplink import liboqs
 
 
 class Command:
@@ -27,6 +31,20 @@ class Command:
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if code == 0 else done.stderr
+
+
+def test_a_kem_provider_that_is_not_installed_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(liboqs, "find_spec", lambda name: None)
+    data = tmp_path / "kms"
+    done = CliRunner().invoke(kms, ["run", "--data", str(data), "--insecure-http", "--kem", "liboqs"])
+    assert isinstance(done.exception, liboqs.NoLiboqs)
+    assert not data.exists()
+
+
+def test_the_log_says_who_computes(tmp_path, start):
+    process = start(tmp_path / "kms")
+    process.process.terminate()
+    assert f'"kem": "cryptography {cryptography.__version__}"' in process.process.communicate()[1].decode()
 
 
 @pytest.fixture

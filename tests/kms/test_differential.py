@@ -6,7 +6,6 @@ Each opens what it sealed itself; what one made in the clear (exports, public ke
 import base64
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.parts.ports import lasting_port
 
 BAO = Path(sys.executable).with_name("bao")
 ROOT = "differential-root"
@@ -62,9 +62,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def bao(tmp_path_factory):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = lasting_port()
     process = subprocess.Popen(
         [BAO, "server", "-dev", f"-dev-root-token-id={ROOT}", f"-dev-listen-address=127.0.0.1:{port}"],
         env={**os.environ, "HOME": str(tmp_path_factory.mktemp("bao"))},
@@ -238,6 +236,7 @@ SCRIPT = [
 ]
 
 
+@pytest.mark.slow
 def test_every_answer_is_alike(both):
     bao, ours = both
     faults = []

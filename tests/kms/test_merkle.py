@@ -49,7 +49,7 @@ def test_the_known_roots():
             assert frontier.root().hex() == root
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 700), st.data())
 def test_every_proof_verifies_and_no_other(size, data):
     leaves = [b"%d" % number for number in range(size)]

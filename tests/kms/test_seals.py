@@ -60,7 +60,7 @@ def test_the_passphrase_opens_and_another_does_not():
 def token(tmp_path, monkeypatch):
     """A fresh SoftHSM2 token."""
     if MODULE is None:
-        pytest.skip("skipped: SoftHSM2 is not installed; tools/system-packages installs it as root")
+        pytest.skip("SoftHSM2 is not installed; `tools/system-packages softhsm2` installs it as root")
     (tmp_path / "tokens").mkdir()
     configuration = tmp_path / "softhsm2.conf"
     configuration.write_text(f"directories.tokendir = {tmp_path / 'tokens'}\nlog.level = ERROR\n")

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pericard_protocol.channel import Identity, channel_credentials, channel_options
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, KeyBundleRequest, OpenedFrame, Sealed
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
-from pericard_protocol.uplink.session import MAX_RECORD_BYTES, SessionSealer
+from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES, SessionSealer
 
 CONFIG = """
 [tls]
@@ -67,7 +67,7 @@ class Hospital:
                 stderr=log,
             )
         try:
-            deadline = monotonic() + 30
+            deadline = monotonic() + 60
             while not ready.exists():
                 assert process.poll() is None, (self.folder / "server.log").read_text()
                 assert monotonic() < deadline, "the server did not get ready"
@@ -75,7 +75,7 @@ class Hospital:
             yield ready.read_text()
         finally:
             process.terminate()
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=60) == 0
 
     def identity(self, name: str) -> Identity:
         """A client's TLS identity with `name` in its certificate."""
@@ -93,14 +93,14 @@ class Hospital:
     def deliver(self, address: str, frames: list[OpenedFrame], name: str = "localhost") -> None:
         """Has a newly registered gateway deliver the frames, and checks that they are committed."""
         signer = self.gateway("ward-1")
-        options = channel_options(MAX_RECORD_BYTES + 1024, server_name=name)
+        options = channel_options(MAX_MESSAGE_BYTES, server_name=name)
         credentials = channel_credentials(self.identity("ward-1"))
         with grpc.secure_channel(address, credentials, options=options) as channel:
             stub = UplinkStub(channel)
-            signed = stub.GetKeyBundle(KeyBundleRequest(suites=[0x647A]), timeout=10)
+            signed = stub.GetKeyBundle(KeyBundleRequest(suites=[0x647A]), timeout=60)
             session = SessionSealer(KeyBundle.FromString(signed.bundle), "ward-1", signer, time())
             parts = [Sealed(session=session.header), Sealed(record=session.seal(frames))]
-            assert [ack.status for ack in stub.Ingest(iter(parts), timeout=20)] == [Ack.COMMITTED]
+            assert [ack.status for ack in stub.Ingest(iter(parts), timeout=60)] == [Ack.COMMITTED]
 
 
 def make(folder: Path, authority: Any, suite: str = "aes-256-gcm-siv", more: str = "") -> Hospital:

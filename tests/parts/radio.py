@@ -46,6 +46,7 @@ class Peripheral:
         self._hidden = False
         self._advertisement: bytes | None = None
         self.advertising = asyncio.Event()
+        self.alone = asyncio.Event()  # set when a gateway's connection has ended
         self._buffer = b""
         self.device.on("connection", self._connected)
 
@@ -115,6 +116,7 @@ class Peripheral:
 
     def _connected(self, connection: Connection) -> None:
         self._connection = connection
+        self.alone.clear()
         handle = connection.handle
         self._tell(connected=handle)
         connection.on("connection_att_mtu_update", lambda: self._tell(mtu=[handle, connection.att_mtu]))
@@ -122,6 +124,7 @@ class Peripheral:
 
     def _disconnected(self, handle: int) -> None:
         self._connection = None
+        self.alone.set()
         self._tell(disconnected=handle)
 
     def _tell(self, **what: object) -> None:
@@ -141,7 +144,7 @@ async def in_the_air(
     async with asyncio.TaskGroup() as group:
         running = group.create_task(peripheral.run())
         board.power_on()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await peripheral.advertising.wait()
         yield peripheral, bleak_backend(central, mtu)
         running.cancel()

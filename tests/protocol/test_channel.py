@@ -68,7 +68,7 @@ def connect(port: int) -> Iterator[Callable[..., grpc.Channel]]:
 
 
 def _call(on: grpc.Channel, request: bytes = b"") -> str:
-    answer: bytes = on.unary_unary("/t/Unary")(request, timeout=5)
+    answer: bytes = on.unary_unary("/t/Unary")(request, timeout=60)
     return answer.decode()
 
 
@@ -76,7 +76,7 @@ def test_a_named_client_is_known_by_its_uri(connect: Any, authority: Any) -> Non
     on = connect(authority.issue("host.test", "pericard:gateway:ward-3"))
     assert _call(on) == "pericard:gateway:ward-3"
     assert (
-        list(on.stream_stream("/t/Stream")(iter([b"", b""]), timeout=5)) == [b"pericard:gateway:ward-3"] * 2
+        list(on.stream_stream("/t/Stream")(iter([b"", b""]), timeout=60)) == [b"pericard:gateway:ward-3"] * 2
     )
 
 
@@ -103,7 +103,7 @@ def test_another_name_is_refused_and_counted(
 ) -> None:
     on = connect(authority.issue(*names))
     with pytest.raises(grpc.RpcError) as caught:
-        _call(on) if method == "Unary" else list(on.stream_stream("/t/Stream")(iter([b""]), timeout=5))
+        _call(on) if method == "Unary" else list(on.stream_stream("/t/Stream")(iter([b""]), timeout=60))
     assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
     assert word in caught.value.details()
     assert [word in str(refusal) for refusal in refusals] == [True]
@@ -224,7 +224,7 @@ def test_an_older_tls_client_gets_no_answer(
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
     with context.wrap_socket(
-        socket.create_connection(("127.0.0.1", port), timeout=5), server_hostname="server.test"
+        socket.create_connection(("127.0.0.1", port), timeout=60), server_hostname="server.test"
     ) as tls:
         assert tls.version() == "TLSv1.2"
         _http2_call(tls)

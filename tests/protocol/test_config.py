@@ -1,9 +1,12 @@
 """A configuration error names the file, the line and the key."""
 
+from pathlib import Path
+
 import pydantic
 import pytest
 
-from pericard_edge.config import ConfigError, parse
+from pericard_edge.config import ConfigError, ConfiguredPath, load, parse
+from pericard_edge.settings import Metrics, split_address
 from pericard_protocol.schema import Section
 
 
@@ -55,3 +58,35 @@ def test_values_are_not_repeated_in_errors() -> None:
     with pytest.raises(ConfigError) as caught:
         parse('[link]\naddress = "x"\ntoken = "s3cr3t"\n', _Settings)
     assert "s3cr3t" not in str(caught.value)
+
+
+class _Files(Section):
+    key: ConfiguredPath
+    other: ConfiguredPath | None = None
+
+
+def test_a_relative_path_begins_at_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "etc").mkdir()
+    file = tmp_path / "etc" / "x.toml"
+    file.write_text('key = "keys/tls.key"\nother = "/run/other.key"\n')
+    monkeypatch.chdir(tmp_path)
+    for way in (file, Path("etc/x.toml")):
+        found = load(way, _Files)
+        assert (found.key, found.other) == (tmp_path / "etc/keys/tls.key", Path("/run/other.key"))
+
+
+@pytest.mark.parametrize("value", ["3", '""', "[]"])
+def test_a_path_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="line 1: key"):
+        parse(f"key = {value}\n", _Files)
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", "ward.example:1", "127.0.0.1", "127.0.0.1:", "[::]:1", ":1"])
+def test_the_pages_are_for_this_machine_alone(listen: str) -> None:
+    with pytest.raises(ConfigError, match="listen"):
+        parse(f'listen = "{listen}"\n', Metrics)
+
+
+def test_an_address_is_host_and_port() -> None:
+    assert split_address("[::1]:80") == ("::1", 80)
+    assert split_address("ward.example:8443") == ("ward.example", 8443)

@@ -70,3 +70,15 @@ def test_shutdown_leaves_no_process() -> None:
         (worker,) = set(multiprocessing.active_children()) - before
         assert worker.is_alive()
     assert worker not in multiprocessing.active_children()
+
+
+def test_killed_workers_fail_every_call_at_once_and_none_starts_again() -> None:
+    with ConfinedExecutor(1, Limits(seconds=60)) as executor:
+        executor.submit(tuple[bytes, ...], [b"started"]).result()
+        computing, waiting = (executor.submit(time.sleep, 60) for _ in range(2))
+        while not computing.running():
+            time.sleep(0.01)
+        executor.kill()
+        for call in (computing, waiting, executor.submit(tuple[bytes, ...], [b"late"])):
+            with pytest.raises(WorkerFailed):
+                call.result(timeout=10)

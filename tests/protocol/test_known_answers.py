@@ -23,8 +23,9 @@ from kyber_py.ml_kem import ML_KEM_768, ML_KEM_1024
 
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto.uplink_pb2 import SealedRecord, SignedSessionHeader
+from pericard_protocol.uplink.hybrid import HybridOver
 from pericard_protocol.uplink.session import SessionOpener
-from pericard_protocol.uplink.suites import SUITES
+from pericard_protocol.uplink.suites import SUITES, Suite
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 PEERS = {0x0041: ML_KEM_768, 0x0042: ML_KEM_1024}
@@ -152,8 +153,10 @@ def _open_hybrid(private: bytes, wrapped: bytes) -> bytes:
     return AESGCM(key).decrypt(nonce, wrapped[1120:], b"")
 
 
-def test_the_hybrid_suite_opens_there() -> None:
-    suite = SUITES[0x647A]
+@pytest.mark.parametrize(
+    "suite", [SUITES[0x647A], HybridOver(SUITES[0x0041])], ids=lambda one: type(one).__name__
+)
+def test_the_hybrid_suite_opens_there(suite: Suite) -> None:
     private, public = suite.generate()
     secret, wrapped = suite.encapsulate(public)
     assert _open_hybrid(private, wrapped) == secret

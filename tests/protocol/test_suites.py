@@ -4,13 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pericard_protocol.uplink.hybrid import HybridOver
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, Suite, UnknownSuite, suite_of
 
 # Bytes of a private key, a public key and an encapsulation: FIPS 203, table 3; the hybrid adds X25519's 32 to
 # each and HPKE's sealed secret of 32 + 16 to the encapsulation.
 SIZES = {0x647A: (96, 1216, 1120 + 48), 0x0041: (64, 1184, 1088), 0x0042: (64, 1568, 1568)}
 
-every_suite = pytest.mark.parametrize("suite", SUITES.values(), ids=lambda suite: suite.name)
+COMPOSED = HybridOver(SUITES[0x0041])
+every_suite = pytest.mark.parametrize(
+    "suite", [*SUITES.values(), COMPOSED], ids=lambda suite: f"{type(suite).__name__}-{suite.name}"
+)
+every_hybrid = pytest.mark.parametrize(
+    "suite", [DEFAULT_SUITE, COMPOSED], ids=lambda suite: type(suite).__name__
+)
 
 
 def test_the_suites_are_those_of_the_wire_and_the_hybrid_is_first() -> None:
@@ -35,7 +42,7 @@ def test_both_ends_get_one_fresh_secret(suite: Suite) -> None:
 def test_another_key_gets_no_secret(suite: Suite) -> None:
     secret, wrapped = suite.encapsulate(suite.generate()[1])
     stranger, _ = suite.generate()
-    if suite is DEFAULT_SUITE:
+    if suite.id == DEFAULT_SUITE.id:
         with pytest.raises(KemError):
             suite.decapsulate(stranger, wrapped)
     else:
@@ -49,7 +56,7 @@ def test_a_changed_encapsulation_gets_no_secret(suite: Suite, place: int) -> Non
     secret, wrapped = suite.encapsulate(public)
     changed = bytearray(wrapped)
     changed[place] ^= 1
-    if suite is DEFAULT_SUITE:
+    if suite.id == DEFAULT_SUITE.id:
         with pytest.raises(KemError):
             suite.decapsulate(private, bytes(changed))
     else:
@@ -77,11 +84,22 @@ def test_a_public_key_outside_the_field_is_a_kem_error(suite: Suite) -> None:
         suite.encapsulate(b"\xff" * SIZES[suite.id][1])
 
 
-def test_the_hybrid_refuses_a_curve_point_of_low_order() -> None:
+@every_hybrid
+def test_the_hybrid_refuses_a_curve_point_of_low_order(suite: Suite) -> None:
     """X25519 with it gives zero whatever the other side's scalar is (RFC 7748, section 6.1)."""
-    _, public = DEFAULT_SUITE.generate()
+    private, public = suite.generate()
     with pytest.raises(KemError):
-        DEFAULT_SUITE.encapsulate(public[:-32] + bytes(32))
+        suite.encapsulate(public[:-32] + bytes(32))
+    _, wrapped = suite.encapsulate(public)
+    with pytest.raises(KemError):
+        suite.decapsulate(private, wrapped[:1088] + bytes(32) + wrapped[1120:])
+
+
+@pytest.mark.parametrize(("maker", "user"), [(DEFAULT_SUITE, COMPOSED), (COMPOSED, DEFAULT_SUITE)])
+def test_the_composed_hybrid_is_that_of_cryptography(maker: Suite, user: Suite) -> None:
+    private, public = maker.generate()
+    secret, wrapped = user.encapsulate(public)
+    assert maker.decapsulate(private, wrapped) == user.decapsulate(private, wrapped) == secret
 
 
 @given(st.integers(0, 2**32 - 1).filter(lambda suite_id: suite_id not in SIZES))

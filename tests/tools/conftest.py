@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -37,10 +37,18 @@ class ReadyBoard(NamedTuple):
         return ChaCha20Poly1305(bytes.fromhex(entry["key"]))
 
 
+def until(met: Callable[[], object], otherwise: str = "it does not come") -> None:
+    """Polls a board's state, which no event of ours can tell. The bound is for what never comes."""
+    end = time.monotonic() + 60
+    while not met():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.005)
+
+
 def mpremote(port: str, *arguments: str) -> str:
     """What the real mpremote prints; it must succeed."""
     run = subprocess.run(
-        [BIN / "mpremote", "connect", port, *arguments], capture_output=True, text=True, timeout=30
+        [BIN / "mpremote", "connect", port, *arguments], capture_output=True, text=True, timeout=60
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
@@ -53,7 +61,7 @@ def read_frames(port: str, count: int, *, reset: VirtualBoard | None = None) -> 
     with serial.Serial(port, timeout=0.5) as link:
         if reset is not None:
             reset.reset()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while len(frames) < count:
             assert time.monotonic() < end, f"{len(frames)} of {count} frames came"
             frames += [found for found in decoder.feed(link.read(64)) if isinstance(found, Frame)]
@@ -95,7 +103,7 @@ def quiet_board(folder: Path, update_key: bytes | None = None, **settings: objec
         flash(board.port, firmware_files() | files)
         provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry), update_key)
         board.kill()
-        assert board.off.wait(5)
+        assert board.off.wait(60)
         yield ReadyBoard(board, registry)
 
 

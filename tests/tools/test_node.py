@@ -12,7 +12,7 @@ from pericard_protocol.device.frame import Frame, FrameType, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 from pericard_tools.board.recording import WAVEFORM_FLASH_PATH, shipped_waveform, waveform_file
 
-from .conftest import ReadyBoard, mpremote, read_frames
+from .conftest import ReadyBoard, mpremote, read_frames, until
 
 
 def configure(ready: ReadyBoard, **settings: object) -> None:
@@ -28,10 +28,10 @@ def frames_until(
     found: list[tuple[Frame, bytes]] = []
     with serial.Serial(ready.board.port, timeout=0.2) as link:
         ready.board.kill()
-        assert ready.board.off.wait(5)
+        assert ready.board.off.wait(60)
         link.reset_input_buffer()
         ready.board.power_on()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not enough(found):
             assert time.monotonic() < end, f"not among {len(found)} frames"
             new = [one for one in decoder.feed(link.read(512)) if isinstance(one, Frame)]
@@ -87,16 +87,13 @@ def test_a_waveform_comes_with_its_beats(ready: ReadyBoard) -> None:
 def test_a_crash_is_logged_and_the_node_starts_again(ready: ReadyBoard) -> None:
     recording = ready.board.flash / "recording.json"
     recording.rename(recording.with_suffix(".away"))
-    with serial.Serial(ready.board.port, timeout=10) as link:
+    with serial.Serial(ready.board.port, timeout=60) as link:
         ready.board.reset()
         log = ready.board.flash / "crash.log"
-        end = time.monotonic() + 10
-        while not log.exists() or not log.stat().st_size:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        until(lambda: log.exists() and log.stat().st_size)
         assert "ENOENT" in log.read_text()
         recording.with_suffix(".away").rename(recording)
-        decoder = StreamDecoder()
+        decoder, end = StreamDecoder(), time.monotonic() + 60
         while not [one for one in decoder.feed(link.read(64)) if isinstance(one, Frame)]:
             assert time.monotonic() < end
 
@@ -106,10 +103,7 @@ def crashed(ready: ReadyBoard) -> list[str]:
     log = ready.board.flash / "crash.log"
     before = log.read_bytes() if log.exists() else b""
     ready.board.reset()
-    end = time.monotonic() + 10
-    while not log.exists() or log.read_bytes() in (before, b""):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: log.exists() and log.read_bytes() not in (before, b""))
     return log.read_text().splitlines()
 
 
@@ -132,12 +126,12 @@ def test_a_log_that_cannot_be_written_does_not_end_the_node(ready: ReadyBoard) -
     away = recording.with_suffix(".away")
     recording.rename(away)
     (ready.board.flash / "crash.log").mkdir()
-    with serial.Serial(ready.board.port, timeout=10) as link:
+    with serial.Serial(ready.board.port, timeout=60) as link:
         ready.board.reset()
         link.read_until(b"\0")  # a start that has come as far as its link
         link.read_until(b"\0")  # and the next
         away.rename(recording)
-        decoder, end = StreamDecoder(), time.monotonic() + 10
+        decoder, end = StreamDecoder(), time.monotonic() + 60
         while not [one for one in decoder.feed(link.read(64)) if isinstance(one, Frame)]:
             assert time.monotonic() < end
 
@@ -193,6 +187,8 @@ def test_what_waits_for_the_link_goes_out_in_order(ready: ReadyBoard, room: int,
         "exec",
         f"""
 from pericard_node.ring import Ring
+
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 ring, out, up = Ring({room}), [], False
 def send(packet):
     if up: out.append(packet[0])

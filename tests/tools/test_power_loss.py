@@ -19,7 +19,9 @@ from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.recording import FLASH_PATH, recording_file
 from pericard_tools.board.virtual import VirtualBoard
 
-from .conftest import DEVICE, ReadyBoard, mpremote
+from .conftest import DEVICE, ReadyBoard, mpremote, until
+
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
 KEYSTORE = "/pericard_node/keystore.py"
 EPOCH_FRAMES = 3
@@ -67,7 +69,7 @@ def restless(board: VirtualBoard, tmp_path: Path) -> Iterator[tuple[VirtualBoard
     registry = tmp_path / "devices.json"
     provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry))
     board.kill()
-    assert board.off.wait(5)
+    assert board.off.wait(60)
     (entry,) = json.loads(registry.read_bytes())["devices"]
     # What provisioning's last reset let it send is thrown away: its boot number is used up.
     board.tap = line = Line(bytes.fromhex(entry["key"]))
@@ -86,30 +88,22 @@ def drain(port: str, ended: threading.Event) -> None:
             link.read(4096)
 
 
-def until(condition: object, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def test_at_every_change_of_the_flash(restless: tuple[VirtualBoard, Line]) -> None:
     board, line = restless
     for instant in range(1, 20):
         board.power_on(cut_at=instant)
-        assert board.off.wait(10), "the power did not fail: the board writes less than this test believes"
+        assert board.off.wait(60), "the power did not fail: the board writes less than this test believes"
         line.cut()
         before = line.frames
         board.power_on()
         until(lambda before=before: line.frames >= before + EPOCH_FRAMES + 1)
         board.kill()
-        assert board.off.wait(5)
+        assert board.off.wait(60)
         line.cut()
     assert len(line.nonces) == line.frames
     assert line.epoch > 19
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_at_a_thousand_random_moments(restless: tuple[VirtualBoard, Line]) -> None:
     board, line = restless
@@ -119,7 +113,7 @@ def test_at_a_thousand_random_moments(restless: tuple[VirtualBoard, Line]) -> No
         # From the VM's first instructions to some epochs later: a start takes about 60 ms here.
         time.sleep(dice.uniform(0.02, 0.1))
         board.kill()
-        assert board.off.wait(5)
+        assert board.off.wait(60)
         line.cut()
     assert len(line.nonces) == line.frames
     assert line.frames > 100
@@ -142,7 +136,7 @@ def test_a_counter_at_its_end_stops_transmission(ready: ReadyBoard) -> None:
 
 def silent_start(ready: ReadyBoard) -> str:
     """What the board says when it starts, which is no frame."""
-    with serial.Serial(ready.board.port, timeout=10) as link:
+    with serial.Serial(ready.board.port, timeout=60) as link:
         ready.board.reset()
         link.read_until(b"pericard: ")
         said = link.read_until(b">>> ")

@@ -5,8 +5,6 @@ What is logged are names, sizes and times; there are no values here that could b
 """
 
 import logging
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import NoReturn, TypeVar
@@ -14,51 +12,31 @@ from typing import NoReturn, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from pericard_cloud.errors import BrokenSequence, MalformedMessage, UnboundedCall, UnknownKey
+from pericard_cloud.errors import BrokenSequence, MalformedMessage, NoSuchKey, UnboundedCall
+from pericard_cloud.statistics.counts import Counts
 from pericard_cloud.statistics.jobs import Job
 from pericard_cloud.statistics.keys import KeyStore
 from pericard_edge.confined import WorkerFailed
 from pericard_edge.jsonlog import fields
 from pericard_protocol.channel import peer_name
 from pericard_protocol.errors import PeerError
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.objects import MisshapenObject, relinearisation_key_bytes
+from pericard_protocol.fhe.parameters import parameter_set
 from pericard_protocol.proto import statistics_pb2 as messages
 
 M = TypeVar("M", bound=Message)
-log = logging.getLogger(__name__)
+log = logging.getLogger("pericard.cloud")
 
-# The largest message is one ciphertext, 0.26 MB, or a result of two halves of it.
-MAX_MESSAGE_BYTES = 1 << 20
 SERVICE = messages.DESCRIPTOR.services_by_name["BlindStatistics"].full_name
-
-
-class Refusals:
-    """Counts refusals by reason. Safe to use from many threads."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def count(self, reason: str, message: str) -> None:
-        """Counts one and logs it with its running number."""
-        with self._lock:
-            self._counts[reason] += 1
-            number = self._counts[reason]
-        log.warning("refused", extra=fields(reason=reason, number=number, message=message))
-
-    def snapshot(self) -> dict[str, int]:
-        """The counts so far."""
-        with self._lock:
-            return dict(self._counts)
 
 
 class BlindStatistics:
     """The service's two methods."""
 
-    def __init__(self, workers: Executor, keys: KeyStore, refusals: Refusals, call_seconds: float) -> None:
+    def __init__(self, workers: Executor, keys: KeyStore, counts: Counts, call_seconds: float) -> None:
         self._workers = workers
         self._keys = keys
-        self._refusals = refusals
+        self._counts = counts
         self._call_seconds = call_seconds
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -82,18 +60,19 @@ class BlindStatistics:
             first = next(parts, messages.KeyPart())
             if first.WhichOneof("part") != "description":
                 raise BrokenSequence("a key begins with its description")
-            parameters = fhe.named(first.description.parameters)
+            parameters = parameter_set(first.description.parameters)
             key = bytearray()
             for part in parts:
                 if part.WhichOneof("part") != "data":
                     raise BrokenSequence("after the key's description come its bytes")
                 key += part.data
-                if len(key) > parameters.relinearisation_key_bytes:
-                    raise fhe.MisshapenObject("the key is longer than its parameters make it")
+                if len(key) > relinearisation_key_bytes(parameters):
+                    raise MisshapenObject("the key is longer than its parameters make it")
             owner = peer_name(context)
             fingerprint = self._keys.put(owner, parameters, bytes(key))
         except (PeerError, grpc.RpcError) as error:
             self._refuse(context, error)
+        self._counts.keep_key()
         log.info("key kept", extra=fields(client=owner, key=fingerprint.hex()))
         return messages.KeyReceipt(fingerprint=fingerprint)
 
@@ -113,9 +92,11 @@ class BlindStatistics:
                 yield event
         except (PeerError, WorkerFailed, grpc.RpcError) as error:
             self._refuse(context, error)
-        spent = round(event.result.compute_ms, 1)
+        spent = event.result.compute_ms
+        self._counts.finish_job(job.ciphertexts, spent)
         log.info(
-            "job done", extra=fields(client=owner, job=job.id, ciphertexts=job.ciphertexts, compute_ms=spent)
+            "job done",
+            extra=fields(client=owner, job=job.id, ciphertexts=job.ciphertexts, compute_ms=round(spent, 1)),
         )
 
     def _check_deadline(self, context: grpc.ServicerContext) -> None:
@@ -129,7 +110,7 @@ class BlindStatistics:
 
         gRPC tells of one that left by an error, or by the plain end of its stream: that is then too short.
         """
-        if isinstance(error, UnknownKey):
+        if isinstance(error, NoSuchKey):
             code, reason = grpc.StatusCode.FAILED_PRECONDITION, error.reason
         elif isinstance(error, PeerError):
             code, reason = grpc.StatusCode.INVALID_ARGUMENT, error.reason
@@ -138,7 +119,7 @@ class BlindStatistics:
         else:
             code, reason = grpc.StatusCode.CANCELLED, "cancelled"
         text = str(error) or "the call ended early"
-        self._refusals.count(reason, text)
+        self._counts.refuse(reason, text)
         context.abort(code, text)
         raise AssertionError("abort raises")
 

@@ -27,17 +27,17 @@ class Holds:
         """Holds what is needed and not held, then releases what is held and not needed.
 
         Raises:
-            Refused, KmsUnreachable: what was done until then is remembered.
+            Refused, Unavailable: what was done until then is remembered.
         """
         for key_id in sorted(needed - self.held):
-            self._tell("hold", key_id)
+            self._post("hold", key_id)
             self._remember(self.held | {key_id})
         for key_id in sorted(self.held - needed):
-            self._tell("release", key_id)
+            self._post("release", key_id)
             self._remember(self.held - {key_id})
 
-    def _tell(self, what: str, key_id: str) -> None:
-        self._client.call("POST", f"bundles/keys/{key_id}/{what}", {"gateway": self._gateway_id})
+    def _post(self, act: str, key_id: str) -> None:
+        self._client.call("POST", f"bundles/keys/{key_id}/{act}", {"gateway": self._gateway_id})
 
     def _remember(self, held: frozenset[str]) -> None:
         self.held = held

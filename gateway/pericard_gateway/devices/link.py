@@ -18,10 +18,10 @@ class Link:
     """One port's stream; the registry and the counters are shared by all ports."""
 
     def __init__(
-        self, registry: Registry, counters: Counters, told: Callable[[int, bytes], None] | None = None
+        self, registry: Registry, counters: Counters, on_status: Callable[[int, bytes], None] | None = None
     ) -> None:
-        """`told` is called with the device and payload of every accepted status frame."""
-        self._registry, self._counters, self._told = registry, counters, told
+        """`on_status` is called with the device and payload of every accepted status frame."""
+        self._registry, self._counters, self._on_status = registry, counters, on_status
         self._decoder = StreamDecoder()
 
     def feed(self, data: bytes, received_at_us: int) -> tuple[list[OpenedFrame], list[PeerError]]:
@@ -48,8 +48,8 @@ class Link:
                 rejected.append(error)
                 continue
             counters.accept(device)
-            if kind is FrameType.STATUS and self._told is not None:
-                self._told(device, payload)
+            if kind is FrameType.STATUS and self._on_status is not None:
+                self._on_status(device, payload)
             opened.append(
                 OpenedFrame(
                     device=device,

@@ -12,22 +12,26 @@ import grpc
 from bleak import BleakScanner
 from google.protobuf.message import DecodeError
 
+from pericard_gateway.config import Settings
 from pericard_gateway.errors import NotRunning
+from pericard_gateway.keyfiles import read_pinned_key
 from pericard_gateway.operations import status
-from pericard_gateway.service import BUNDLE_FILE, Gateway, pinned_key
-from pericard_gateway.settings import Settings
-from pericard_gateway.updates.rollout import State
+from pericard_gateway.service import Gateway
+from pericard_gateway.updates.state import State
 from pericard_gateway.uplink.credentials import Credentials
+from pericard_gateway.uplink.outbox import BUNDLE_FILE
 from pericard_protocol import channel
 from pericard_protocol.errors import PericardError
 from pericard_protocol.proto.uplink_pb2 import KeyBundleRequest, SignedKeyBundle
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.uplink.bundle import verify_bundle
+from pericard_protocol.uplink.liboqs import NoLiboqs
+from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.suites import SUITES
 
 CALL_SECONDS = 5.0
 SCAN_SECONDS = 5.0  # a node advertises four times a second
-# A session header and a certificate carry times: beyond this they begin to be refused.
+# Sessions and certificates carry times; when clocks differ by more than this, they begin to be refused.
 MAX_SKEW_SECONDS = 30.0
 
 
@@ -42,6 +46,11 @@ class Finding(NamedTuple):
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every finding, from the files to the hospital; later ones need the earlier to be well."""
     try:
+        chosen = str(provider(settings.kem.provider))
+    except NoLiboqs as error:
+        yield Finding("KEM provider", str(error), "do that, and look again: the gateway does not start")
+        return
+    try:
         Gateway(settings)
     except PericardError as error:
         yield Finding("files", str(error), "mend this first: the rest cannot be looked at")
@@ -51,6 +60,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         running = status.fetch(settings.state)
     except NotRunning:
         running = None
+    yield _kem(chosen, running)
     yield _running(running)
     if running is not None and running["updates"] is not None:
         yield from _updates(running["updates"])
@@ -59,6 +69,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _certificate(settings)
     yield _kept_bundle(settings)
     yield from _hospital(settings)
+
+
+def _kem(chosen: str, running: dict[str, Any] | None) -> Finding:
+    if running is not None and running["kem"] != chosen:
+        found = f"{running['kem']} computes the running gateway's ML-KEM; the configuration has {chosen}"
+        return Finding("KEM provider", found, "restart the gateway")
+    return Finding("KEM provider", f"{chosen} computes ML-KEM")
 
 
 def _running(found: dict[str, Any] | None) -> Finding:
@@ -147,7 +164,9 @@ def _kept_bundle(settings: Settings) -> Finding:
     if not path.exists():
         return Finding("key bundle", "none is kept yet: the gateway cannot seal before it met the hospital")
     try:
-        verify_bundle(SignedKeyBundle.FromString(path.read_bytes()), pinned_key(settings.pinned), time.time())
+        verify_bundle(
+            SignedKeyBundle.FromString(path.read_bytes()), read_pinned_key(settings.pinned), time.time()
+        )
     except (PericardError, DecodeError) as error:
         return Finding("key bundle", str(error), "the gateway needs the hospital's server to seal again")
     return Finding("key bundle", "the one kept is good: the gateway seals without the hospital")
@@ -172,7 +191,7 @@ def _hospital(settings: Settings) -> Iterator[Finding]:
     advice = "let NTP set it: timedatectl set-ntp true" if abs(skew) > MAX_SKEW_SECONDS else ""
     yield Finding("clock", f"{skew:+.1f} s from the hospital's", advice)
     try:
-        verify_bundle(signed, pinned_key(settings.pinned), time.time())
+        verify_bundle(signed, read_pinned_key(settings.pinned), time.time())
     except PericardError as error:
         yield Finding(
             "hospital's key", str(error), "compare the pinned key with the hospital's: server identity"

@@ -1,24 +1,26 @@
-"""The gateway's counts for Prometheus, read when scraped: the frames' way stays free of it."""
+"""The gateway's counts for Prometheus. They are read when Prometheus asks: frames pay nothing for it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from pericard_gateway.operations.counters import Counters
-from pericard_gateway.updates.rollout import Rollout, State
-from pericard_gateway.uplink.spool import Depth
+from pericard_gateway.operations.health import Snapshot
+from pericard_gateway.updates.rollout import Rollout
+from pericard_gateway.updates.state import State
 
 
-class _Collector:
-    def __init__(
-        self, counters: Counters, depth: Callable[[], Depth], up: Callable[[], bool], rollout: Rollout | None
-    ) -> None:
-        self._counters, self._depth, self._up, self._rollout = counters, depth, up, rollout
+class GatewayMetrics(Collector):
+    """Registered with Prometheus's registry, which asks it for every count."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot], rollout: Rollout | None) -> None:
+        self._snapshot, self._rollout = snapshot, rollout
 
     def collect(self) -> Iterator[Metric]:
-        counters, depth = self._counters, self._depth()
+        """Every metric of the moment."""
+        now = self._snapshot()
+        counters, depth = now.counters, now.spool
         accepted = CounterMetricFamily(
             "pericard_gateway_frames_accepted", "Authentic, fresh frames", labels=["device"]
         )
@@ -52,14 +54,14 @@ class _Collector:
             ("spool_frames", "Frames that wait for the hospital", depth.frames),
             ("spool_bytes", "Bytes of sealed records on disk", depth.bytes),
             ("spool_refused_records", "Records kept aside", depth.refused_records),
-            ("uplink_up", "1 while the stream to the hospital stands", int(self._up())),
+            ("uplink_up", "1 while the stream to the hospital stands", int(now.uplink == "up")),
         ):
             yield GaugeMetricFamily(f"pericard_gateway_{name}", text, value=level)
         if self._rollout is not None:
-            yield from _of(self._rollout)
+            yield from _update_metrics(self._rollout)
 
 
-def _of(rollout: Rollout) -> Iterator[Metric]:
+def _update_metrics(rollout: Rollout) -> Iterator[Metric]:
     devices = GaugeMetricFamily(
         "pericard_gateway_update_devices", "Devices by their way to the update", labels=["state"]
     )
@@ -77,12 +79,3 @@ def _of(rollout: Rollout) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "pericard_gateway_update_version", "The update's version", value=rollout.update.version
     )
-
-
-def exposition(
-    counters: Counters, depth: Callable[[], Depth], up: Callable[[], bool], rollout: Rollout | None = None
-) -> Callable[[], bytes]:
-    """A function that returns the metrics of the moment in Prometheus's text format."""
-    registry = CollectorRegistry()
-    registry.register(_Collector(counters, depth, up, rollout))
-    return lambda: generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Asks the running gateway for its counts, over its loopback page."""
+"""Asks the running gateway for its status, over its page on loopback."""
 
 import http.client
 import json
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pericard_gateway.errors import NotRunning
-from pericard_gateway.service import ADDRESS_FILE
 
+ADDRESS_FILE = "address"  # in the state folder: where the running gateway's pages are
 _SECONDS = 5.0
 
 

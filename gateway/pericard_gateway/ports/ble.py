@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from bleak import BleakClient
 from bleak.backends.client import BaseBleakClient
@@ -10,6 +9,7 @@ from bleak.backends.client import BaseBleakClient
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
 from pericard_gateway.operations.counters import Counters
+from pericard_gateway.ports.port import Reader
 
 # The device writes to us by notifying TX; our first write to RX tells it that we have subscribed.
 RX = "6e400002-b5a3-f393-e0a9-e50e24dcca9e"
@@ -22,36 +22,38 @@ _log = logging.getLogger("pericard.gateway")
 
 
 class BlePort:
-    """One device, by its address; the same shape as ports.SerialPort."""
+    """One device, by its address; a `Port`."""
 
     def __init__(
         self,
         address: str,
-        connected: Callable[[], Callable[[bytes], None]],
         room: asyncio.Event,
         counters: Counters,
         radio: type[BaseBleakClient] | None = None,
     ) -> None:
-        """`connected` is called at every connection, for what takes the bytes; `room` holds reading back.
+        """Connects to nothing yet; while `room` is not set, nothing is read.
 
         `radio` is bleak's backend; None takes this machine's own.
         """
-        self._address, self._connected, self._room = address, connected, room
-        self._counters, self._radio = counters, radio
-        self._client: BleakClient | None = None
+        self._address, self._room, self._counters, self._radio = address, room, counters, radio
+        self._client: BleakClient | None = None  # while the device may be written to
+        self._latest: BleakClient | None = None
         self.trouble = "not connected yet"
 
     @property
-    def path(self) -> str:
-        """Where the device is."""
+    def name(self) -> str:
+        """The device's address."""
         return self._address
 
-    async def run(self) -> None:
+    async def listening(self) -> None:
+        """Returns at once: a node keeps its frames until we subscribe, also one that is out of range."""
+
+    async def run(self, reader: Reader) -> None:
         """Reads until cancelled. A device out of range is a state, not an error."""
         backoff, task = Backoff(0.2, 5.0), asyncio.current_task()
         while True:
             try:
-                await self._read(backoff)
+                await self._read(reader, backoff)
                 why = "the connection has ended"
             except (Exception, asyncio.CancelledError) as error:
                 # bleak lets through what its backend raises (D-Bus ends, refuses, answers nonsense; a request
@@ -79,24 +81,27 @@ class BlePort:
         for at in range(0, len(data), most):
             await self._client.write_gatt_char(rx, data[at : at + most], response=True)
 
-    def drain(self) -> None:
-        """Nothing waits to be read: a notification is taken when it comes."""
+    def drain(self, reader: Reader) -> None:
+        """Does nothing: a notification is taken when it comes, so none waits to be read."""
 
-    async def _read(self, backoff: Backoff) -> None:
+    async def _read(self, reader: Reader, backoff: Backoff) -> None:
         await self._room.wait()
         lost = asyncio.Event()
         client = BleakClient(self._address, disconnected_callback=lambda _: lost.set(), backend=self._radio)
         await client.connect()
         try:
-            take = self._connected()
+            self._latest = client
+            reader.connected()
 
-            def received(_: object, data: bytearray) -> None:
-                take(bytes(data))
+            def take(_: object, data: bytearray) -> None:
+                if client is not self._latest:
+                    return  # a connection that did not end when told to repeats what the new one brings
+                reader.take(bytes(data))
                 if not self._room.is_set():
                     # Notifications cannot be held back: without a connection the node keeps its own ring.
                     lost.set()
 
-            await client.start_notify(TX, received)
+            await client.start_notify(TX, take)
             await client.write_gatt_char(RX, _READY, response=True)
             self._client = client
             self.trouble = ""

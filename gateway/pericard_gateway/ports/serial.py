@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable
 
 import serial
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
+from pericard_gateway.config import Serial
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.settings import Port
+from pericard_gateway.ports.port import Reader
 
 READ_BYTES = 16384  # about a millisecond of opening: the most that one port keeps the loop from the others
 _DRAIN_READS = 64
@@ -20,44 +20,42 @@ _log = logging.getLogger("pericard.gateway")
 
 
 class SerialPort:
-    """One configured port."""
+    """One serial port; a `Port`."""
 
-    def __init__(
-        self,
-        port: Port,
-        connected: Callable[[], Callable[[bytes], None]],
-        room: asyncio.Event,
-        counters: Counters,
-    ) -> None:
-        """`connected` is called at every opening, for what takes the bytes; `room` holds reading back."""
-        self._port, self._connected, self._room, self._counters = port, connected, room, counters
+    def __init__(self, settings: Serial, room: asyncio.Event, counters: Counters) -> None:
+        """Opens nothing yet; while `room` is not set, nothing is read."""
+        self._settings, self._room, self._counters = settings, room, counters
         self._serial: serial.Serial | None = None
-        self._take: Callable[[bytes], None] | None = None
+        self._attempted = asyncio.Event()
         self.trouble = "not opened yet"
-        self.tried = asyncio.Event()  # set after the first attempt to open it
 
     @property
-    def path(self) -> str:
-        """Where the port is."""
-        return str(self._port.path)
+    def name(self) -> str:
+        """The path of its device file."""
+        return str(self._settings.path)
 
-    async def run(self) -> None:
+    async def run(self, reader: Reader) -> None:
         """Reads until cancelled. A port that is absent or breaks is a state, not an error."""
         backoff = Backoff(0.2, 5.0)
         while True:
             try:
-                self._open()
+                opened = self._open()
+                reader.connected()
                 backoff.reset()
-                self.tried.set()
-                await self._read()
+                self._attempted.set()
+                await self._read(opened, reader)
             except (OSError, serial.SerialException) as error:
                 self._close()
                 self._counters.port_errors += 1
                 if self.trouble != str(error):
-                    _log.warning("port lost", extra=fields(port=self.path, why=str(error)))
+                    _log.warning("port lost", extra=fields(port=self.name, why=str(error)))
                 self.trouble = str(error)
-                self.tried.set()
+                self._attempted.set()
             await asyncio.sleep(backoff.next())
+
+    async def listening(self) -> None:
+        """Returns after the first attempt to open it: opening discards what the line had buffered before."""
+        await self._attempted.wait()
 
     async def write(self, data: bytes) -> None:
         """Writes to the device. What the line does not take at once is lost: nobody reads it.
@@ -70,40 +68,38 @@ class SerialPort:
         with contextlib.suppress(BlockingIOError):
             os.write(self._serial.fileno(), data)
 
-    def drain(self) -> None:
-        """Takes what has arrived and not been read yet, a bounded amount, and closes the port."""
-        if self._serial is not None and self._take is not None:
+    def drain(self, reader: Reader) -> None:
+        """Gives the reader what has arrived and was not read yet, a bounded amount, and closes the port."""
+        if self._serial is not None:
             try:
                 for _ in range(_DRAIN_READS):
                     if not (data := self._serial.read(READ_BYTES)):
                         break
-                    self._take(data)
+                    reader.take(data)
             except (OSError, serial.SerialException) as error:
-                _log.warning("port lost", extra=fields(port=self.path, why=str(error)))
+                _log.warning("port lost", extra=fields(port=self.name, why=str(error)))
         self._close()
 
-    def _open(self) -> None:
+    def _open(self) -> serial.Serial:
         # exclusive: a second reader of the same port would steal bytes from the middle of frames.
-        self._serial = serial.Serial(self.path, self._port.baud, timeout=0, exclusive=True)
-        self._take = self._connected()
+        self._serial = serial.Serial(self.name, self._settings.baud, timeout=0, exclusive=True)
         self.trouble = ""
-        _log.info("port opened", extra=fields(port=self.path))
+        _log.info("port opened", extra=fields(port=self.name))
+        return self._serial
 
     def _close(self) -> None:
         if self._serial is not None:
             self._serial.close()
             self._serial = None
 
-    async def _read(self) -> None:
-        if self._serial is None or self._take is None:
-            return
+    async def _read(self, opened: serial.Serial, reader: Reader) -> None:
         while True:
             await self._room.wait()
-            await _readable(self._serial.fileno())
-            data = self._serial.read(READ_BYTES)
+            await _readable(opened.fileno())
+            data = opened.read(READ_BYTES)
             if not data:
                 raise serial.SerialException("the port has ended")
-            self._take(data)
+            reader.take(data)
 
 
 async def _readable(descriptor: int) -> None:

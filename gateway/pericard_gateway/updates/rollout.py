@@ -1,29 +1,22 @@
-"""Brings nodes to a firmware update: which, when, and how much of it now. No I/O; times are passed in.
+"""Which nodes get the update, and when: their states, attempts and waits. No I/O; times are passed in.
 
-A node says in its sealed status frames which version it runs, how many bytes of an update it has taken, and
-for how many more it has room; so no more is ever under way than fits into its buffer. It is updated when a
-later status frame has the update's version. What a node says is authentic, and may be a lie: it decides
-about the update of that node only.
+What a node says of itself is authentic, and may still be a lie: it decides about that node only.
 """
 
-import enum
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import jiter
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
-from pericard_protocol.device.update import MAX_VERSION, Update
+from pericard_gateway.updates.nodestatus import NodeStatus
+from pericard_gateway.updates.state import Event, State, after
+from pericard_protocol.device.update import Update
 
 # A failed attempt is repeated when the node next reports after the wait: ten attempts take about an hour.
 MAX_ATTEMPTS = 10
 FIRST_WAIT_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 1800.0
-# More than a port's own buffer takes at once (4,096 bytes on Linux), whatever room a node claims to have.
-MAX_ROOM = 4096
 
 _TOO_OLD = "its firmware knows of no gateway that updates it: `pericard update PORT`, once, by cable"
 _TAKEN_BACK = "this update did not prove itself there, and the node took it back: sign a later one"
@@ -32,45 +25,16 @@ _NO_KEY = "it has no update key: provision it with --update-key"
 _log = logging.getLogger("pericard.gateway")
 
 
-class State(enum.StrEnum):
-    """What a node of the rollout is."""
+@dataclass(eq=False)
+class Attempt:
+    """One attempt to bring a node the update; only a node's newest attempt may change its state.
 
-    CURRENT = "up to date"
-    WAITING = "waiting"
-    UPDATING = "updating"
-    RESTARTING = "restarting"
-    FAILED = "failed"
-
-
-class Status(NamedTuple):
-    """What matters here of a status frame's payload; `update` and `room` are None where it has none.
-
-    `failed` is the version that the node has taken back, 0 where it says of none.
+    `taken` bytes the node says that it has; `sent` bytes it was given.
     """
 
-    version: int
-    update: int | None
-    room: int | None
-    failed: int = 0
-
-
-def parse_status(payload: bytes) -> Status | None:
-    """The status in an authentic frame's payload; None where it is not what our firmware writes."""
-    try:
-        found = jiter.from_json(payload, allow_inf_nan=False)
-    except ValueError:
-        return None
-    if not isinstance(found, dict):
-        return None
-    version, taken, room = (found.get(name) for name in ("version", "update", "room"))
-    if type(version) is not int or not 0 <= version <= MAX_VERSION:
-        return None
-    failed = found.get("failed_version", 0)
-    if any(one is not None and (type(one) is not int or one < 0) for one in (taken, room)):
-        return None
-    if type(failed) is not int:
-        return None
-    return Status(version, taken, room, failed)
+    device: int
+    taken: int = 0
+    sent: int = 0
 
 
 @dataclass
@@ -82,8 +46,13 @@ class Node:
     percent: int = 0
     attempts: int = 0
     why: str = ""
+    attempt: Attempt | None = None
     not_before: float = 0.0
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS))
+
+    def step(self, event: Event) -> None:
+        """Moves the node to its next state."""
+        self.state = after(self.state, event)
 
 
 class Rollout:
@@ -113,109 +82,66 @@ class Rollout:
             },
         }
 
-    def reached(self, device: int, version: int) -> bool:
-        """Notes the version that a node runs; whether it needs no update."""
+    def note_version(self, device: int, version: int) -> bool:
+        """Notes which version a node runs; True when that is the update's, or a later one."""
         node = self.nodes.setdefault(device, Node())
-        before, node.version = node.version, version
+        before, state, attempts = node.version, node.state, node.attempts
+        node.version = version
         if version < self.update.version:
-            if node.state is State.CURRENT:  # it was flashed anew
-                self.nodes[device] = Node(version)
+            node.step(Event.REPORTED_OLDER)
+            if state is State.CURRENT:
+                self.nodes[device] = Node(version)  # flashed anew: its attempts are counted anew
             return False
-        if node.attempts and node.state is not State.CURRENT:
+        node.step(Event.REPORTED_CURRENT)
+        if attempts and state is not State.CURRENT:
             self.updated += 1
             _log.info("device updated", extra=fields(device=device, before=before, version=version))
-        self.nodes[device] = Node(version, State.CURRENT, 100)
+        self.nodes[device] = Node(version, node.state, percent=100)
         return True
 
-    def begin(self, device: int, status: Status, now: float) -> bool:
-        """Whether a node that needs the update is to get it now; it has then begun."""
+    def begin(self, device: int, status: NodeStatus, now: float) -> Attempt | None:
+        """A new attempt for a node that runs an older version; None when it is not to get one now."""
         node = self.nodes[device]
-        if status.room is None or status.update is None:
-            node.state, node.why = State.FAILED, _TOO_OLD if status.room is None else _NO_KEY
-            return False
-        if status.failed >= self.update.version:
-            node.state, node.why = State.FAILED, _TAKEN_BACK
-            return False
+        if why := self._impossible(status):
+            node.step(Event.CANNOT_BE_UPDATED)
+            node.why, node.attempt = why, None
+            return None
         if status.update or not status.room or now < node.not_before or node.attempts >= MAX_ATTEMPTS:
-            return False
-        node.state, node.percent, node.why = State.UPDATING, 0, ""
+            return None
+        node.step(Event.ATTEMPT_BEGAN)
+        node.attempt = Attempt(device)
         node.attempts += 1
-        told = fields(device=device, version=self.update.version, attempt=node.attempts)
-        _log.info("update begins", extra=told)
-        return True
+        node.percent, node.why = 0, ""
+        about = fields(device=device, version=self.update.version, attempt=node.attempts)
+        _log.info("update begins", extra=about)
+        return node.attempt
 
-    def fail(self, device: int, why: str, now: float) -> None:
-        """An attempt came to nothing; the node gets another after a while, a bounded number of times."""
-        node = self.nodes[device]
+    def newest(self, attempt: Attempt) -> bool:
+        """Whether the node has begun no other attempt since, and is not up to date by other means."""
+        return self.nodes[attempt.device].attempt is attempt
+
+    def progress(self, attempt: Attempt) -> None:
+        """Notes how far an attempt has come, once more bytes were taken or sent."""
+        node, size = self.nodes[attempt.device], len(self.update.stream)
+        node.percent = 100 * attempt.taken // size
+        if attempt.sent == size and node.state is State.UPDATING:
+            node.step(Event.ALL_WRITTEN)
+
+    def fail(self, attempt: Attempt, why: str, now: float) -> None:
+        """An attempt came to nothing. The node gets another after a while, a bounded number of times."""
+        node = self.nodes[attempt.device]
+        last = node.attempts >= MAX_ATTEMPTS
+        node.step(Event.LAST_ATTEMPT_FAILED if last else Event.ATTEMPT_FAILED)
+        node.attempt = None
         self.failures[why] += 1
         node.why, node.percent = why, 0
         node.not_before = now + node.backoff.next()
-        node.state = State.WAITING if node.attempts < MAX_ATTEMPTS else State.FAILED
-        _log.warning("update failed", extra=fields(device=device, why=why, attempt=node.attempts))
+        _log.warning("update failed", extra=fields(device=attempt.device, why=why, attempt=node.attempts))
 
-
-@dataclass
-class _Attempt:
-    device: int
-    taken: int = 0
-    sent: int = 0
-
-
-class Course:
-    """One port's part: at most one of its nodes is brought the update at a time."""
-
-    def __init__(self, rollout: Rollout) -> None:
-        self._rollout = rollout
-        self._attempt: _Attempt | None = None
-
-    def lost(self, why: str, now: float) -> None:
-        """The link was lost, or the node is silent: no failure of one that restarts with the whole update."""
-        if self._attempt is not None and self._rollout.nodes[self._attempt.device].state is State.UPDATING:
-            self._end(why, now)
-        self._attempt = None
-
-    def heard(self, device: int, payload: bytes, now: float) -> bytes:
-        """Takes a status frame's payload; returns what to write to the port now, often nothing."""
-        status = parse_status(payload)
-        if status is None:
-            return b""
-        current = self._rollout.reached(device, status.version)
-        attempt = self._attempt
-        if current:
-            if attempt is not None and attempt.device == device:
-                self._attempt = None
-            return b""
-        if attempt is not None:
-            return self._go_on(attempt, status, now) if attempt.device == device else b""
-        if not self._rollout.begin(device, status, now):
-            return b""
-        self._attempt = _Attempt(device)
-        return self._give(self._attempt, status.room or 0)
-
-    def _go_on(self, attempt: _Attempt, status: Status, now: float) -> bytes:
-        if not status.update:
-            if not status.room:
-                self._end("the node has given up", now)
-            elif attempt.taken:
-                self._end("the node has started again", now)
-            # Else it is a status from before our first bytes.
-            return b""
-        if status.update > attempt.sent:
-            self._end("the node says that it took more than it was sent", now)
-            return b""
-        attempt.taken = max(attempt.taken, status.update)
-        return self._give(attempt, status.room or 0)
-
-    def _give(self, attempt: _Attempt, room: int) -> bytes:
-        stream, node = self._rollout.update.stream, self._rollout.nodes[attempt.device]
-        node.percent = 100 * attempt.taken // len(stream)
-        data = stream[attempt.sent : attempt.taken + min(room, MAX_ROOM)]
-        attempt.sent += len(data)
-        if attempt.sent == len(stream):
-            node.state = State.RESTARTING
-        return data
-
-    def _end(self, why: str, now: float) -> None:
-        if self._attempt is not None:
-            self._rollout.fail(self._attempt.device, why, now)
-            self._attempt = None
+    def _impossible(self, status: NodeStatus) -> str:
+        """Why no attempt with this node could succeed; empty where one could."""
+        if status.room is None:
+            return _TOO_OLD
+        if status.update is None:
+            return _NO_KEY
+        return _TAKEN_BACK if status.failed >= self.update.version else ""

@@ -1,8 +1,8 @@
-"""The gateway's end of the uplink: one gRPC stream to the hospital, kept up, fed from the store.
+"""Delivers the outbox to the hospital: one gRPC stream, opened again whenever it ends.
 
 A record leaves the spool only when the hospital said COMMITTED. Whatever else happens (a lost stream, a
-silent one, a RETRY) ends the stream, and the next one sends everything that waits again: the hospital commits
-a record once, however often it comes.
+silent one, a RETRY) ends the stream, and the next stream sends everything that waits once more: the hospital
+commits a record once, however often it comes.
 """
 
 import asyncio
@@ -18,11 +18,12 @@ import grpc.aio
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
+from pericard_gateway.config import Server
 from pericard_gateway.errors import UplinkError
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.uplink.credentials import Credentials
+from pericard_gateway.uplink.outbox import Outbox
 from pericard_gateway.uplink.spool import RecordKey
-from pericard_gateway.uplink.store import Store
 from pericard_protocol import channel
 from pericard_protocol.errors import PeerError, PericardError
 from pericard_protocol.proto.uplink_pb2 import (
@@ -34,84 +35,91 @@ from pericard_protocol.proto.uplink_pb2 import (
     SignedKeyBundle,
 )
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
-from pericard_protocol.uplink.session import MAX_RECORD_BYTES
+from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES
 from pericard_protocol.uplink.suites import SUITES
 
-# A record and its envelope; the hospital sets the same bound.
-MAX_MESSAGE_BYTES = MAX_RECORD_BYTES + 1024
 CALL_SECONDS = 10.0
 # An Ack means a commit: one that takes longer than this is lost on a half-open link.
 ACK_SECONDS = 20.0
 RENEW_SECONDS = 600.0  # how often a new key bundle, and a new certificate when due, is asked for
 WINDOW_RECORDS = 64  # sent and not acknowledged: the memory of the uplink, and what a reconnect sends again
 FETCH_RECORDS = 16  # read from the disk at a time
+FLUSH_SECONDS = 3.0  # what a stop gives the hospital to take the rest
 _TICK_SECONDS = 1.0
 _REASON_CHARACTERS = 200
 
 _log = logging.getLogger("pericard.gateway")
 
 
-class Target(NamedTuple):
-    """Where the hospital's server is, and the DNS name in its certificate when that differs."""
-
-    address: str
-    name: str | None = None
-
-
 class _Sent(NamedTuple):
+    """A record that was sent: how many frames it holds, and when (monotonic seconds)."""
+
     frames: int
     at: float
 
 
-class Uplink:
-    """Delivers the spool. `state` is "up", or why it is not."""
+class Delivery:
+    """`state` is "up", or why nothing can be delivered now."""
 
     def __init__(
         self,
-        target: Target,
+        server: Server,
         credentials: Credentials,
-        store: Store,
+        outbox: Outbox,
         stored: asyncio.Event,
-        settled: Callable[[], None],
+        on_settled: Callable[[], None],
         counters: Counters,
     ) -> None:
-        """`stored` is set when records were added; `settled` is called when some have left."""
-        self._target, self._credentials, self._store = target, credentials, store
-        self._stored, self._settled, self._counters = stored, settled, counters
+        """`stored` is set when records were added; `on_settled` is called when some have left."""
+        self._server, self._credentials, self._outbox = server, credentials, outbox
+        self._stored, self._on_settled, self._counters = stored, on_settled, counters
         self._sent: dict[RecordKey, _Sent] = {}
         self._acks: list[Ack] = []
         self._acked = asyncio.Event()
         self._window = asyncio.Event()
         self._backoff = Backoff(0.25, 15.0)
-        self.empty = asyncio.Event()
+        self._emptied = asyncio.Event()  # set whenever the last record that waited was settled
         self.state = "not connected yet"
 
     async def run(self) -> None:
         """Connects, delivers and reconnects until cancelled."""
         while True:
             try:
-                await self._connected()
+                await self._deliver()
             except grpc.aio.AioRpcError as error:
                 self._down(f"{error.code().name}: {(error.details() or '')[:_REASON_CHARACTERS]}")
             except (PericardError, OSError, sqlite3.Error) as error:
-                # Also what is our own: a file that an operator is replacing, a disk that is full.
+                # Our own mistakes too: an operator may be replacing a file, or make room on a full disk.
                 self._down(str(error))
             await asyncio.sleep(self._backoff.next())
             self._counters.reconnects += 1
 
+    async def flush(self) -> None:
+        """While `run` runs: waits until nothing waits any more, for a few seconds at most."""
+        self._emptied.clear()
+        if self._outbox.depth.records == 0:
+            return
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._emptied.wait()
+        except TimeoutError:
+            waiting = fields(spool_records=self._outbox.depth.records)
+            _log.warning("stopped before all was delivered: it waits on disk", extra=waiting)
+
     def _down(self, why: str) -> None:
         if self.state != why:
-            _log.warning("uplink down", extra=fields(server=self._target.address, why=why))
+            _log.warning("uplink down", extra=fields(server=self._server.address, why=why))
         self.state = why
 
-    async def _connected(self) -> None:
+    async def _deliver(self) -> None:
+        """Delivers over one connection until that ends, and raises why it ended."""
         options = [
-            *channel.channel_options(MAX_MESSAGE_BYTES, self._target.name),
+            *channel.channel_options(MAX_MESSAGE_BYTES, self._server.name),
             # Our own back-off decides when to try: gRPC's, shared by all channels, reaches minutes.
             ("grpc.use_local_subchannel_pool", 1),
         ]
         credentials = channel.channel_credentials(self._credentials.identity())
-        async with grpc.aio.secure_channel(self._target.address, credentials, options=options) as connection:
+        async with grpc.aio.secure_channel(self._server.address, credentials, options=options) as connection:
             stub = UplinkStub(connection)
             await self._renew(stub)
             stream = stub.Ingest()
@@ -119,13 +127,13 @@ class Uplink:
             self._acks.clear()
             self._window.set()
             if self.state != "up":
-                _log.info("uplink up", extra=fields(server=self._target.address))
+                _log.info("uplink up", extra=fields(server=self._server.address))
             self.state = "up"
             await _first_to_fail(
                 self._send(stream),
                 self._receive(stream),
                 self._settle(),
-                self._watch(),
+                self._watch_for_silence(),
                 self._keep_renewing(stub),
             )
 
@@ -133,13 +141,14 @@ class Uplink:
         last, session = 0, b""
         while True:
             self._stored.clear()
-            waiting = await self._store.after(last, FETCH_RECORDS)
+            waiting = await self._outbox.waiting_after(last, FETCH_RECORDS)
             if not waiting:
                 await self._stored.wait()
             for id_, record, frames in waiting:
                 await self._window.wait()
                 if record.session_id != session:
-                    await self._write(stream, Sealed(session=await self._store.header(record.session_id)))
+                    header = await self._outbox.session_header(record.session_id)
+                    await self._write(stream, Sealed(session=header))
                     session = record.session_id
                 self._sent[record.session_id, record.number] = _Sent(frames, time.monotonic())
                 if len(self._sent) >= WINDOW_RECORDS:
@@ -187,7 +196,7 @@ class Uplink:
             await self._acked.wait()
             self._acked.clear()
             acks, self._acks = self._acks, []  # all that came during the last commit, in one
-            await self._store.settle(
+            await self._outbox.settle(
                 [(ack.session_id, ack.number) for ack in acks if ack.status == Ack.COMMITTED],
                 [
                     ((ack.session_id, ack.number), ack.reason[:_REASON_CHARACTERS] or "no reason")
@@ -195,11 +204,11 @@ class Uplink:
                     if ack.status == Ack.REFUSED
                 ],
             )
-            self._settled()
-            if self._store.depth.records == 0:
-                self.empty.set()
+            self._on_settled()
+            if self._outbox.depth.records == 0:
+                self._emptied.set()
 
-    async def _watch(self) -> None:
+    async def _watch_for_silence(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             oldest = next(iter(self._sent.values()), None)
@@ -210,7 +219,7 @@ class Uplink:
         while True:
             # The next bundle is there when this one ends: ask then, not up to ten minutes later.
             await asyncio.sleep(
-                max(_TICK_SECONDS, min(RENEW_SECONDS, self._store.sealing.ends - time.time()))
+                max(_TICK_SECONDS, min(RENEW_SECONDS, self._outbox.bundle_ends - time.time()))
             )
             await self._renew(stub)
 
@@ -228,7 +237,7 @@ class Uplink:
         signed = await stub.GetKeyBundle(request, timeout=CALL_SECONDS)
         if not isinstance(signed, SignedKeyBundle):
             raise UplinkError("the server sent what is not a key bundle")
-        if newer := await self._store.adopt(signed):
+        if newer := await self._outbox.adopt_bundle(signed):
             _log.info("new key bundle", extra=fields(key_id=newer.key_id))
 
     async def _renew_certificate(self, stub: UplinkStub) -> None:

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from pericard_edge import files
 from pericard_edge.files import FileError
+from pericard_gateway.config import Settings
 from pericard_gateway.errors import EnrolmentFailed
-from pericard_gateway.settings import Settings
 from pericard_protocol.channel import Identity, channel_options
 from pericard_protocol.proto.uplink_pb2_grpc import EnrolmentStub
 from pericard_protocol.uplink.enrolment import MAX_REQUEST_BYTES, Invitation, enrol_request

@@ -1,6 +1,6 @@
-"""Opened frames between the ports and the store: gathered into batches, held back when there is no room.
+"""The intake: gathers opened frames into batches for the outbox, and stops the ports when there is no room.
 
-What is readable is held in memory only, for a quarter of a second, and bounded.
+Opened frames are readable: they are in memory only, for a quarter of a second, and their number is bounded.
 """
 
 import asyncio
@@ -10,14 +10,14 @@ import sqlite3
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.devices.registry import Registry
-from pericard_gateway.uplink.store import Store
-from pericard_protocol.errors import PericardError
+from pericard_gateway.uplink.outbox import Outbox
+from pericard_protocol.errors import PeerError, Unavailable
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 
 # A record this large costs each frame little of the seal and the commit; at a low rate the time decides.
 BATCH_FRAMES = 256
 BATCH_SECONDS = 0.25
-# Beyond this the ports wait: the store is slower than they are, or cannot take anything.
+# With so many in memory the ports wait: the outbox is slower than they are, or cannot store anything.
 MAX_WAITING_FRAMES = 2048
 RETRY_SECONDS = 1.0
 
@@ -25,15 +25,15 @@ _log = logging.getLogger("pericard.gateway")
 
 
 class Intake:
-    """Collects frames and hands them to the store; `room` is set while the ports may be read."""
+    """Gives frames to the outbox in batches; `room` is set while the ports may be read."""
 
-    def __init__(self, registry: Registry, store: Store, max_spool_bytes: int) -> None:
-        self._registry, self._store, self._max_spool_bytes = registry, store, max_spool_bytes
+    def __init__(self, registry: Registry, outbox: Outbox, max_spool_bytes: int) -> None:
+        self._registry, self._outbox, self._max_spool_bytes = registry, outbox, max_spool_bytes
         self._frames: list[OpenedFrame] = []
-        self._some, self._enough, self._ending = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._some, self._enough, self._finishing = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
-        self.stored = asyncio.Event()  # set after every commit; the uplink waits for it
+        self.stored = asyncio.Event()  # set after every commit; the delivery waits for it
         self.spool_full = False
         self.trouble = ""
 
@@ -46,9 +46,9 @@ class Intake:
         if len(self._frames) >= MAX_WAITING_FRAMES:
             self.room.clear()
 
-    def review(self) -> None:
-        """Opens or closes the ports by what waits here and in the spool."""
-        full = self._store.depth.bytes >= self._max_spool_bytes
+    def review_room(self) -> None:
+        """Sets or clears `room` by how much waits here and in the spool."""
+        full = self._outbox.depth.bytes >= self._max_spool_bytes
         if full and not self.spool_full:
             _log.warning("the spool is full: the devices are not read until the hospital takes some")
         self.spool_full = full
@@ -58,30 +58,30 @@ class Intake:
             self.room.set()
 
     async def run(self) -> None:
-        """Stores batches until `end` is called."""
-        while not self._ending.is_set():
+        """Has batches stored until `finish` is called."""
+        while not self._finishing.is_set():
             await self._some.wait()
             await _at_most(BATCH_SECONDS, self._enough)
-            if not await self._flush():
-                await _at_most(RETRY_SECONDS, self._ending)
-        if not await self._flush():
+            if not await self._store():
+                await _at_most(RETRY_SECONDS, self._finishing)
+        if not await self._store():
             _log.error("frames are lost at the stop", extra=fields(frames=len(self._frames)))
 
-    def end(self) -> None:
-        """Lets `run` store what waits, and return. A cancelled commit might still happen: never cancel."""
-        for event in (self._ending, self._some, self._enough):
+    def finish(self) -> None:
+        """Lets `run` store what waits and return. Never cancel it: a commit might still happen."""
+        for event in (self._finishing, self._some, self._enough):
             event.set()
 
-    async def _flush(self) -> bool:
-        """Stores all that waits; False when it could not, and everything waits on."""
+    async def _store(self) -> bool:
+        """Has all that waits stored; False when that could not be, and it waits on."""
         count = len(self._frames)
         frames = self._frames[:count]
         # Taken now: frames that arrive during the commit are in the next batch, with marks of their own.
         marks = self._registry.marks({frame.device for frame in frames})
         try:
             if frames:
-                await self._store.keep(frames, marks)
-        except (PericardError, sqlite3.Error) as error:
+                await self._outbox.put(frames, marks)
+        except (PeerError, Unavailable, sqlite3.Error) as error:
             if str(error) != self.trouble:
                 _log.error("frames cannot be stored and wait in memory", extra=fields(why=str(error)))
             self.trouble = str(error)
@@ -92,7 +92,7 @@ class Intake:
             self._some.clear()
         if len(self._frames) < BATCH_FRAMES:
             self._enough.clear()
-        self.review()
+        self.review_room()
         self.stored.set()
         return True
 

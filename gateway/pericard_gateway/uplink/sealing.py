@@ -1,32 +1,35 @@
-"""Seals opened frames for the hospital: holds the verified key bundle and the present session. No I/O."""
+"""Seals opened frames for the hospital, with a key bundle that it has verified. No I/O, no clock."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 
-from pericard_gateway.errors import NoKeyBundle
+from pericard_gateway.errors import BundleRollback, NoKeyBundle
 from pericard_gateway.uplink.spool import SealedBatch
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SignedKeyBundle
-from pericard_protocol.uplink.bundle import BundleError, verify_bundle
+from pericard_protocol.uplink.bundle import verify_bundle
 from pericard_protocol.uplink.session import MAX_FRAMES, SessionSealer
+from pericard_protocol.uplink.suites import Suite
 
 
-class BundleRollback(BundleError):
-    """A genuine key bundle that is older than one seen before."""
+class FrameSealer:
+    """Holds all that sealing needs: our identity key, the hospital's key bundle, the present session."""
 
-    reason = "bundle rollback"
-
-
-class Sealing:
-    """The gateway's identity and what it needs to seal without the network."""
-
-    def __init__(self, gateway_id: str, identity: MLDSA65PrivateKey, pinned: MLDSA65PublicKey) -> None:
+    def __init__(
+        self,
+        gateway_id: str,
+        identity: MLDSA65PrivateKey,
+        pinned: MLDSA65PublicKey,
+        suites: Mapping[int, Suite],
+    ) -> None:
+        """`suites` are the chosen provider's."""
+        self._suites = suites
         self._gateway_id, self._identity, self._pinned = gateway_id, identity, pinned
         self._bundle: KeyBundle | None = None
         self._session: SessionSealer | None = None
 
-    def usable(self, now: float) -> bool:
+    def can_seal(self, now: float) -> bool:
         """Whether frames can be sealed at `now` (Unix seconds)."""
         return self._bundle is not None and self._bundle.not_before <= now < self._bundle.not_after
 
@@ -36,21 +39,21 @@ class Sealing:
         return frozenset({self._bundle.key_id}) if self._bundle else frozenset()
 
     @property
-    def ends(self) -> float:
+    def bundle_ends(self) -> float:
         """When the bundle ends, in Unix seconds; 0 without one."""
         return float(self._bundle.not_after) if self._bundle else 0.0
 
-    def recall(self, signed: SignedKeyBundle) -> None:
-        """Takes the bundle that an earlier run kept, ended or not: nothing older is adopted any more.
+    def restore_bundle(self, signed: SignedKeyBundle) -> None:
+        """Takes the bundle that an earlier run kept, even an ended one: no older one is adopted afterwards.
 
         Raises:
             BundleError, UnknownSuite: from `verify_bundle`.
         """
         claimed = KeyBundle.FromString(signed.bundle)
-        # At its own beginning it was valid; `usable` decides about now.
+        # At its own beginning it was valid; `can_seal` decides about now.
         self._bundle = verify_bundle(signed, self._pinned, claimed.not_before)
 
-    def adopt(self, signed: SignedKeyBundle, now: float) -> KeyBundle | None:
+    def adopt_bundle(self, signed: SignedKeyBundle, now: float) -> KeyBundle | None:
         """Takes a newer bundle into use and returns it; None when it is the one in use.
 
         Raises:
@@ -66,7 +69,7 @@ class Sealing:
                 " restored from a backup, or for someone on the network"
             )
         self._bundle = bundle
-        self._end_session()
+        self.end_session()
         return bundle
 
     def seal(self, frames: Iterable[OpenedFrame], now: float) -> list[SealedBatch]:
@@ -79,17 +82,14 @@ class Sealing:
 
     def _seal_one(self, frames: list[OpenedFrame], now: float) -> SealedBatch:
         if self._session is None or self._session.exhausted(now):
-            self._end_session()
-            if self._bundle is None or not self.usable(now):
+            self.end_session()
+            if self._bundle is None or not self.can_seal(now):
                 raise NoKeyBundle("no valid key bundle of the hospital's is known: is its server reachable?")
-            self._session = SessionSealer(self._bundle, self._gateway_id, self._identity, now)
+            self._session = SessionSealer(self._bundle, self._gateway_id, self._identity, now, self._suites)
         return SealedBatch(self._session.header, self._session.seal(frames), len(frames))
 
-    def forget(self) -> None:
+    def end_session(self) -> None:
         """Drops the session key; the next record begins a new session."""
-        self._end_session()
-
-    def _end_session(self) -> None:
         if self._session is not None:
             self._session.wipe()
             self._session = None

@@ -1,8 +1,8 @@
-"""What waits for the hospital, sealed, and the devices' marks, in one SQLite file. No network, no clock.
+"""The spool: sealed records that wait for the hospital, and the devices' marks, in one SQLite file.
 
-Nothing here is readable to this machine: records are sealed before they arrive. A record and the marks of its
-devices are committed in one transaction, so after a crash a frame is either in the spool and never accepted
-again, or not in it. Use it from one thread.
+This machine cannot read the records: they were sealed before they came here. A record and the marks of its
+devices are committed in one transaction. So after a crash a frame is either in the spool, and never accepted
+again, or not in it, and may come again. Use it from one thread.
 """
 
 import fcntl
@@ -165,7 +165,7 @@ class Spool:
             sum(len(batch.record.ciphertext) for batch in batches),
         )
 
-    def after(self, last: int, limit: int) -> list[Waiting]:
+    def waiting_after(self, last: int, limit: int) -> list[Waiting]:
         """At most `limit` records after id `last`, oldest first, without those kept aside."""
         rows = self._database.execute(
             "SELECT records.id, session_id, number, ciphertext, frames FROM records"
@@ -178,7 +178,7 @@ class Spool:
             for id_, session, number, ciphertext, frames in rows
         ]
 
-    def header(self, session_id: bytes) -> SignedSessionHeader:
+    def session_header(self, session_id: bytes) -> SignedSessionHeader:
         """The header of a session of which records wait."""
         row = self._database.execute(
             "SELECT header FROM sessions WHERE session_id = ?", (session_id,)

@@ -1,8 +1,10 @@
-"""ML-KEM by liboqs: a second provider of suites 0x0041 and 0x0042, where required (extra `liboqs`).
+"""ML-KEM by liboqs: a second provider of the KEM suites, where required (extra `liboqs`).
 
 Keys and encapsulations are those of the suites by `cryptography`, byte for byte: each side may use either.
 """
 
+import ctypes
+import logging
 import os
 from ctypes.util import find_library
 from importlib.util import find_spec
@@ -10,40 +12,71 @@ from pathlib import Path
 from types import ModuleType
 
 from pericard_protocol.errors import UsageError
+from pericard_protocol.uplink.hybrid import HybridOver
 from pericard_protocol.uplink.suites import KemError, Suite
 
 _SEED_BYTES = 64  # d ‖ z of FIPS 203, what `cryptography` calls the seed
 
 
 class NoLiboqs(UsageError):
-    """liboqs, or its Python wrapper, is not installed."""
+    """liboqs, or its Python wrapper, is not installed or lacks ML-KEM."""
 
 
-def installed() -> bool:
-    """Whether both the wrapper and the native library are there."""
-    # Asked before the import: the wrapper's answer to a missing library is to fetch and build one.
-    return find_spec("oqs") is not None and (find_library("oqs") is not None or _in_its_folder())
+def missing() -> str:
+    """What keeps liboqs from being used here; "" when nothing does."""
+    if find_spec("oqs") is None:
+        return "its Python wrapper is not installed: pip install 'pericard-protocol[liboqs]'"
+    # Asked before the wrapper is imported: its answer to a library that is not there, or does not load, is to
+    # fetch one and build it. It looks in the same places.
+    if not any(_loads(place) for place in _places()):
+        return (
+            "its native library is not installed, or does not load: install liboqs (a shared build), or set"
+            " OQS_INSTALL_PATH to the folder that it was installed to"
+        )
+    return ""
 
 
-def _in_its_folder() -> bool:
-    folder = Path(os.environ.get("OQS_INSTALL_PATH", Path.home() / "_oqs"))
-    return any((folder / lib / "liboqs.so").exists() for lib in ("lib", "lib64"))
+def _places() -> list[str]:
+    folder = Path(os.environ.get("OQS_INSTALL_PATH", Path.home() / "_oqs")).absolute()
+    found = [find_library("oqs"), find_library("liboqs")]
+    return [one for one in found if one] + [str(folder / lib / "liboqs.so") for lib in ("lib", "lib64")]
 
 
-def suites() -> dict[int, Suite]:
-    """The two suites by their ids on the wire.
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def load() -> ModuleType:
+    """The wrapper's module.
 
     Raises:
-        NoLiboqs: it is not installed.
+        NoLiboqs: it, or the native library, is not installed.
     """
-    if not installed():
-        raise NoLiboqs("liboqs is not installed: install the native library and pericard-protocol[liboqs]")
+    if why := missing():
+        raise NoLiboqs(f"liboqs cannot be used: {why}; or choose the KEM provider cryptography")
+    logging.getLogger("oqs.oqs").disabled = True  # it writes to stdout, which is for results
     import oqs
 
-    return {
-        0x0041: LiboqsMlKem(oqs, 0x0041, "ML-KEM-768", 1184, 1088),
-        0x0042: LiboqsMlKem(oqs, 0x0042, "ML-KEM-1024", 1568, 1568),
-    }
+    found: ModuleType = oqs
+    return found
+
+
+def suites(oqs: ModuleType) -> dict[int, Suite]:
+    """Every suite by its id on the wire, the default first, with ML-KEM by the wrapper's module.
+
+    Raises:
+        NoLiboqs: the native library was built without one of them.
+    """
+    for name in ("ML-KEM-768", "ML-KEM-1024"):
+        if not oqs.is_kem_enabled(name):
+            raise NoLiboqs(f"liboqs cannot be used: it was built without {name}; install a complete build")
+    smaller = LiboqsMlKem(oqs, 0x0041, "ML-KEM-768", 1184, 1088)
+    larger = LiboqsMlKem(oqs, 0x0042, "ML-KEM-1024", 1568, 1568)
+    return {suite.id: suite for suite in (HybridOver(smaller), smaller, larger)}
 
 
 class LiboqsMlKem:
@@ -80,4 +113,4 @@ class LiboqsMlKem:
 
     def _check(self, right: bool) -> None:
         if not right:
-            raise KemError(f"not a public key or encapsulation of {self.name}")
+            raise KemError(f"not a key or encapsulation of {self.name}")

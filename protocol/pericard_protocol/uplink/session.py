@@ -4,8 +4,8 @@ The gateway seals (`SessionSealer`), the hospital opens (`SessionOpener`). Pure:
 sockets and stored keys are the callers'.
 """
 
-import os
-from collections.abc import Callable, Iterable
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
@@ -24,7 +24,7 @@ from pericard_protocol.proto.uplink_pb2 import (
     SessionHeader,
     SignedSessionHeader,
 )
-from pericard_protocol.uplink.suites import suite_of
+from pericard_protocol.uplink.suites import SUITES, Suite, suite_of
 
 CONTEXT = b"pericard session v1"  # FIPS 204, section 5.2, and the first bytes of HKDF's info
 SESSION_ID_BYTES = 16
@@ -35,6 +35,10 @@ MAX_NAME_BYTES = 64
 MAX_RECEIVED_US = 2**53  # in the year 2255: exact as a double, and a date that every library can show
 # 1,024 frames of 480 payload bytes and at most 64 bytes of fields each, and the tag.
 MAX_RECORD_BYTES = MAX_FRAMES * (MAX_PAYLOAD_BYTES + 64) + 16
+# What either end of the link accepts as one message, `Sealed` with the largest record. Around its ciphertext
+# stand a session id of 16 bytes, a number of at most 3, and the tags and lengths of four fields, 13 more. All
+# other messages are far smaller.
+MAX_MESSAGE_BYTES = MAX_RECORD_BYTES + 1024
 
 
 class SessionError(PeerError):
@@ -58,15 +62,22 @@ class RecordError(PeerError):
 class SessionSealer:
     """The gateway's side of one session. The key lives in this object only."""
 
-    def __init__(self, bundle: KeyBundle, gateway_id: str, signer: MLDSA65PrivateKey, now: float) -> None:
-        """Encapsulates to the verified `bundle`; `now` is in Unix seconds.
+    def __init__(
+        self,
+        bundle: KeyBundle,
+        gateway_id: str,
+        signer: MLDSA65PrivateKey,
+        now: float,
+        suites: Mapping[int, Suite] = SUITES,
+    ) -> None:
+        """Encapsulates to the verified `bundle` by a provider's `suites`; `now` is in Unix seconds.
 
         Raises:
             KemError: the bundle's public key is malformed.
             UnknownSuite: its suite is not offered here.
         """
-        secret, wrapped = suite_of(bundle.suite).encapsulate(bundle.public_key)
-        self.session_id = os.urandom(SESSION_ID_BYTES)
+        secret, wrapped = suite_of(bundle.suite, suites).encapsulate(bundle.public_key)
+        self.session_id = secrets.token_bytes(SESSION_ID_BYTES)
         header = SessionHeader(
             session_id=self.session_id,
             gateway_id=gateway_id,

@@ -3,8 +3,8 @@
 A suite makes a fresh 32-byte secret for the holder of a public key. It stores nothing and signs nothing.
 """
 
-import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from cryptography.exceptions import InvalidTag
@@ -71,11 +71,11 @@ class MlKem:
 
     def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
         """A fresh (secret, ciphertext)."""
-        return _checked(lambda: self._public.from_public_bytes(public).encapsulate(), self.name)
+        return checked(lambda: self._public.from_public_bytes(public).encapsulate(), self.name)
 
     def decapsulate(self, private: bytes, wrapped: bytes) -> bytes:
         """The 32-byte secret."""
-        return _checked(lambda: self._private.from_seed_bytes(private).decapsulate(wrapped), self.name)
+        return checked(lambda: self._private.from_seed_bytes(private).decapsulate(wrapped), self.name)
 
 
 class Hybrid:
@@ -87,8 +87,8 @@ class Hybrid:
 
     id = 0x647A
     name = "X25519MLKEM768"
+    info = b"pericard session secret v1"
     _suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-    _info = b"pericard session secret v1"
 
     def generate(self) -> tuple[bytes, bytes]:
         """A new (96-byte private key, 1,216-byte public key)."""
@@ -106,10 +106,10 @@ class Hybrid:
                 MLKEM768PublicKey.from_public_bytes(public[:-32]),
                 X25519PublicKey.from_public_bytes(public[-32:]),
             )
-            secret = os.urandom(32)
-            return secret, self._suite.encrypt(secret, key, info=self._info)
+            secret = secrets.token_bytes(32)
+            return secret, self._suite.encrypt(secret, key, info=self.info)
 
-        return _checked(seal, self.name)
+        return checked(seal, self.name)
 
     def decapsulate(self, private: bytes, wrapped: bytes) -> bytes:
         """The 32-byte secret. Unlike plain ML-KEM, one made for another key is refused here."""
@@ -119,15 +119,16 @@ class Hybrid:
                 MLKEM768PrivateKey.from_seed_bytes(private[:64]),
                 X25519PrivateKey.from_private_bytes(private[64:]),
             )
-            return self._suite.decrypt(wrapped, key, info=self._info)
+            return self._suite.decrypt(wrapped, key, info=self.info)
 
-        return _checked(open_, self.name)
+        return checked(open_, self.name)
 
 
 T = TypeVar("T")
 
 
-def _checked(operation: Callable[[], T], name: str) -> T:
+def checked(operation: Callable[[], T], name: str) -> T:
+    """What `operation` gives; a wrong value there is a KemError of the suite `name`."""
     try:
         return operation()
     except (ValueError, InvalidTag):
@@ -146,14 +147,14 @@ SUITES: dict[int, Suite] = {
 DEFAULT_SUITE: Suite = SUITES[Hybrid.id]
 
 
-def suite_of(suite_id: int) -> Suite:
-    """The suite with this id on the wire.
+def suite_of(suite_id: int, suites: Mapping[int, Suite] = SUITES) -> Suite:
+    """The suite with this id on the wire, out of a provider's `suites`.
 
     Raises:
         UnknownSuite: there is none.
     """
     try:
-        return SUITES[suite_id]
+        return suites[suite_id]
     except KeyError:
         raise UnknownSuite(f"suite 0x{suite_id:04X} is unknown; this release offers {_offered()}") from None
 

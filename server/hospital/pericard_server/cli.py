@@ -1,9 +1,8 @@
 """The hospital server's commands."""
 
 import json
-import signal
+import logging
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -12,13 +11,14 @@ from typing import Any
 
 import click
 
-from pericard_edge import files
-from pericard_edge.jsonlog import log_to_stderr
+from pericard_edge.jsonlog import fields, log_to_stderr
 from pericard_protocol.errors import UsageError
 from pericard_server.commands.analyse import analyse
 from pericard_server.commands.enrolment import invite, serving_enrolment
 from pericard_server.commands.waveform import waveform
 from pericard_server.site import config_option, open_site
+
+log = logging.getLogger("pericard.server")
 
 _REVOCATION_SECONDS = 1.0
 _STREAMS = 64  # one thread a connected gateway
@@ -59,42 +59,36 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     site = open_site(path)
     records, own_identity, authority = site.records(), site.identity(), site.authority()
     site.keys.check()
+    log.info("the hospital starts", extra=fields(kem=site.keys.kem))
     if check:
         click.echo(f"{path}: good", err=True)
         return
     import grpc
 
-    from pericard_edge import serving
+    from pericard_edge.process import ready, stop_event
+    from pericard_edge.serving import serving
     from pericard_protocol.channel import server_credentials, server_options
     from pericard_protocol.proto.uplink_pb2_grpc import add_UplinkServicer_to_server
-    from pericard_protocol.uplink.session import MAX_RECORD_BYTES
+    from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES
     from pericard_server.ingest.servicer import Uplink
 
     grpc_server = grpc.server(
         ThreadPoolExecutor(_STREAMS),
-        options=server_options(MAX_RECORD_BYTES + 1024),
+        options=server_options(MAX_MESSAGE_BYTES),
         maximum_concurrent_rpcs=_STREAMS,
     )
     uplink = Uplink(records, site.keys, authority)
     add_UplinkServicer_to_server(uplink, grpc_server)
-    host = site.config.listen.address.rpartition(":")[0]
-    try:
-        port = grpc_server.add_secure_port(site.config.listen.address, server_credentials(own_identity))
-    except RuntimeError:
-        raise UsageError(
-            f"{site.config.listen.address} cannot be listened on: is it in use, or not ours?"
-        ) from None
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with serving_enrolment(site, authority, records):
-        grpc_server.start()
-        click.echo(f"serving on {host}:{port}", err=True)
-        with files.announced(ready_file, f"{host}:{port}"):
+    stop = stop_event()
+    credentials = server_credentials(own_identity)
+    with (
+        serving_enrolment(site, authority, records),
+        serving(grpc_server, site.config.listen.address, credentials) as address,
+    ):
+        click.echo(f"serving on {address}", err=True)
+        with ready(ready_file, address):
             while not stop.wait(_REVOCATION_SECONDS):
                 uplink.end_revoked()
-        if not serving.ended(grpc_server):
-            serving.leave()
 
 
 @server.group()
@@ -190,7 +184,7 @@ def patient_list(path: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(path: Path, as_json: bool) -> None:
     """Show what is stored, for each device, and what was refused, by reason."""
-    open_site(path)
+    site = open_site(path)
     from django.db.models import Count
 
     from pericard_server.records.models import Reading, Refusal
@@ -201,6 +195,7 @@ def status(path: Path, as_json: bool) -> None:
         "unassigned": Reading.objects.filter(patient=None).count(),
         "devices": {str(row["device"]): row["rows"] for row in per_device},
         "refused": dict(Refusal.objects.values_list("reason", "count")),
+        "kem": site.keys.kem,
     }
     _print(list(shown.items()) if not as_json else shown, as_json, lambda item: f"{item[0]}\t{item[1]}")
 

@@ -6,6 +6,7 @@ from typing import Self
 import pydantic
 
 from pericard_protocol.schema import Section
+from pericard_protocol.uplink.providers import Kem
 from pericard_server.records.seal import SuiteName
 
 
@@ -71,11 +72,20 @@ class ServerConfig(Section):
     kms: Kms | None = None
     cloud: Cloud | None = None
     enrolment: Enrolment | None = None
+    kem: Kem | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_keeper(self) -> Self:
         if (self.keys is None) == (self.kms is None):
             raise ValueError("give either [kms], or [keys] for a folder of key files")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _whoever_has_the_keys_computes(self) -> Self:
+        if self.kms is not None and self.kem is not None:
+            raise ValueError(
+                "[kem] goes with [keys]: with [kms] the KMS computes, and chooses by `pericard kms run --kem`"
+            )
         return self
 
 

@@ -16,6 +16,7 @@ from django.db import connections
 from pericard_edge import files
 from pericard_edge.config import parse
 from pericard_protocol.errors import UsageError
+from pericard_protocol.uplink.providers import Kem, provider
 from pericard_server.config import Keys, ServerConfig, database_url
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.custody.keys import HospitalKeys
@@ -102,4 +103,4 @@ def _keys(config: ServerConfig, base: Path) -> HospitalKeys:
         from pericard_server.custody.kms import KmsKeys
 
         return KmsKeys(config.kms.address, base / config.kms.ca, config.kms.files_key)
-    return KeyFolder(base / (config.keys or Keys()).folder)
+    return KeyFolder(base / (config.keys or Keys()).folder, provider((config.kem or Kem()).provider))

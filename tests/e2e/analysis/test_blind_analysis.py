@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.proto import statistics_pb2 as messages
 from pericard_server.analysis import BlindAnalysis, Encoding, Report, validation
 from pericard_server.analysis import encryption as seal
@@ -52,7 +52,7 @@ def test_one_patient(analysis: BlindAnalysis, count: int) -> None:
     assert report.bytes_up == pytest.approx(262257 * report.ciphertexts, abs=200 * (report.ciphertexts + 1))
 
 
-@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.lists(st.floats(20, 250), max_size=50), max_size=30))
 def test_any_ward(analysis: BlindAnalysis, ward: list[list[float]]) -> None:
     readings = {str(number): np.array(values) for number, values in enumerate(ward)}
@@ -229,7 +229,7 @@ def test_a_result_without_its_parts_is_refused(liar: Any, fhe_keys: Any, executo
 
 
 def test_no_cloud_is_said(authority: Any, fhe_keys: Any, executor: Any) -> None:
-    link = CloudLink("127.0.0.1:1", authority.issue("hospital.test"), "cloud.test", timeout=5)
+    link = CloudLink("127.0.0.1:1", authority.issue("hospital.test"), "cloud.test", timeout=60)
     with link, pytest.raises(CloudUnavailable, match="check address and certificates"):
         BlindAnalysis(fhe_keys, link, executor).analyse({"a": [60.0]})
 
@@ -237,7 +237,7 @@ def test_no_cloud_is_said(authority: Any, fhe_keys: Any, executor: Any) -> None:
 def test_a_cloud_with_a_wrong_certificate_gets_nothing(
     cloud: Any, authority: Any, fhe_keys: Any, executor: Any
 ) -> None:
-    link = CloudLink(cloud.address, authority.issue("hospital.test"), "impostor.test", timeout=5)
+    link = CloudLink(cloud.address, authority.issue("hospital.test"), "impostor.test", timeout=60)
     with link, pytest.raises(CloudUnavailable):
         BlindAnalysis(fhe_keys, link, executor).analyse({"a": [60.0]})
 
@@ -285,7 +285,7 @@ def _memory(pid: int) -> bytes:
 def test_noise_is_what_the_tolerance_argues(
     packs: int, link: CloudLink, fhe_keys: Any, executor: Any
 ) -> None:
-    """With every |z| at its largest, the measured deviation is the derived one, so a tolerance is 8 of them.
+    """With every |z| at its largest, the measured deviation is the derived one, so a tolerance is 20 of them.
 
     For squares z^2 the derivation takes all noise at |z| = sqrt(2), which is exact here.
     """
@@ -303,4 +303,4 @@ def test_noise_is_what_the_tolerance_argues(
         (opened[1], (clear**2).sum(axis=0), allowed.squares),
     ):
         deviation = np.sqrt(np.mean(np.abs(np.frombuffer(data, np.complex128) - exact) ** 2))
-        assert deviation == pytest.approx(limit / 8, rel=0.1)
+        assert deviation == pytest.approx(limit / 20, rel=0.1)

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from tests.parts.liboqs_js import Oqs
 
 from pericard_edge.files import FileError
 from pericard_edge.kms import KmsClient, NoToken, seal_file
 from pericard_kms.access.roles import ROLES
 from pericard_protocol.errors import PeerError, Unavailable, UsageError
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame
+from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.bundle import verify_bundle
+from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import SUITES, KemError
 from pericard_server.analysis.keys import FheKeys
@@ -36,10 +39,13 @@ class Kept:
         self.keys, self.away, self.now = keys, away, now
 
 
-@pytest.fixture(params=["folder", "kms"])
+@pytest.fixture(params=["folder", "folder on liboqs", "kms"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
-    if request.param == "folder":
-        folder = KeyFolder(tmp_path / "keys")
+    if request.param != "kms":
+        if on_liboqs := request.param == "folder on liboqs":
+            peer = Oqs(request.getfixturevalue("liboqs_js"))
+            request.getfixturevalue("monkeypatch").setattr(liboqs, "load", lambda: peer)
+        folder = KeyFolder(tmp_path / "keys", provider("liboqs" if on_liboqs else "cryptography"))
         folder.create()
 
         def lose() -> None:
@@ -116,7 +122,7 @@ def test_a_data_key_unwraps_for_its_owner_and_quarter_only(kept: Kept) -> None:
 def test_fhe_keys_are_made_once_and_come_back(kept: Kept, fhe_keys: FheKeys) -> None:
     assert kept.keys.fhe(lambda: fhe_keys) == fhe_keys
     assert kept.keys.fhe(lambda: pytest.fail("made twice")) == fhe_keys
-    assert fhe_keys.parameters == fhe.MOMENTS
+    assert fhe_keys.parameters == MOMENTS
 
 
 def test_keys_that_cannot_be_had_now_are_no_refusal_for_good(kept: Kept) -> None:

@@ -1,7 +1,6 @@
 """A real hospital and a real gateway, each its own process, and a pseudo-terminal as the devices' line."""
 
 import dataclasses
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from tests.parts.ports import lasting_port
 from tests.parts.ward import Device, Ward, new_line, public_pem, until
 
 
@@ -65,13 +65,6 @@ class HospitalProcess:
         return rows
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port
-
-
 @pytest.fixture
 def hospital(tmp_path: Path, authority: Any) -> Iterator[HospitalProcess]:
     folder = tmp_path / "hospital"
@@ -85,7 +78,7 @@ def hospital(tmp_path: Path, authority: Any) -> Iterator[HospitalProcess]:
     }.items():
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o600)
-    port, enrolment = free_port(), free_port()
+    port, enrolment = lasting_port(), lasting_port()
     (folder / "server.toml").write_text(
         '[tls]\ncertificate = "server.pem"\nkey = "server.key"\nca = "ca.pem"\n'
         f'[listen]\naddress = "127.0.0.1:{port}"\n'

@@ -38,7 +38,7 @@ def _serves(ward: Ward) -> None:
 
 
 def _send(port: int, data: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as one:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as one:
         try:
             one.sendall(data)
             while one.recv(4096):
@@ -85,7 +85,7 @@ def test_tls_without_our_certificate_gets_no_call_through(
     context.set_alpn_protocols(["h2"])
     with (
         contextlib.suppress(ssl.SSLError, ConnectionError),
-        socket.create_connection(("127.0.0.1", hospital.port), timeout=10) as raw,
+        socket.create_connection(("127.0.0.1", hospital.port), timeout=60) as raw,
         context.wrap_socket(raw, server_hostname="server.test") as one,
     ):
         one.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -106,7 +106,7 @@ def _code(hospital: HospitalProcess, identity: channel.Identity) -> grpc.StatusC
     )
     with grpc.secure_channel(f"127.0.0.1:{hospital.port}", credentials, options=options) as one:
         with pytest.raises(grpc.RpcError) as caught:
-            UplinkStub(one).GetKeyBundle(KeyBundleRequest(), timeout=10)
+            UplinkStub(one).GetKeyBundle(KeyBundleRequest(), timeout=60)
         code: grpc.StatusCode = caught.value.code()
         return code
 
@@ -122,7 +122,7 @@ def test_oversized_messages_are_refused(hospital: HospitalProcess, ward: Ward) -
     with grpc.secure_channel(address, channel.channel_credentials(ward.tls), options=options) as one:
         for _ in range(5):
             with pytest.raises(grpc.RpcError) as caught:
-                list(UplinkStub(one).Ingest(iter([huge]), timeout=20))
+                list(UplinkStub(one).Ingest(iter([huge]), timeout=60))
             assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     credentials = grpc.ssl_channel_credentials((Path(ward.folder) / "ca.pem").read_bytes())
     with grpc.secure_channel(f"127.0.0.1:{hospital.enrolment}", credentials, options=options) as one:
@@ -131,7 +131,7 @@ def test_oversized_messages_are_refused(hospital: HospitalProcess, ward: Ward) -
             (10 << 20, grpc.StatusCode.RESOURCE_EXHAUSTED),
         ):
             with pytest.raises(grpc.RpcError) as caught:
-                EnrolmentStub(one).Enrol(EnrolRequest(token=bytes(size)), timeout=20)
+                EnrolmentStub(one).Enrol(EnrolRequest(token=bytes(size)), timeout=60)
             assert caught.value.code() == code
     _serves(ward)
     assert _rss(hospital) - before < 64 << 20

@@ -10,7 +10,8 @@ import pytest
 
 from pericard_edge.confined import ConfinedExecutor, Limits, WorkerFailed
 from pericard_edge.files import FileError
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.objects import check_ciphertext, check_relinearisation_key, key_fingerprint
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_server.analysis import encryption as seal
 from pericard_server.analysis import keys
 from pericard_server.analysis.errors import UnusableKeys
@@ -59,7 +60,7 @@ def test_a_missing_or_broken_key_is_refused(made: FheKeys, tmp_path: Path) -> No
 
 def test_no_key_shows(made: FheKeys) -> None:
     assert len(repr(made)) < 400
-    assert made.fingerprint == MOMENTS.fingerprint(made.relinearisation)
+    assert made.fingerprint == key_fingerprint(MOMENTS.name, made.relinearisation)
 
 
 def test_two_sets_of_keys_differ(made: FheKeys, executor: ConfinedExecutor) -> None:
@@ -71,8 +72,8 @@ def test_encryption_is_randomised_and_of_the_agreed_shape(made: FheKeys, executo
     one, other = executor.submit(seal.encrypt, MOMENTS.name, made.public, packs.tobytes()).result()
     assert one != other
     for ciphertext in (one, other):
-        MOMENTS.check_ciphertext(ciphertext, MOMENTS.fresh_primes)
-    MOMENTS.check_relinearisation_key(made.relinearisation)
+        check_ciphertext(ciphertext, MOMENTS, MOMENTS.fresh_primes)
+    check_relinearisation_key(made.relinearisation, MOMENTS)
 
 
 def test_pyfhel_stays_in_the_workers(made: FheKeys) -> None:

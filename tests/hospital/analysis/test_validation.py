@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_server.analysis.errors import WrongResult
 from pericard_server.analysis.validation import check, check_patient, tolerance
 
@@ -45,6 +45,30 @@ def test_the_tolerance_matters_to_nobody_but_a_cheat() -> None:
     largest = tolerance(MOMENTS, MOMENTS.max_packs)
     assert 256 * largest.mean < 1e-3
     assert 256**2 * largest.variance < 1e-2
+
+
+def _exceeds(deviations: float) -> float:
+    """P(|X S| > t), X and S complex Gaussian of mean square 1: the integral of exp(-u - t^2/u) over u."""
+    logarithm = np.linspace(-20, 8, 20_000)
+    u = np.exp(logarithm)
+    return float(np.trapezoid(np.exp(-u - deviations**2 / u) * u, logarithm))
+
+
+def test_noise_has_the_tail_of_a_product_and_no_honest_job_meets_it() -> None:
+    """Roundings and secrets as SEAL draws them, transformed to slots: their tail, and what lies beyond 20."""
+    dice, degree = np.random.default_rng(7), MOMENTS.degree
+    roots = np.exp(-1j * np.pi * np.arange(degree) / degree)  # slots are at the odd powers of a 2N-th root
+
+    def slots(coefficients: np.ndarray) -> np.ndarray:
+        return np.fft.fft(coefficients * roots, axis=1)[:, : MOMENTS.slots]
+
+    rounding = slots(dice.uniform(-0.5, 0.5, (100, degree)))
+    noise = np.abs(rounding * slots(dice.integers(-1, 2, (100, degree))))
+    sigma = np.sqrt(degree * (2 * degree / 3) / 12)
+    for deviations in (1, 2, 3):
+        assert np.mean(noise > deviations * sigma) == pytest.approx(_exceeds(deviations), rel=0.1)
+    assert tolerance(MOMENTS, 1).total * MOMENTS.scale / sigma == pytest.approx(20, rel=1e-3)
+    assert 2 * MOMENTS.slots * _exceeds(20) < 1e-12  # of a job's slots, any
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,14 @@ from pericard_gateway.devices.registry import Device, Registry
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.serial import READ_BYTES
 from pericard_gateway.uplink.intake import BATCH_FRAMES, Intake
-from pericard_gateway.uplink.sealing import Sealing
+from pericard_gateway.uplink.outbox import Outbox
+from pericard_gateway.uplink.sealing import FrameSealer
 from pericard_gateway.uplink.spool import Spool
-from pericard_gateway.uplink.store import Store
 from pericard_protocol.device.frame import KEY_BYTES
 from pericard_protocol.device.stream import encode
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, Sealed
 from pericard_protocol.uplink.bundle import sign_bundle
-from pericard_protocol.uplink.suites import DEFAULT_SUITE
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES
 from pericard_tools.bench.commit import commit_latencies
 from pericard_tools.bench.load import SealedLoad
 from pericard_tools.bench.shape import Measured, benchmark, by_turns, median_ratio
@@ -92,8 +92,8 @@ async def _through(load: SealedLoad, stream: bytes, folder: Path) -> _Run:
     registry = Registry({number: Device(key, 0) for number, key in load.keys.items()})
     counters = Counters()
     with Spool(folder) as spool:
-        store = Store(spool, _sealing(), counters, folder / "bundle.pb")
-        intake = Intake(registry, store, 1 << 40)
+        outbox = Outbox(spool, _sealer(), counters, folder / "bundle.pb")
+        intake = Intake(registry, outbox, 1 << 40)
         running = asyncio.create_task(intake.run())
         link = Link(registry, counters)
         wall, processor = time.perf_counter(), time.process_time()
@@ -104,20 +104,20 @@ async def _through(load: SealedLoad, stream: bytes, folder: Path) -> _Run:
                 raise error
             intake.add(opened)
             await asyncio.sleep(0)  # a port gives the loop a turn after every read
-        intake.end()
+        intake.finish()
         await running
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
-        waiting = await store.after(0, len(load.frames))
+        waiting = await outbox.waiting_after(0, len(load.frames))
         headers = {one.record.session_id for one in waiting}
         sent = sum(Sealed(record=one.record).ByteSize() for one in waiting)
-        sent += sum([Sealed(session=await store.header(one)).ByteSize() for one in headers])
-        store.close()
+        sent += sum([Sealed(session=await outbox.session_header(one)).ByteSize() for one in headers])
+        outbox.close()
     return _Run(processor, wall, sent / len(load.frames))
 
 
-def _sealing() -> Sealing:
+def _sealer() -> FrameSealer:
     hospital, now = MLDSA65PrivateKey.generate(), int(time.time())
-    sealing = Sealing("bench", MLDSA65PrivateKey.generate(), hospital.public_key())
+    sealer = FrameSealer("bench", MLDSA65PrivateKey.generate(), hospital.public_key(), SUITES)
     bundle = KeyBundle(
         key_id="bench",
         suite=DEFAULT_SUITE.id,
@@ -125,5 +125,5 @@ def _sealing() -> Sealing:
         not_before=now - 1,
         not_after=now + 3600,
     )
-    sealing.adopt(sign_bundle(bundle, hospital), now)
-    return sealing
+    sealer.adopt_bundle(sign_bundle(bundle, hospital), now)
+    return sealer

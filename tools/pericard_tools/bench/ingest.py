@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SealedRecord
+from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
 from pericard_server.custody.folder import KeyFolder
@@ -149,7 +150,7 @@ def _measure(records: int, runs: int) -> dict[str, Any]:
     suites: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="pericard-bench-") as name:
         folder = Path(name)
-        keys = KeyFolder(folder / "keys")
+        keys = KeyFolder(folder / "keys", provider("cryptography"))
         keys.create()
         os.environ["DATABASE_URL"] = f"sqlite://{folder / 'records.db'}"
         os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"

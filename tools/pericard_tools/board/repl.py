@@ -39,8 +39,8 @@ def raw_repl(port: str) -> Iterator[SerialTransport]:
         _interrupt(transport)
         yield transport
     except TransportExecError as error:
-        # Only the last line of the board's traceback is told: it names the fault. It holds nothing of the code
-        # that was sent, in which a key may be.
+        # Only the last line of the board's traceback is told: it names the fault. The code that was sent, in
+        # which a key may be, is not in it.
         fault = error.error_output.strip().rpartition("\n")[2]
         raise BoardError(f"{port}: the board reports {fault}") from None
     except (TransportError, serial.SerialException):

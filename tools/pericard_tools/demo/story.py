@@ -83,7 +83,9 @@ def play(tell: Tell, seconds: float, suite: str) -> Outcome:
         tell("starting the gateway", (_START_SECONDS + _BOARDS_SECONDS) / whole)
         ports = [board.port for board in boards.values()]
         to_hospital = stack.enter_context(Wire(server.address, world.folder / "ward-hospital.capture"))
-        gateway_config = str(world.gateway_config(to_hospital.address, keys.address, ports, pinned))
+        gateway_config = str(
+            world.gateway_config(to_hospital.address, keys.address, keys.log_key, ports, pinned)
+        )
         words = ("gateway", "run", "--config", gateway_config)
         gateway = stack.enter_context(Party("gateway", world.folder, *words, environment=keys.gateway))
         taps = _run_boards(boards, seconds, lambda what, sent: tell(what, (sending + sent) / whole))

@@ -12,7 +12,7 @@ from pericard_edge.confined import WorkerFailed
 from pericard_server.analysis import encryption as seal
 from pericard_server.analysis import packing, statistics, validation
 from pericard_server.analysis.cloud_link import Answer, CloudLink
-from pericard_server.analysis.errors import UnknownKey, UnusableReadings, WrongResult
+from pericard_server.analysis.errors import KeyNotAtCloud, UnusableReadings, WrongResult
 from pericard_server.analysis.keys import FheKeys
 from pericard_server.analysis.packing import Complexes, Encoding, Floats
 from pericard_server.analysis.report import PatientRelation, PatientStatistics, RelationReport, Report, Work
@@ -186,7 +186,7 @@ class BlindAnalysis:
                 self._key_sent = True
         try:
             return self._link.compute(self._keys, ciphertexts), key_bytes
-        except UnknownKey:
+        except KeyNotAtCloud:
             key_bytes += self._link.put_key(self._keys)
             return self._link.compute(self._keys, ciphertexts), key_bytes
 

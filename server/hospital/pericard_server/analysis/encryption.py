@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.objects import check_ciphertext
+from pericard_protocol.fhe.parameters import parameter_set
 
 
 def generate_keys(parameters: str) -> tuple[bytes, bytes, bytes]:
@@ -28,7 +29,7 @@ def encrypt(parameters: str, public_key: bytes, packs: bytes) -> tuple[bytes, ..
     """Encrypts packs, complex128[number of packs, slots] as bytes, to one ciphertext each."""
     scheme = _scheme(parameters)
     scheme.from_bytes_public_key(public_key)
-    values = np.frombuffer(bytearray(packs), np.complex128).reshape(-1, fhe.named(parameters).slots)
+    values = np.frombuffer(bytearray(packs), np.complex128).reshape(-1, parameter_set(parameters).slots)
     return tuple(scheme.encryptComplex(pack).to_bytes("none") for pack in values)
 
 
@@ -47,7 +48,7 @@ def decrypt(
     scheme.from_bytes_secret_key(secret_key)
     values = []
     for data in ciphertexts:
-        fhe.named(parameters).check_ciphertext(data, primes=1)
+        check_ciphertext(data, parameter_set(parameters), primes=1)
         values.append(scheme.decryptComplex(PyCtxt(pyfhel=scheme, bytestring=data, scheme="ckks")))
     return tuple(np.asarray(value, np.complex128).tobytes() for value in values)
 
@@ -55,4 +56,4 @@ def decrypt(
 def _scheme(parameters: str) -> Any:
     from Pyfhel import Pyfhel
 
-    return Pyfhel(context_params=fhe.named(parameters).pyfhel_arguments())
+    return Pyfhel(context_params=parameter_set(parameters).pyfhel_arguments())

@@ -17,8 +17,10 @@ class CloudMisbehaved(PeerError):
     reason: ClassVar[str] = "cloud"
 
 
-class UnknownKey(CloudMisbehaved):
+class KeyNotAtCloud(CloudMisbehaved):
     """The cloud does not hold our evaluation key: it never got it, or restarted since."""
+
+    reason: ClassVar[str] = "key not at cloud"
 
 
 class CloudUnavailable(Unavailable):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pericard_edge import files
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.objects import MisshapenObject, check_relinearisation_key, key_fingerprint
+from pericard_protocol.fhe.parameters import MOMENTS, ParameterSet
 from pericard_server.analysis import encryption as seal
 from pericard_server.analysis.errors import UnusableKeys
 
@@ -19,7 +20,7 @@ _FILES = {"secret": "secret.key", "public": "public.key", "relinearisation": "re
 class FheKeys:
     """The three keys of one context, serialised by SEAL. Only `relinearisation` ever leaves the hospital."""
 
-    parameters: fhe.ParameterSet
+    parameters: ParameterSet
     secret: bytes = field(repr=False)
     public: bytes = field(repr=False)
     relinearisation: bytes = field(repr=False)
@@ -27,10 +28,10 @@ class FheKeys:
     @property
     def fingerprint(self) -> bytes:
         """The name of the evaluation key at the cloud, 32 bytes."""
-        return self.parameters.fingerprint(self.relinearisation)
+        return key_fingerprint(self.parameters.name, self.relinearisation)
 
 
-def generate(executor: Executor, parameters: fhe.ParameterSet = fhe.MOMENTS) -> FheKeys:
+def generate(executor: Executor, parameters: ParameterSet = MOMENTS) -> FheKeys:
     """New keys.
 
     Args:
@@ -54,7 +55,7 @@ def save(keys: FheKeys, folder: Path) -> None:
         files.write(folder / name, getattr(keys, part))
 
 
-def load(folder: Path, parameters: fhe.ParameterSet = fhe.MOMENTS) -> FheKeys:
+def load(folder: Path, parameters: ParameterSet = MOMENTS) -> FheKeys:
     """The keys that `save` wrote.
 
     Raises:
@@ -64,7 +65,7 @@ def load(folder: Path, parameters: fhe.ParameterSet = fhe.MOMENTS) -> FheKeys:
     parts = {part: files.read_secret(folder / name, "FHE key") for part, name in _FILES.items()}
     keys = FheKeys(parameters, **parts)
     try:
-        parameters.check_relinearisation_key(keys.relinearisation)
-    except fhe.MisshapenObject as error:
+        check_relinearisation_key(keys.relinearisation, parameters)
+    except MisshapenObject as error:
         raise UnusableKeys(f"{folder}: {error}") from None
     return keys

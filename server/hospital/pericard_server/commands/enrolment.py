@@ -42,7 +42,7 @@ def serving_enrolment(site: Site, authority: "Authority | None", records: "Recor
         return
     import grpc
 
-    from pericard_edge import serving
+    from pericard_edge.serving import serving
     from pericard_protocol.channel import server_options
     from pericard_protocol.proto.uplink_pb2_grpc import add_EnrolmentServicer_to_server
     from pericard_server.fleet.servicer import Enrolment
@@ -56,13 +56,5 @@ def serving_enrolment(site: Site, authority: "Authority | None", records: "Recor
     add_EnrolmentServicer_to_server(Enrolment(authority, records), server)
     # No certificate is asked of the client: the token is what it has to show.
     credentials = grpc.ssl_server_credentials([(identity.private_key, identity.certificate)])
-    try:
-        server.add_secure_port(site.config.enrolment.address, credentials)
-    except RuntimeError:
-        raise UsageError(f"{site.config.enrolment.address} cannot be listened on: is it in use?") from None
-    server.start()
-    try:
+    with serving(server, site.config.enrolment.address, credentials):
         yield
-    finally:
-        if not serving.ended(server):
-            serving.leave()

@@ -7,7 +7,6 @@ the data keys, one KEM private key a day and suite, and the FHE keys.
 import secrets
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,17 +16,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pericard_edge import files
-from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
-from pericard_protocol.uplink.bundle import sign_bundle
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, suite_of
+from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
+from pericard_protocol.uplink.bundle import DailyKey, first_offered, sign_bundle
+from pericard_protocol.uplink.providers import Provider
+from pericard_protocol.uplink.suites import suite_of
 from pericard_server.errors import KeyFileError, NoPrivateKey, TamperedRow
 
 if TYPE_CHECKING:
     from pericard_server.analysis.keys import FheKeys
 
-_DAY = 86_400
-# A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
-_VALID = 2 * _DAY
 _IDENTITY = "identity.seed"
 _WRAPPING = "wrapping.key"
 DATA_KEY_BYTES = 32
@@ -37,9 +34,15 @@ _NONCE_BYTES = 12
 class KeyFolder:
     """The folder's keys, read when they are needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, provider: Provider) -> None:
+        """`provider` makes the KEM keys and opens what is sealed to them."""
+        self._folder, self._provider = folder, provider
         self._making = threading.Lock()
+
+    @property
+    def kem(self) -> str:
+        """The provider and its version."""
+        return str(self._provider)
 
     def create(self) -> None:
         """Makes what is missing; keeps what is there."""
@@ -97,26 +100,15 @@ class KeyFolder:
 
     def bundle(self, suites: list[int], now: float) -> SignedKeyBundle:
         """Today's signed key bundle (UTC) of the first suite in `suites` that is offered."""
-        chosen = next((SUITES[one] for one in suites if one in SUITES), DEFAULT_SUITE)
-        starts = int(now // _DAY) * _DAY
-        day = datetime.fromtimestamp(starts, UTC)
-        key_id = f"{day:%Y-%m-%d}-{chosen.id:04x}"
-        public = self._folder / f"kem-{key_id}.pub"
+        chosen = first_offered(suites, self._provider.suites)
+        day = DailyKey.at(now, chosen.id)
+        public = self._folder / f"kem-{day.key_id}.pub"
         with self._making:
             if not public.exists():
                 private_bytes, public_bytes = chosen.generate()
-                self._write(f"kem-{key_id}.key", private_bytes)
+                self._write(f"kem-{day.key_id}.key", private_bytes)
                 self._write(public.name, public_bytes)
-        return sign_bundle(
-            KeyBundle(
-                key_id=key_id,
-                suite=chosen.id,
-                public_key=public.read_bytes(),
-                not_before=starts,
-                not_after=starts + _VALID,
-            ),
-            self.identity(),
-        )
+        return sign_bundle(day.bundle(public.read_bytes()), self.identity())
 
     def decapsulate(self, key_id: str, suite: int, wrapped: bytes) -> bytes:
         """The 32-byte secret that a gateway wrapped to a bundle of this hospital.
@@ -129,7 +121,7 @@ class KeyFolder:
         name = f"kem-{key_id}.key"
         if name not in known or not key_id.endswith(f"-{suite_of(suite).id:04x}"):
             raise NoPrivateKey("the session is sealed to a key that this hospital does not hold")
-        return suite_of(suite).decapsulate(self._read(name), wrapped)
+        return suite_of(suite, self._provider.suites).decapsulate(self._read(name), wrapped)
 
     def _read(self, name: str, size: int | None = None) -> bytes:
         path = self._folder / name

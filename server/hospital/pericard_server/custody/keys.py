@@ -23,6 +23,10 @@ class Wrapping(Protocol):
 class HospitalKeys(Wrapping, Protocol):
     """The hospital's long-lived keys."""
 
+    @property
+    def kem(self) -> str:
+        """Who computes the ML-KEM of its sessions, for operators."""
+
     def create(self) -> None:
         """Makes what is missing; keeps what is there."""
 

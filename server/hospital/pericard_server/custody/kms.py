@@ -34,6 +34,11 @@ class KmsKeys:
         """Ends the connection."""
         self._client.close()
 
+    @property
+    def kem(self) -> str:
+        """The KMS, by the provider that it was started with."""
+        return "the KMS"
+
     def create(self) -> None:
         """Nothing: the KMS makes a key when it is first asked for it."""
 
@@ -57,7 +62,7 @@ class KmsKeys:
 
         Raises:
             NoPrivateKey, KemError: for good.
-            KmsUnreachable: the KMS cannot answer now.
+            Unavailable: the KMS cannot answer now.
         """
         absent = NoPrivateKey("the session is sealed to a key that this hospital does not hold")
         if not key_id.replace("-", "").isalnum():  # the peer's text never becomes another path
@@ -88,7 +93,7 @@ class KmsKeys:
 
         Raises:
             TamperedRow: changed, or moved from another owner or quarter; or the patient was erased.
-            KmsUnreachable: the KMS cannot answer now.
+            Unavailable: the KMS cannot answer now.
         """
         body = {
             "ciphertext": wrapped.decode(errors="replace"),
@@ -106,10 +111,11 @@ class KmsKeys:
 
     def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
         """The FHE keys from the KMS's custody; the secret one arrives sealed to a key made for this call."""
-        from pericard_protocol.fhe import objects as fhe
+        from pericard_protocol.fhe.objects import key_fingerprint
+        from pericard_protocol.fhe.parameters import MOMENTS
         from pericard_server.analysis.keys import FheKeys
 
-        parameters = fhe.MOMENTS
+        parameters = MOMENTS
         path = f"fhe/keys/{parameters.name}"
         status, _ = self._client.raw("GET", path)
         if status == 404:
@@ -125,7 +131,9 @@ class KmsKeys:
             self._ask("POST", path, body)
             return made
         evaluation = b64decode(self._ask("GET", f"{path}/evaluation")["evaluation"])
-        opened = self._release(parameters.name, path)
+        # The secret key must be that of this evaluation key: its fingerprint is bound into the box.
+        fingerprint = key_fingerprint(parameters.name, evaluation).hex()
+        opened = self._release(parameters.name, path, fingerprint)
         end = 4 + int.from_bytes(opened[:4], "big")
         return FheKeys(parameters, opened[4:end], opened[end:], evaluation)
 
@@ -133,7 +141,7 @@ class KmsKeys:
         """A private file that the KMS sealed."""
         return read_sealed(self._client, self._files_key, path, what)
 
-    def _release(self, name: str, path: str) -> bytes:
+    def _release(self, name: str, path: str, fingerprint: str) -> bytes:
         recipient = MLKEM768PrivateKey.generate()
         public = recipient.public_key().public_bytes_raw()
         answer = self._ask("POST", f"{path}/release", {"recipient": _encode(public)})
@@ -142,7 +150,7 @@ class KmsKeys:
                 b64decode(answer["box"]),
                 b64decode(answer["encapsulation"]),
                 name,
-                str(answer["fingerprint"]),
+                fingerprint,
                 recipient,
             )
         except ReleaseError as error:

@@ -1,0 +1,91 @@
+"""The gateway's configuration: what gateway.toml may say."""
+
+from typing import Annotated, Self
+
+import pydantic
+
+from pericard_edge.config import ConfiguredPath
+from pericard_edge.settings import Address, Metrics, Tls
+from pericard_protocol.schema import Section
+from pericard_protocol.uplink.providers import Kem
+from pericard_protocol.uplink.session import MAX_NAME_BYTES
+
+
+class Serial(Section):
+    """A serial port."""
+
+    path: ConfiguredPath
+    baud: int = pydantic.Field(default=115200, ge=300, le=4_000_000)
+
+
+class Ble(Section):
+    """A device that speaks over BLE (the Nordic UART service)."""
+
+    address: str = pydantic.Field(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")
+
+
+class Server(Section):
+    """The hospital's server, host:port; `name` is the DNS name in its certificate if not that host."""
+
+    address: Address
+    name: str | None = None
+
+
+class SpoolBound(Section):
+    """How much sealed data may wait on disk; at the bound the gateway stops reading its devices."""
+
+    max_mb: int = pydantic.Field(default=1024, ge=1)
+
+
+class Updates(Section):
+    """A firmware update to bring to the devices; `key` is the Ed25519 public key that signed it, PEM."""
+
+    path: ConfiguredPath
+    key: ConfiguredPath | None = None
+
+
+class Kms(Section):
+    """The KMS that lends this gateway its device keys; the token comes in PERICARD_KMS_TOKEN.
+
+    With it the private files of this configuration are sealed by the KMS, under the transit key `files_key`.
+    """
+
+    address: str  # https://host:port
+    ca: ConfiguredPath
+    # The key that signs the KMS's audit log and its leases, in base64, as `pericard kms audit key` prints it.
+    log_key: str = pydantic.Field(pattern=r"^[A-Za-z0-9+/]{43}=$")
+    files_key: str
+    devices: list[Annotated[int, pydantic.Field(ge=0, le=0xFFFFFFFF)]] = pydantic.Field(min_length=1)
+    lease_hours: int = pydantic.Field(default=24, ge=1, le=168)
+    lease_frames: int = pydantic.Field(default=2**24, ge=1, le=2**32)
+
+
+class Settings(Section):
+    """The whole file. Relative paths begin at its folder."""
+
+    gateway_id: str = pydantic.Field(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME_BYTES - 1}}}$")
+    state: ConfiguredPath
+    devices: ConfiguredPath | None = None
+    kms: Kms | None = None
+    identity: ConfiguredPath
+    pinned: ConfiguredPath
+    ports: list[Serial] = pydantic.Field(default_factory=list)
+    ble: list[Ble] = pydantic.Field(default_factory=list)
+    server: Server
+    tls: Tls
+    metrics: Metrics = Metrics()
+    spool: SpoolBound = SpoolBound()
+    updates: Updates | None = None
+    kem: Kem = Kem()
+
+    @pydantic.model_validator(mode="after")
+    def _one_custody(self) -> Self:
+        if (self.devices is None) == (self.kms is None):
+            raise ValueError("give either `devices`, a registry file, or [kms]")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _something_to_read(self) -> Self:
+        if not self.ports and not self.ble:
+            raise ValueError("give at least one [[ports]] or [[ble]]: there is nothing to read")
+        return self

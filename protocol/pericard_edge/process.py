@@ -1,0 +1,94 @@
+"""How a process says that it is ready, is told to stop, and ends within a bound whatever hangs.
+
+One order for every process: `stop_event` (or `stop_event_in_loop`) before anything is opened, then
+`with ready(…)` around the wait for that event, then the process's own stop.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NoReturn
+
+from pericard_edge import files
+from pericard_edge.systemd import notify
+
+# From the signal to the end. A process's own stop takes less; the unit files allow 15 s before SIGKILL.
+STOP_SECONDS = 12.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_log = logging.getLogger("pericard.process")
+
+
+@contextmanager
+def ready(path: Path | None, text: str) -> Iterator[None]:
+    """While the block runs, the process is ready: systemd is told, and `text` stands in the file `path`.
+
+    The file is whole from its first moment, so that others may wait for it, and goes when the block ends.
+    """
+    if path is not None:
+        files.write(path, text.encode())
+    try:
+        notify("READY=1")
+        yield
+        notify("STOPPING=1")
+    finally:
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def stop_event(seconds: float = STOP_SECONDS) -> threading.Event:
+    """An event that SIGTERM or Ctrl-C sets; the process ends at most `seconds` later. For the main thread."""
+    # A handler runs between two steps of the main thread, which may hold the event's lock at that moment.
+    # Putting into a SimpleQueue is safe even then; a thread of its own sets the event.
+    asked: SimpleQueue[None] = SimpleQueue()
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: asked.put(None))
+    stop = threading.Event()
+
+    def wait() -> None:
+        asked.get()
+        stop.set()
+        _end_after(seconds)
+
+    threading.Thread(target=wait, name="stop", daemon=True).start()
+    return stop
+
+
+def stop_event_in_loop(seconds: float = STOP_SECONDS) -> asyncio.Event:
+    """The same for a process whose main thread runs an asyncio loop; called from within the loop."""
+    stop = asyncio.Event()
+
+    def told() -> None:
+        if not stop.is_set():
+            stop.set()
+            _end_after(seconds)
+
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, told)
+    return stop
+
+
+def end_now(code: int) -> NoReturn:
+    """Ends the process without waiting for its threads or for what libraries do at the end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _end_after(seconds: float) -> None:
+    """A process that ends by itself does so earlier and takes this thread with it."""
+
+    def end() -> None:
+        _log.error("the stop took too long: what still runs is left behind")
+        end_now(1)
+
+    clock = threading.Timer(seconds, end)
+    clock.daemon = True
+    clock.start()
