@@ -111,7 +111,7 @@ def _architecture(board: SerialTransport) -> str:
 
 
 def _twin(path: str) -> str | None:
-    """The other form of a module: MODULE.mpy of MODULE.py, and the reverse; None for what is no module."""
+    """The path of a module's other form, compiled or source; None for what is no module."""
     if path.count("/") < 2:
         return None
     stem, _, suffix = path.rpartition(".")
