@@ -14,6 +14,8 @@ from pericard_tools.board.recording import WAVEFORM_FLASH_PATH, shipped_waveform
 
 from .conftest import Ward, mpremote, read_frames, until
 
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
+
 
 def configure(ward: Ward, **settings: object) -> None:
     lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
@@ -187,8 +189,6 @@ def test_what_waits_for_the_link_goes_out_in_order(ward: Ward, room: int, kept: 
         "exec",
         f"""
 from pericard_node.ring import Ring
-
-pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 ring, out, up = Ring({room}), [], False
 def send(packet):
     if up: out.append(packet[0])
