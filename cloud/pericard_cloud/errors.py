@@ -17,10 +17,10 @@ class BrokenSequence(PeerError):
     reason: ClassVar[str] = "sequence"
 
 
-class UnknownKey(PeerError):
+class NoSuchKey(PeerError):
     """The job names a key that this client never sent, or that was dropped since."""
 
-    reason: ClassVar[str] = "key"
+    reason: ClassVar[str] = "unknown key"
 
 
 class UnboundedCall(PeerError):

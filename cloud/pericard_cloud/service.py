@@ -13,13 +13,14 @@ import grpc
 from pericard_cloud.config import Settings
 from pericard_cloud.statistics.counts import Counts
 from pericard_cloud.statistics.keys import KeyStore
-from pericard_cloud.statistics.servicer import MAX_MESSAGE_BYTES, BlindStatistics
+from pericard_cloud.statistics.servicer import BlindStatistics
 from pericard_edge.confined import ConfinedExecutor
 from pericard_edge.jsonlog import fields
 from pericard_edge.pages import health_page, served_beside
 from pericard_edge.process import ready, stop_event
 from pericard_edge.serving import serving
 from pericard_protocol import channel
+from pericard_protocol.fhe.jobs import MAX_MESSAGE_BYTES
 
 log = logging.getLogger("pericard.cloud")
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +14,10 @@ from rich.live import Live
 from rich.table import Table
 
 from pericard_edge import files
+from pericard_edge.config import load
 from pericard_edge.jsonlog import log_to_stderr
-from pericard_gateway.config import load
+from pericard_edge.process import ready, stop_event_in_loop
+from pericard_gateway.config import Settings
 from pericard_gateway.operations import status
 from pericard_gateway.operations.doctor import examine
 from pericard_gateway.service import Gateway
@@ -43,22 +44,19 @@ def gateway() -> None:
 @_config
 @click.option("--check", is_flag=True, help="Only read and check the configuration and every file it names.")
 @click.option(
-    "--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Written when the gateway runs."
+    "--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="There while the gateway is ready."
 )
 def run(config: Path, check: bool, ready_file: Path | None) -> None:
     """Reads the ports, seals what is authentic, delivers it; SIGTERM or Ctrl-C stops it in good order."""
     os.umask(0o077)
     log_to_stderr()
-    service = Gateway(load(config))
+    service = Gateway(load(config, Settings))
     if check:
         click.echo(f"{config}: good")
         return
 
     async def serve() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await service.run(stop, lambda: files.write(ready_file, b"ready\n") if ready_file else None)
+        await service.run(stop_event_in_loop(), ready(ready_file, "ready\n"))
 
     asyncio.run(serve())
 
@@ -76,7 +74,7 @@ def enrol(config: Path, address: str, token_file: Path) -> None:
     """Makes this gateway's keys and has the hospital certify them, by a one-time invitation."""
     os.umask(0o077)
     invitation = parse_invitation(files.read_secret(token_file, "invitation"))
-    redeem(load(config), address, invitation)
+    redeem(load(config, Settings), address, invitation)
     click.echo(f"{invitation.gateway} is enrolled; remove {token_file}")
 
 
@@ -86,7 +84,7 @@ def enrol(config: Path, address: str, token_file: Path) -> None:
 @click.option("--once", is_flag=True, help="Print the table once, also on a terminal.")
 def show_status(config: Path, as_json: bool, once: bool) -> None:
     """What the running gateway has counted since it started; on a terminal, until Ctrl-C."""
-    state = load(config).state
+    state = load(config, Settings).state
     found = status.fetch(state)
     console = Console()
     if as_json:
@@ -105,7 +103,7 @@ def show_status(config: Path, as_json: bool, once: bool) -> None:
 @_json
 def doctor(config: Path, as_json: bool) -> None:
     """Finds the usual mistakes and says what to do; exits 1 when there is one."""
-    findings = list(examine(load(config)))
+    findings = list(examine(load(config, Settings)))
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings]))
     else:

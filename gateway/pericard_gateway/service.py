@@ -1,26 +1,20 @@
 """The gateway as a process: reads and checks what the configuration names, runs and stops it."""
 
 import asyncio
-import json
 import logging
 import resource
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from http import HTTPStatus
+from collections.abc import Callable
+from contextlib import AbstractContextManager, AsyncExitStack
 from typing import NamedTuple
 
-from bleak.backends.client import BaseBleakClient
-
-from pericard_edge import files
 from pericard_edge.jsonlog import fields
-from pericard_edge.pages import Page, Pages
 from pericard_edge.systemd import notify, watchdog_seconds
 from pericard_gateway.config import Settings
 from pericard_gateway.custody import custody_of
 from pericard_gateway.keyfiles import parse_identity_key, read_pinned_key
-from pericard_gateway.operations import health, metrics
+from pericard_gateway.operations import health
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.operations.status import ADDRESS_FILE
+from pericard_gateway.operations.pages import served
 from pericard_gateway.ports import open_ports
 from pericard_gateway.ports.port import Port
 from pericard_gateway.reader import FrameReader
@@ -39,6 +33,9 @@ from pericard_protocol.uplink.providers import provider
 _CANCELLATIONS, _PATIENCE_SECONDS = 2, 2.0
 
 _log = logging.getLogger("pericard.gateway")
+
+
+OpenPorts = Callable[[Settings, asyncio.Event, Counters], list[Port]]
 
 
 class _Line(NamedTuple):
@@ -77,16 +74,16 @@ class _Tasks(NamedTuple):
 class Gateway:
     """Everything that the configuration names, read and checked; `run` starts it."""
 
-    def __init__(self, settings: Settings, radio: type[BaseBleakClient] | None = None) -> None:
+    def __init__(self, settings: Settings, open_ports: OpenPorts = open_ports) -> None:
         """Reads all files; opens no port, no spool, no connection.
 
-        `radio` is bleak's backend for the BLE devices; None takes this machine's own.
+        `open_ports` makes the ports that the settings name.
 
         Raises:
             NoLiboqs: the KEM provider that [kem] asks for is not installed.
             FileError, RegistryError, CredentialError, UpdateError: which file is wrong, and what to do.
         """
-        self._settings, self._radio = settings, radio
+        self._settings, self._open_ports = settings, open_ports
         self._kem = provider(settings.kem.provider)
         self._counters = Counters()
         self._custody = custody_of(settings, self._counters)
@@ -102,11 +99,14 @@ class Gateway:
         )
         self._rollout = None if settings.updates is None else Rollout(read_update(settings.updates))
 
-    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    async def run(self, stop: asyncio.Event, ready: AbstractContextManager[None]) -> None:
         """Runs until `stop` is set, then stores what was read and tries to deliver it for a few seconds.
+
+        `ready` is entered when devices are heard, and left at the stop.
 
         Raises:
             SpoolError: the state folder is in use, or damaged.
+            NoPages: the address of [metrics] cannot be listened on.
         """
         # Keys must not reach the disk through a crash.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -117,16 +117,20 @@ class Gateway:
             self._registry.resume(spool.marks())
             parts = self._parts(spool)
             at_end.callback(parts.outbox.close)
-            address = await at_end.enter_async_context(self._pages(parts))
+            pages = served(
+                self._settings.metrics.listen,
+                self._settings.state,
+                lambda: self._snapshot(parts),
+                self._rollout,
+            )
+            address = await at_end.enter_async_context(pages)
             tasks = self._start(parts, stop)
             at_end.push_async_callback(_end, *tasks.all())
             about = fields(gateway=gateway, pages=address, kem=str(self._kem))
             _log.info("gateway started", extra=about)
             await asyncio.gather(*(line.port.listening() for line in parts.lines))
-            ready()
-            notify("READY=1")
-            await asyncio.wait(tasks.all(), return_when=asyncio.FIRST_COMPLETED)
-            notify("STOPPING=1")
+            with ready:
+                await asyncio.wait(tasks.all(), return_when=asyncio.FIRST_COMPLETED)
             await _stop(parts, tasks)
         _log.info("gateway stopped", extra=fields(gateway=gateway, spool_records=spool.depth.records))
 
@@ -139,7 +143,7 @@ class Gateway:
             settings.server, self._credentials, outbox, intake.stored, intake.review_room, counters
         )
         lines = []
-        for port in open_ports(settings, intake.room, counters, self._radio):
+        for port in self._open_ports(settings, intake.room, counters):
             updater = None if self._rollout is None else Updater(self._rollout, port.write)
             reader = FrameReader(port.name, self._registry, intake, counters, updater)
             lines.append(_Line(port, reader, updater))
@@ -156,34 +160,6 @@ class Gateway:
             feeding_watchdog=asyncio.create_task(_feed_watchdog(parts.outbox)),
             awaiting_stop=asyncio.create_task(stop.wait()),
         )
-
-    @asynccontextmanager
-    async def _pages(self, parts: _Parts) -> AsyncIterator[str]:
-        """The pages while the block runs; a file in the state folder tells `status` their address."""
-        scrape = metrics.exposition(lambda: self._snapshot(parts), self._rollout)
-
-        def show_metrics() -> Page:
-            return Page(scrape(), "text/plain; version=0.0.4; charset=utf-8")
-
-        def show_health() -> Page:
-            troubles = health.troubles(self._snapshot(parts))
-            unwell = health.unwell(troubles)
-            body = json.dumps({"ok": not unwell, "troubles": troubles}).encode()
-            status = HTTPStatus.SERVICE_UNAVAILABLE if unwell else HTTPStatus.OK
-            return Page(body, "application/json", status)
-
-        def show_status() -> Page:
-            return Page(json.dumps(health.status(self._snapshot(parts))).encode(), "application/json")
-
-        pages = Pages({"/metrics": show_metrics, "/healthz": show_health, "/status": show_status})
-        address = await pages.start(self._settings.metrics.listen)
-        told = self._settings.state / ADDRESS_FILE
-        try:
-            files.write(told, address.encode())
-            yield address
-        finally:
-            pages.close()
-            told.unlink(missing_ok=True)
 
     def _snapshot(self, parts: _Parts) -> health.Snapshot:
         return health.Snapshot(

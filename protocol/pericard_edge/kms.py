@@ -25,6 +25,10 @@ class KmsUnreachable(Unavailable):
     """The KMS does not answer now."""
 
 
+class KmsNotServing(Unavailable):
+    """The KMS answered that it cannot serve now: it is sealed, or its storage fails."""
+
+
 class BadKmsAddress(UsageError):
     """The KMS's address, or the CA of its certificate, cannot be used."""
 
@@ -34,7 +38,7 @@ class NoToken(UsageError):
 
 
 class Refused(PeerError):
-    """The KMS answered with an error."""
+    """The KMS answered that it does not do what was asked; asking again changes nothing."""
 
     reason = "kms"
 
@@ -115,12 +119,18 @@ class KmsClient:
         """The data of an answer, or the whole answer when it has no envelope.
 
         Raises:
-            Refused: the KMS answered with an error.
-            KmsUnreachable: it cannot be reached.
+            Refused: the KMS does not do it.
+            KmsUnreachable, KmsNotServing: it cannot be reached, or cannot serve now.
         """
         status, answer = self.raw(method, path, body)
         if status >= 400:
-            raise Refused(status, [str(text) for text in answer.get("errors", [])])
+            errors = [str(text) for text in answer.get("errors", [])]
+            # 5xx speaks of the KMS (RFC 9110, section 15.6): it says nothing about what was asked.
+            if status >= 500:
+                raise KmsNotServing(
+                    f"the KMS cannot serve now ({status}): {'; '.join(errors) or 'no reason given'}"
+                )
+            raise Refused(status, errors)
         data = answer.get("data")
         return data if isinstance(data, dict) else answer
 
@@ -153,7 +163,7 @@ def read_sealed(client: KmsClient, key: str, path: Path, what: str) -> bytes:
 
     Raises:
         FileError: it cannot be read, is open to others, or is not sealed.
-        Refused, KmsUnreachable: the KMS does not open it.
+        Refused, Unavailable: the KMS does not open it.
     """
     found = files.read_secret(path, what)
     if not found.startswith(_SEALED):

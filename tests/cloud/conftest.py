@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pericard_protocol import channel
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.objects import key_fingerprint
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.proto import statistics_pb2 as messages
 
 SEALER = Path(__file__).parents[1] / "parts" / "sealer.py"
@@ -26,7 +27,7 @@ class Sealed:
         subprocess.run([sys.executable, SEALER, "make", folder, str(PACKS)], check=True, timeout=60)
         self.key = (folder / "relinearisation.key").read_bytes()
         self.secret = (folder / "secret.key").read_bytes()
-        self.fingerprint = MOMENTS.fingerprint(self.key)
+        self.fingerprint = key_fingerprint(MOMENTS.name, self.key)
         self.values = np.load(folder / "values.npy")
         self.ciphertexts = [(folder / f"{n}.ciphertext").read_bytes() for n in range(PACKS)]
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_cloud.errors import UnknownKey
+from pericard_cloud.errors import NoSuchKey
 from pericard_cloud.statistics.jobs import Job
 from pericard_cloud.statistics.keys import KeyStore
 from pericard_protocol.errors import PeerError
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.proto import statistics_pb2 as messages
 
 FINGERPRINT = bytes(32)
@@ -27,7 +27,7 @@ class _AnyKey(KeyStore):
 
     def get(self, owner: str, parameters: Any, fingerprint: bytes) -> bytes:
         if (owner, fingerprint) != ("h", FINGERPRINT):
-            raise UnknownKey("no such key")
+            raise NoSuchKey("no such key")
         return b""
 
 
@@ -72,5 +72,5 @@ def test_a_right_description_passes() -> None:
         ciphertexts=2,
     )
     assert Job("h", right, _AnyKey(1)).ciphertexts == 2
-    with pytest.raises(UnknownKey):
+    with pytest.raises(NoSuchKey):
         Job("another", right, _AnyKey(1))

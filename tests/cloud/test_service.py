@@ -16,7 +16,8 @@ import grpc
 import numpy as np
 import pytest
 
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.objects import check_ciphertext
+from pericard_protocol.fhe.parameters import MOMENTS
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -58,7 +59,7 @@ def test_sums_and_sums_of_squares_are_right(client: Any, sealed: Any) -> None:
 
 def test_results_come_at_the_smallest_level(client: Any, sealed: Any) -> None:
     for part in _works(client, sealed).results:
-        MOMENTS.check_ciphertext(part.ciphertext, primes=1)
+        check_ciphertext(part.ciphertext, MOMENTS, primes=1)
 
 
 def _flipped(data: bytes, place: int) -> bytes:
@@ -77,7 +78,7 @@ REFUSED_JOBS: dict[str, tuple[Callable[[Any], list[bytes]], str, str]] = {
     "a short job id": (lambda s: [s.job(job_id=b"1")], "malformed", "16 bytes"),
     "an unknown statistic": (lambda s: [s.job(statistic="median")], "malformed", "no such statistic"),
     "unknown parameters": (lambda s: [s.job(parameters="weak")], "parameters", "no such FHE parameters"),
-    "an unknown key": (lambda s: [s.job(key_fingerprint=bytes(32))], "key", "send it with PutKey"),
+    "an unknown key": (lambda s: [s.job(key_fingerprint=bytes(32))], "unknown key", "send it with PutKey"),
     "a truncated message": (lambda s: [s.job()[:-5]], "malformed", "cut short"),
     "junk for a message": (lambda s: [b"\xff" * 100], "malformed", "cut short"),
     "a truncated part": (lambda s: [s.job(), s.parts()[0][:-1]], "malformed", "cut short"),
@@ -113,7 +114,7 @@ def test_a_bad_job_is_refused_counted_and_the_next_one_works(
     parts, reason, word = REFUSED_JOBS[what]
     with _counted(cloud, reason):
         code, details = _refused(lambda: client.compute(parts(sealed)))
-    expected = {"key": grpc.StatusCode.FAILED_PRECONDITION, "worker": grpc.StatusCode.ABORTED}
+    expected = {"unknown key": grpc.StatusCode.FAILED_PRECONDITION, "worker": grpc.StatusCode.ABORTED}
     assert code == expected.get(reason, grpc.StatusCode.INVALID_ARGUMENT)
     assert word in details
     _works(client, sealed)

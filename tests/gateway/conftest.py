@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
-from tests.parts.ward import Device, Hospital, Ward, new_line, public_pem, serving
+from tests.parts.ward import Device, StandInHospital, Ward, new_line, public_pem, serving
 
 
 @pytest.fixture(scope="session")
@@ -15,19 +15,19 @@ def signer() -> MLDSA65PrivateKey:
 
 
 @pytest.fixture
-def hospital(signer: MLDSA65PrivateKey) -> Hospital:
-    return Hospital("ward-1", signer.public_key())
+def hospital(signer: MLDSA65PrivateKey) -> StandInHospital:
+    return StandInHospital("ward-1", signer.public_key())
 
 
 @pytest.fixture
-def server_port(hospital: Hospital, authority: Any) -> Iterator[int]:
+def server_port(hospital: StandInHospital, authority: Any) -> Iterator[int]:
     with serving(hospital, authority.issue("server.test")) as port:
         yield port
 
 
 @pytest.fixture
 def ward(
-    tmp_path: Path, hospital: Hospital, server_port: int, signer: MLDSA65PrivateKey, authority: Any
+    tmp_path: Path, hospital: StandInHospital, server_port: int, signer: MLDSA65PrivateKey, authority: Any
 ) -> Iterator[Ward]:
     one = Ward(
         folder=tmp_path,

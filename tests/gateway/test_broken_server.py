@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.parts.ports import lasting_port
-from tests.parts.ward import Hospital, Ward, serving, until
+from tests.parts.ward import StandInHospital, Ward, serving, until
 
 from pericard_gateway.config import Server
 from pericard_gateway.errors import UplinkError
@@ -45,7 +45,7 @@ class _Raw(grpc.GenericRpcHandler):  # type: ignore[misc]
     ],
 )
 def test_what_is_no_answer_is_said_and_survived(
-    ward: Ward, hospital: Hospital, authority: Any, bundle: str, ack: bytes, said: str
+    ward: Ward, hospital: StandInHospital, authority: Any, bundle: str, ack: bytes, said: str
 ) -> None:
     good = hospital.GetKeyBundle(None, None).SerializeToString()
     identity = authority.issue("server.test")

@@ -5,13 +5,13 @@ import secrets
 import threading
 
 import pytest
-from tests.parts.ward import Hospital, Ward, committed, feed, new_line, until
+from tests.parts.ward import StandInHospital, Ward, committed, feed, new_line, until
 
 KILLS = int(os.environ.get("PERICARD_KILLS", "12"))
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(KILLS, marks=pytest.mark.slow)])
-def test_kill_9_loses_nothing_committed(ward: Ward, hospital: Hospital, kills: int) -> None:
+def test_kill_9_loses_nothing_committed(ward: Ward, hospital: StandInHospital, kills: int) -> None:
     device = ward.devices[0]
     expected: set[tuple[int, int, int]] = set()
     for kill in range(kills):

@@ -7,9 +7,10 @@ from typing import cast
 import cryptography
 import pytest
 from tests.parts.liboqs_js import LiboqsJs, Oqs
-from tests.parts.ward import Hospital, Ward
+from tests.parts.ward import StandInHospital, Ward, telling
 
-from pericard_gateway.config import load
+from pericard_edge.config import load
+from pericard_gateway.config import Settings
 from pericard_gateway.operations.doctor import Finding, examine
 from pericard_gateway.service import Gateway
 from pericard_protocol.uplink import liboqs
@@ -19,10 +20,12 @@ LIBOQS = '[kem]\nprovider = "liboqs"\n'
 
 
 def _told(ward: Ward) -> Finding:
-    return next(one for one in examine(load(ward.configure())) if one.what == "KEM provider")
+    return next(one for one in examine(load(ward.configure(), Settings)) if one.what == "KEM provider")
 
 
-def test_without_a_word_the_running_gateway_seals_by_cryptography(ward: Ward, hospital: Hospital) -> None:
+def test_without_a_word_the_running_gateway_seals_by_cryptography(
+    ward: Ward, hospital: StandInHospital
+) -> None:
     ward.start()
     ward.lines[0].write(ward.devices[0].packet())
     hospital.wait_for(1)
@@ -33,7 +36,7 @@ def test_without_a_word_the_running_gateway_seals_by_cryptography(ward: Ward, ho
 
 
 def test_liboqs_seals_when_asked_for(
-    ward: Ward, hospital: Hospital, liboqs_js: LiboqsJs, monkeypatch: pytest.MonkeyPatch
+    ward: Ward, hospital: StandInHospital, liboqs_js: LiboqsJs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liboqs, "load", lambda: cast(ModuleType, Oqs(liboqs_js)))
     ward.extra = LIBOQS
@@ -41,7 +44,7 @@ def test_liboqs_seals_when_asked_for(
 
     async def delivered() -> str:
         stop, ready = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(Gateway(load(ward.configure())).run(stop, ready.set))
+        running = asyncio.create_task(Gateway(load(ward.configure(), Settings)).run(stop, telling(ready)))
         await ready.wait()
         ward.lines[0].write(ward.devices[0].packet())
         await asyncio.to_thread(hospital.wait_for, 1)
@@ -55,7 +58,7 @@ def test_liboqs_seals_when_asked_for(
     assert _told(ward).found.startswith("liboqs ")
 
 
-def test_the_native_library_seals_when_asked_for(ward: Ward, hospital: Hospital) -> None:
+def test_the_native_library_seals_when_asked_for(ward: Ward, hospital: StandInHospital) -> None:
     if why := liboqs.missing():
         pytest.skip(f"liboqs: {why}")
     ward.extra = LIBOQS
@@ -70,8 +73,8 @@ def test_a_provider_that_is_not_installed_is_refused(ward: Ward, monkeypatch: py
     monkeypatch.setattr(liboqs, "find_spec", lambda name: None)
     ward.extra = LIBOQS
     with pytest.raises(NoLiboqs, match="pip install"):
-        Gateway(load(ward.configure()))
-    (only,) = examine(load(ward.configure()))
+        Gateway(load(ward.configure(), Settings))
+    (only,) = examine(load(ward.configure(), Settings))
     assert only.what == "KEM provider"
     assert "pip install" in only.found
     assert "does not start" in only.advice

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.parts.ward import Device, Hospital, Line, Ward, new_line, until
+from tests.parts.ward import Device, Line, StandInHospital, Ward, new_line, until
 
 DEVICES = 2000
 LINES = 8
 SOAK_FRAMES = int(os.environ.get("PERICARD_SOAK_FRAMES", "80000"))
 
 
-class Tallying(Hospital):
+class Tallying(StandInHospital):
     """Keeps a count a device instead of a million frames: each must be the one after the last."""
 
     def __init__(self, gateway_id: str, gateway_key: Any) -> None:
@@ -39,7 +39,7 @@ class Tallying(Hospital):
 
 
 @pytest.fixture
-def hospital(signer: Any) -> Hospital:
+def hospital(signer: Any) -> StandInHospital:
     return Tallying("ward-1", signer.public_key())
 
 

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 from tests.parts.proxy import Trouble, proxied
-from tests.parts.ward import Hospital, Ward, until
+from tests.parts.ward import StandInHospital, Ward, until
 
 FRAMES = 1500
 
 
-def _all_there(ward: Ward, hospital: Hospital, frames: int) -> None:
+def _all_there(ward: Ward, hospital: StandInHospital, frames: int) -> None:
     hospital.wait_for(frames, seconds=90)
     until(lambda: ward.status()["spool"]["records"] == 0, seconds=90)
     assert sorted(hospital.frames) == [(1, 1, seq) for seq in range(frames)]
@@ -21,7 +21,7 @@ def _all_there(ward: Ward, hospital: Hospital, frames: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["latency", "loss", "resets", "half-open", "down"])
-def test_all_catch_up(ward: Ward, hospital: Hospital, server_port: int, trouble: Trouble) -> None:
+def test_all_catch_up(ward: Ward, hospital: StandInHospital, server_port: int, trouble: Trouble) -> None:
     with proxied(server_port) as proxy:
         ward.server_port = proxy.port
         ward.start()
@@ -42,7 +42,7 @@ def test_all_catch_up(ward: Ward, hospital: Hospital, server_port: int, trouble:
 
 
 @pytest.mark.slow
-def test_an_hour_without_the_hospital(ward: Ward, hospital: Hospital, server_port: int) -> None:
+def test_an_hour_without_the_hospital(ward: Ward, hospital: StandInHospital, server_port: int) -> None:
     """The frames of an hour at ten a second wait on the disk, and then arrive."""
     with proxied(server_port) as proxy:
         ward.server_port = proxy.port
@@ -58,7 +58,7 @@ def test_an_hour_without_the_hospital(ward: Ward, hospital: Hospital, server_por
 
 @pytest.mark.slow
 def test_a_full_spool_stops_the_reading_and_nothing_is_dropped(
-    ward: Ward, hospital: Hospital, server_port: int
+    ward: Ward, hospital: StandInHospital, server_port: int
 ) -> None:
     """At the bound the device's own line blocks; with room again, reading goes on where it stopped."""
     (line,), device, enough = ward.lines, ward.devices[0], threading.Event()

@@ -11,9 +11,10 @@ import pytest
 from bleak import BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
-from tests.parts.ward import Hospital, Ward, pericard_gateway, until
+from tests.parts.ward import StandInHospital, Ward, pericard_gateway, until
 
-from pericard_gateway.config import load
+from pericard_edge.config import load
+from pericard_gateway.config import Settings
 from pericard_gateway.operations.doctor import Finding, examine
 from pericard_protocol.proto.uplink_pb2 import Ack
 
@@ -22,10 +23,10 @@ UNIT = Path(__file__).parents[2] / "gateway" / "pericard-gateway.service"
 
 
 def _advised(ward: Ward) -> dict[str, Finding]:
-    return {one.what: one for one in examine(load(ward.configure())) if one.advice}
+    return {one.what: one for one in examine(load(ward.configure(), Settings)) if one.advice}
 
 
-def test_a_gateway_in_good_health_needs_no_advice(ward: Ward, hospital: Hospital) -> None:
+def test_a_gateway_in_good_health_needs_no_advice(ward: Ward, hospital: StandInHospital) -> None:
     ward.start()
     ward.lines[0].write(ward.devices[0].packet())
     hospital.wait_for(1)
@@ -54,13 +55,13 @@ def test_a_gateway_in_good_health_needs_no_advice(ward: Ward, hospital: Hospital
     ],
 )
 def test_each_mistake_is_found_with_what_to_do(
-    ward: Ward, hospital: Hospital, spoil: Callable[[Ward, Hospital], Any], what: str, said: str
+    ward: Ward, hospital: StandInHospital, spoil: Callable[[Ward, StandInHospital], Any], what: str, said: str
 ) -> None:
     ward.configure()
     path = ward.lines[0].path
     spoil(ward, hospital)
     config = ward.folder / "gateway.toml" if what == "files" else ward.configure()
-    found = {one.what: one for one in examine(load(config)) if one.advice}
+    found = {one.what: one for one in examine(load(config, Settings)) if one.advice}
     ward.lines[0].path = path
     assert said in found[what].advice + found[what].found
     assert set(found) <= {what, "gateway"}
@@ -86,14 +87,14 @@ def test_a_ble_device_is_listened_for_where_no_gateway_runs(
 
     monkeypatch.setattr(BleakScanner, "discover", discover)
     ward.extra = f'[[ble]]\naddress = "{BLE}"\n'
-    (told,) = [one for one in examine(load(ward.configure())) if one.what == f"port {BLE}"]
+    (told,) = [one for one in examine(load(ward.configure(), Settings)) if one.what == f"port {BLE}"]
     assert found in told.found
     assert advice in told.advice
     assert bool(told.advice) == bool(advice)
 
 
 def test_an_absent_ble_device_delays_neither_readiness_nor_the_other_ports(
-    ward: Ward, hospital: Hospital
+    ward: Ward, hospital: StandInHospital
 ) -> None:
     """No device has this address, and perhaps there is no radio: a trouble that is shown."""
     nobody = "00:00:00:00:00:00"
@@ -141,7 +142,7 @@ def test_the_unit_runs_what_exists() -> None:
     assert words[1] in done.stdout
 
 
-def test_the_table_names_devices_and_reasons(ward: Ward, hospital: Hospital) -> None:
+def test_the_table_names_devices_and_reasons(ward: Ward, hospital: StandInHospital) -> None:
     ward.start()
     ward.lines[0].write(ward.devices[0].packet() * 2)
     hospital.wait_for(1)
@@ -155,7 +156,7 @@ def test_the_table_names_devices_and_reasons(ward: Ward, hospital: Hospital) -> 
     assert "replayed 1" in done.stdout
 
 
-def test_a_file_that_is_away_for_a_moment_ends_nothing(ward: Ward, hospital: Hospital) -> None:
+def test_a_file_that_is_away_for_a_moment_ends_nothing(ward: Ward, hospital: StandInHospital) -> None:
     """An operator replaces the certificate while the hospital restarts: a state, not the gateway's end."""
     certificate = ward.folder / "tls.pem"
     hospital.answer = lambda: Ack.RETRY  # every stream ends, and every connection reads the files again

@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from tests.parts.ward import Hospital, Ward, until
+from tests.parts.ward import StandInHospital, Ward, until
 
 from pericard_edge.pages import MAX_CONNECTIONS
 
@@ -20,7 +20,7 @@ def _get(ward: Ward, path: str) -> str:
     return text
 
 
-def test_metrics_and_health_tell_the_same_story(ward: Ward, hospital: Hospital) -> None:
+def test_metrics_and_health_tell_the_same_story(ward: Ward, hospital: StandInHospital) -> None:
     ward.start()
     ward.lines[0].write(ward.devices[0].packet() * 2)
     hospital.wait_for(1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from tests.parts.ports import lasting_port
-from tests.parts.ward import Device, Hospital, Ward, new_line, pericard_gateway, serving, until, vitals
+from tests.parts.ward import Device, StandInHospital, Ward, new_line, pericard_gateway, serving, until, vitals
 
 from pericard_protocol.device.stream import encode
 from pericard_protocol.proto.uplink_pb2 import Ack
@@ -16,7 +16,7 @@ from pericard_protocol.proto.uplink_pb2 import Ack
 MARKER = "PLANTED-MARKER-4711"
 
 
-def test_frames_arrive_and_junk_is_counted(ward: Ward, hospital: Hospital) -> None:
+def test_frames_arrive_and_junk_is_counted(ward: Ward, hospital: StandInHospital) -> None:
     ward.start()
     (line,) = ward.lines
     one, two = ward.devices
@@ -56,7 +56,7 @@ def test_frames_arrive_and_junk_is_counted(ward: Ward, hospital: Hospital) -> No
     assert ward.stop() == 0
 
 
-def test_a_stop_delivers_what_was_read(ward: Ward, hospital: Hospital) -> None:
+def test_a_stop_delivers_what_was_read(ward: Ward, hospital: StandInHospital) -> None:
     ward.start()
     until(lambda: ward.status()["uplink"] == "up")
     ward.lines[0].write(b"".join(ward.devices[0].packet() for _ in range(50)))
@@ -65,7 +65,7 @@ def test_a_stop_delivers_what_was_read(ward: Ward, hospital: Hospital) -> None:
     assert not (ward.folder / "state" / "address").exists()
 
 
-def test_nothing_readable_is_left_behind(ward: Ward, hospital: Hospital) -> None:
+def test_nothing_readable_is_left_behind(ward: Ward, hospital: StandInHospital) -> None:
     """The marker stands in every payload, and in none of spool, logs and what the hospital was sent."""
     silent = [True]
     hospital.answer = lambda: None if silent[0] else Ack.COMMITTED
@@ -92,7 +92,7 @@ def test_nothing_readable_is_left_behind(ward: Ward, hospital: Hospital) -> None
     assert hospital.frames == {}
 
 
-def test_a_hospital_that_was_away_catches_up(ward: Ward, hospital: Hospital, authority: Any) -> None:
+def test_a_hospital_that_was_away_catches_up(ward: Ward, hospital: StandInHospital, authority: Any) -> None:
     """The first start knows no hospital; the second has its key bundle and seals without it."""
     identity = authority.issue("server.test")
     port = lasting_port()
@@ -118,7 +118,7 @@ def test_a_hospital_that_was_away_catches_up(ward: Ward, hospital: Hospital, aut
 
 
 @pytest.mark.parametrize("answer", [Ack.RETRY, 77])
-def test_what_is_not_committed_is_sent_again(ward: Ward, hospital: Hospital, answer: Any) -> None:
+def test_what_is_not_committed_is_sent_again(ward: Ward, hospital: StandInHospital, answer: Any) -> None:
     """RETRY and an unknown status: the record comes again until it is committed."""
     answers = [answer] * 2
     hospital.answer = lambda: answers.pop() if answers else Ack.COMMITTED
@@ -129,7 +129,7 @@ def test_what_is_not_committed_is_sent_again(ward: Ward, hospital: Hospital, ans
     until(lambda: ward.status()["spool"]["records"] == 0)
 
 
-def test_a_refused_record_is_kept_aside(ward: Ward, hospital: Hospital) -> None:
+def test_a_refused_record_is_kept_aside(ward: Ward, hospital: StandInHospital) -> None:
     answers = [Ack.COMMITTED, Ack.REFUSED]
     hospital.answer = lambda: answers.pop() if answers else Ack.COMMITTED
     ward.start()
@@ -144,7 +144,7 @@ def test_a_refused_record_is_kept_aside(ward: Ward, hospital: Hospital) -> None:
     assert "kept aside" in ward.log
 
 
-def test_a_bundle_of_somebody_else_seals_nothing(ward: Ward, hospital: Hospital) -> None:
+def test_a_bundle_of_somebody_else_seals_nothing(ward: Ward, hospital: StandInHospital) -> None:
     hospital.publish(int(time.time()) - 10, signer=MLDSA65PrivateKey.generate())
     ward.start()
     ward.lines[0].write(ward.devices[0].packet())
@@ -156,7 +156,7 @@ def test_a_bundle_of_somebody_else_seals_nothing(ward: Ward, hospital: Hospital)
     ward.stop()
 
 
-def test_an_older_bundle_is_refused(ward: Ward, hospital: Hospital) -> None:
+def test_an_older_bundle_is_refused(ward: Ward, hospital: StandInHospital) -> None:
     ward.start()
     ward.lines[0].write(ward.devices[0].packet())
     hospital.wait_for(1)
@@ -168,7 +168,7 @@ def test_an_older_bundle_is_refused(ward: Ward, hospital: Hospital) -> None:
 
 
 def test_a_server_of_another_authority_gets_nothing(
-    ward: Ward, hospital: Hospital, other_authority: Any
+    ward: Ward, hospital: StandInHospital, other_authority: Any
 ) -> None:
     with serving(hospital, other_authority.issue("server.test")) as port:
         ward.server_port = port
@@ -179,7 +179,7 @@ def test_a_server_of_another_authority_gets_nothing(
 
 
 def test_a_gateway_of_another_authority_is_not_heard(
-    ward: Ward, hospital: Hospital, authority: Any, other_authority: Any
+    ward: Ward, hospital: StandInHospital, authority: Any, other_authority: Any
 ) -> None:
     """It proves nothing to the server, so its channel never stands."""
     stranger = other_authority.issue("ward-1")
@@ -189,7 +189,7 @@ def test_a_gateway_of_another_authority_is_not_heard(
     assert hospital.wire == []
 
 
-def test_a_port_that_vanishes_and_returns_is_opened_again(ward: Ward, hospital: Hospital) -> None:
+def test_a_port_that_vanishes_and_returns_is_opened_again(ward: Ward, hospital: StandInHospital) -> None:
     """The port is a link, as udev makes one: first to a line that breaks, then to a new one."""
     link = ward.folder / "ttyUSB0"
     first = ward.lines[0]

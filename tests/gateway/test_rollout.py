@@ -144,7 +144,7 @@ def test_a_node_that_took_the_update_back_is_not_given_it_again() -> None:
 
 
 # Written down from what the operator is promised (gateway/README.md, "Updates"), not from the table.
-LEGAL = {
+LEGAL: dict[tuple[State, Event], State] = {
     # An attempt needs a beginning: nothing is written to, and nothing fails at, a node that is not updating.
     (State.WAITING, Event.ATTEMPT_BEGAN): State.UPDATING,
     (State.UPDATING, Event.ALL_WRITTEN): State.RESTARTING,

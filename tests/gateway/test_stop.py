@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
-from tests.parts.ward import Hospital, Ward
+from tests.parts.ward import StandInHospital, Ward, telling
 
-from pericard_gateway.config import load
+from pericard_edge.config import load
+from pericard_gateway.config import Settings
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.ble import BlePort
 from pericard_gateway.service import Gateway
@@ -75,7 +76,7 @@ def radio(monkeypatch: pytest.MonkeyPatch, connect: Call = answer, disconnect: C
 )
 def test_no_radio_holds_up_the_stop(
     ward: Ward,
-    hospital: Hospital,
+    hospital: StandInHospital,
     monkeypatch: pytest.MonkeyPatch,
     connect: Call,
     disconnect: Call,
@@ -86,7 +87,7 @@ def test_no_radio_holds_up_the_stop(
 
     async def stopped() -> bool:
         stop, ready = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(Gateway(load(ward.configure())).run(stop, ready.set))
+        running = asyncio.create_task(Gateway(load(ward.configure(), Settings)).run(stop, telling(ready)))
         await ready.wait()
         ward.lines[0].write(ward.devices[0].packet())
         await asyncio.to_thread(hospital.wait_for, 1)

@@ -20,7 +20,7 @@ from pericard_protocol.device.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, KeyBundleRequest, OpenedFrame, Sealed
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.uplink.bundle import verify_bundle
-from pericard_protocol.uplink.session import MAX_RECORD_BYTES, SessionSealer
+from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES, SessionSealer
 from pericard_protocol.uplink.suites import SUITES
 
 pytestmark = pytest.mark.slow  # each starts the server as a process
@@ -44,7 +44,7 @@ def frames(count: int, boot: int = 1) -> list[OpenedFrame]:
 
 @contextmanager
 def connected(address: str, identity: Identity) -> Iterator[UplinkStub]:
-    options = channel_options(MAX_RECORD_BYTES + 1024, server_name="localhost")
+    options = channel_options(MAX_MESSAGE_BYTES, server_name="localhost")
     with grpc.secure_channel(address, channel_credentials(identity), options=options) as channel:
         yield UplinkStub(channel)
 
@@ -190,7 +190,7 @@ def test_a_truncated_or_oversized_message_ends_its_call_only(hospital: Hospital)
             raw = channel.stream_stream("/pericard.protocol.uplink.v1.Uplink/Ingest")
             cut = Sealed(session=SessionSealer(KEY, "ward-1", signer, 0).header).SerializeToString()[:-7]
             assert refused_code(lambda: list(raw(iter([cut]), timeout=60))) == StatusCode.INTERNAL
-            huge = bytes(MAX_RECORD_BYTES + 2048)
+            huge = bytes(MAX_MESSAGE_BYTES + 1024)
             assert refused_code(lambda: list(raw(iter([huge]), timeout=60))) == StatusCode.RESOURCE_EXHAUSTED
         with connected(address, identity) as stub:
             session = SessionSealer(bundle(stub, hospital), "ward-1", signer, time.time())
@@ -237,3 +237,30 @@ def test_a_configuration_error_names_the_line(hospital: Hospital) -> None:
     done = hospital.command("run", "--check", check=False)
     assert done.returncode == 1
     assert "server.toml, line 14: records.sweet" in done.stderr
+
+
+def test_a_lost_devices_frames_are_refused_within_their_record(hospital: Hospital) -> None:
+    """The record is acknowledged, the stream goes on, and what came since the loss is held back."""
+    signer = hospital.gateway("ward-1")
+    hospital.command("patient", "add", "p-1", "--device", "1")
+    with hospital.running() as address, connected(address, hospital.identity("ward-1")) as stub:
+        session = SessionSealer(bundle(stub, hospital), "ward-1", signer, time.time())
+        other = OpenedFrame(device=2, boot=1, seq=0, type=1, received_at_us=int(time.time() * 1e6))
+        before = [Sealed(session=session.header), Sealed(record=session.seal(frames(2)))]
+        assert deliver(stub, before) == [(Ack.COMMITTED, "")]
+        hospital.command("device", "lost", "1", "--since", "2026-01-01", "--why", "left in a taxi")
+        parts = [Sealed(session=session.header), Sealed(record=session.seal([*frames(3, boot=2), other]))]
+        assert deliver(stub, parts) == [(Ack.COMMITTED, "")]
+        found = status(hospital)
+        assert (found["stored"], found["quarantined"], found["refused"]) == (3, 2, {"lost device": 3})
+        (loss,) = json.loads(hospital.command("quarantine", "list", "--json").stdout)
+        assert (loss["device"], loss["until"], loss["held"], loss["why"]) == (1, None, 2, "left in a taxi")
+        hospital.command("device", "found", "1")
+        assert deliver(stub, [parts[0], Sealed(record=session.seal(frames(1, boot=3)))]) == [
+            (Ack.COMMITTED, "")
+        ]
+    assert hospital.command("quarantine", "release", "1", "--why", "it was at home").stdout == (
+        "2 readings released\n"
+    )
+    assert "released by" in hospital.command("quarantine", "list").stdout
+    assert (status(hospital)["stored"], status(hospital)["quarantined"]) == (4, 0)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pericard_kms.http.api import Kms
-from pericard_kms.storage.journal import JournaledStore
+from pericard_kms.http.api import Api
+from pericard_kms.storage.journal import JournaledDatabase
 from pericard_protocol.uplink.suites import SUITES, Suite
 
 
@@ -27,21 +27,22 @@ class Clock:
 
 
 class Client:
-    """Calls a Kms in this process as the service does: handle, flush, then look at the reply."""
+    """Calls an Api in this process as the service does: handle, flush, then look at the reply."""
 
-    def __init__(self, kms: Kms, token: str = "") -> None:
-        self.kms = kms
-        self.token = token
+    def __init__(self, database: JournaledDatabase, clock: Clock, suites: Mapping[int, Suite]) -> None:
+        self.database = database
+        self.api = Api(database, clock, suites=suites)
+        self.token = ""
         self.shares: list[str] = []
 
     def __call__(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, token: str | None = None
     ) -> tuple[int, dict[str, Any]]:
         data = b"" if body is None else json.dumps(body).encode()
-        reply = self.kms.handle(
+        reply = self.api.handle(
             method, "/v1/" + path, self.token if token is None else token, data, "127.0.0.1"
         )
-        self.kms.flush()
+        self.api.flush()
         return reply.status, json.loads(reply.body or b"{}")
 
     def ok(self, method: str, path: str, body: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -78,10 +79,10 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
     state: dict[str, Any] = {}
 
     def again(*, closed: bool = False, suites: Mapping[int, Suite] = SUITES) -> Client:
-        if "store" in state and not closed:
-            state["store"].close()
-        state["store"] = JournaledStore(tmp_path / "kms", sync=False)
-        client = Client(Kms(state["store"], clock, suites=suites))
+        if "database" in state and not closed:
+            state["database"].close()
+        state["database"] = JournaledDatabase(tmp_path / "kms", sync=False)
+        client = Client(state["database"], clock, suites)
         if "keys" not in state:
             status, made = client("PUT", "sys/init", {"secret_shares": 3, "secret_threshold": 2})
             assert status == 200
@@ -96,8 +97,8 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
 
     (tmp_path / "kms").mkdir()
     yield again
-    if "store" in state:
-        state["store"].close()
+    if "database" in state:
+        state["database"].close()
 
 
 @pytest.fixture

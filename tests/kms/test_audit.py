@@ -11,10 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pericard_kms.crypto.checkpoints import open_checkpoint, sign_checkpoint
 from pericard_kms.crypto.merkle import Frontier, check_consistency, check_inclusion, leaf_hash
 from pericard_kms.errors import Tampered
 from pericard_kms.storage import audit_export
-from pericard_kms.storage.audit import Recorder, open_checkpoint, sign_checkpoint
+from pericard_kms.storage.audit_log import Recorder
 
 WRONG = "hvs." + "A" * 32
 
@@ -115,7 +116,7 @@ def test_a_rewritten_history_contradicts_an_older_checkpoint(exported, kms):
     """The KMS itself, taken over, rewrites the past and signs it: who kept a checkpoint sees it."""
     key, lines, note, older = exported
     origin, size, _, time = open_checkpoint(older, key)
-    rewritten = sign_checkpoint(kms.kms.engines.vault._signer, origin, size, bytes(32), time)
+    rewritten = sign_checkpoint(kms.api.unsealed.store.log._signer, origin, size, bytes(32), time)
     with pytest.raises(Tampered, match="history was rewritten"):
         audit_export.verify(lines, key, [rewritten, note])
     with pytest.raises(Tampered, match="two histories"):
@@ -194,7 +195,7 @@ def change(tmp_path, statement):
 def test_a_value_moved_in_the_store_is_found(kms, reopen, tmp_path):
     kms.ok("POST", "transit/keys/a")
     kms.ok("POST", "transit/keys/b")
-    kms.kms._store.close()
+    kms.database.close()
     other = "(SELECT value FROM entry WHERE name LIKE 'mount/%/key/a')"
     change(tmp_path, f"UPDATE entry SET value = {other} WHERE name LIKE 'mount/%/key/b'")  # noqa: S608
     kms = reopen(closed=True)
@@ -212,7 +213,7 @@ def test_a_value_moved_in_the_store_is_found(kms, reopen, tmp_path):
     ],
 )
 def test_a_leaf_changed_in_the_store_keeps_it_sealed(kms, reopen, tmp_path, statement):
-    kms.kms._store.close()
+    kms.database.close()
     change(tmp_path, statement)
     with pytest.raises(AssertionError, match="audit"):
         reopen(closed=True)

@@ -1,7 +1,6 @@
 """Invariants: an erased patient's key is nowhere; an FHE secret leaves only sealed; KEM keys die in time."""
 
 import base64
-import hashlib
 import json
 
 import pytest
@@ -13,8 +12,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from tests.parts.liboqs_js import Oqs
 
+from pericard_kms.crypto.checkpoints import open_checkpoint
 from pericard_kms.crypto.merkle import check_inclusion, leaf_hash
-from pericard_kms.storage.audit import open_checkpoint
+from pericard_protocol.fhe.objects import key_fingerprint
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.bundle import verify_bundle
@@ -41,9 +41,9 @@ def test_a_data_key_opens_for_its_patient_and_quarter_only(kms):
 def test_erasure_leaves_a_receipt_that_proves_it(kms, reopen):
     made = kms.ok("POST", "patients/patients/anna/datakey")
     kms.ok("POST", "patients/patients/anna/rotate")
-    vault = kms.kms.engines.vault
-    name = next(name for name in vault.names("mount/") if name.endswith("/key/anna"))
-    secret = json.loads(vault.get(name))["versions"][0]["material"]
+    store = kms.api.unsealed.store
+    name = next(name for name in store.names("mount/") if name.endswith("/key/anna"))
+    secret = json.loads(store.get(name))["versions"][0]["material"]
     receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "her request of 3 May"})
     assert (receipt["destroyed_versions"], receipt["copies_found"]) == ([1, 2], [])
     assert receipt["values_searched"] > 0
@@ -57,16 +57,16 @@ def test_erasure_leaves_a_receipt_that_proves_it(kms, reopen):
     assert "destroyed" in kms.refused(400, "POST", "patients/patients/anna/unwrap", body)
     assert "erased" in kms.refused(400, "POST", "patients/patients/anna/datakey", {})
     assert kms.ok("GET", "patients/patients/anna/receipt") == receipt
-    vault = kms.kms.engines.vault
-    assert not [n for n in vault.names("") if n.startswith("mount/") and secret.encode() in vault.get(n)]
+    store = kms.api.unsealed.store
+    assert not [n for n in store.names("") if n.startswith("mount/") and secret.encode() in store.get(n)]
 
 
 def test_the_search_finds_a_copy_that_lives(kms):
     kms.ok("POST", "patients/patients/anna/datakey")
-    vault = kms.kms.engines.vault
-    name = next(name for name in vault.names("mount/") if name.endswith("/key/anna"))
-    vault.put("mount/elsewhere/copy", vault.get(name))
-    vault.keep()
+    store = kms.api.unsealed.store
+    name = next(name for name in store.names("mount/") if name.endswith("/key/anna"))
+    store.put("mount/elsewhere/copy", store.get(name))
+    store.keep_request()
     receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "a test"})
     assert receipt["copies_found"] == ["mount/elsewhere/copy"]
 
@@ -88,7 +88,6 @@ def test_the_cloud_gets_the_evaluation_key_and_nothing_else(kms, lodged):
     for method, path in [
         ("POST", "fhe/keys/q4/release"),
         ("GET", "fhe/keys/q4"),
-        ("POST", "fhe/keys/q4/bind"),
     ]:
         kms.refused(403, method, path, {} if method == "POST" else None, token=cloud)
 
@@ -106,21 +105,23 @@ def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms, lodged):
     kms.refused(400, "POST", "fhe/keys/q4/release", {"recipient": b64(b"x")})
 
 
-def test_a_ciphertext_is_bound_to_its_key_and_purpose(kms, lodged):
-    asked = {"sha256": hashlib.sha256(b"ciphertext").hexdigest(), "purpose": "mean of ward north"}
-    tag = kms.ok("POST", "fhe/keys/q4/bind", asked)["tag"]
-    assert lodged["fingerprint"][:16] in tag
+def test_a_key_has_one_fingerprint_also_where_its_record_says_another(kms, lodged):
+    """The one by which hospital and cloud call for it; before, the KMS stored one of its own."""
+    expected = key_fingerprint("n=8192", b"E" * 50).hex()
+    assert lodged["fingerprint"] == expected
+    store = kms.api.unsealed.store
+    name = next(name for name in store.names("mount/") if name.endswith("/fhe/q4"))
+    record = json.loads(store.get(name))
+    store.put(name, json.dumps({**record, "fingerprint": "0" * 64}).encode())
+    assert kms.ok("GET", "fhe/keys/q4")["fingerprint"] == expected
+    assert kms.ok("GET", "fhe/keys/q4/evaluation")["fingerprint"] == expected
+    kms.refused(400, "POST", "fhe/keys/q5", {"scheme": "ckks", "parameters": "a\0b", "secret": b64(b"s")})
 
-    def valid(name="q4", **changed):
-        return kms.ok("POST", f"fhe/keys/{name}/check", {**asked, "tag": tag, **changed})["valid"]
 
-    assert valid() is True
-    assert valid(sha256=hashlib.sha256(b"other").hexdigest()) is False
-    assert valid(purpose="another question") is False
-    assert valid(tag=tag[:-1] + "x") is False
-    kms.ok("POST", "fhe/keys/other", {"scheme": "ckks", "secret": b64(b"s"), "evaluation": b64(b"e")})
-    assert valid("other") is False
-    kms.refused(400, "POST", "fhe/keys/q4", {"scheme": "ckks", "secret": b64(b"s"), "evaluation": b64(b"e")})
+def test_a_lodged_key_is_never_replaced(kms, lodged):
+    other = {"scheme": "ckks", "secret": b64(b"s"), "evaluation": b64(b"e")}
+    assert "take another name" in kms.refused(400, "POST", "fhe/keys/q4", other)
+    assert base64.b64decode(kms.ok("GET", "fhe/keys/q4/evaluation")["evaluation"]) == b"E" * 50
 
 
 @pytest.mark.parametrize("suite", sorted(SUITES))
@@ -170,11 +171,11 @@ def test_a_days_key_is_destroyed_unless_a_gateway_needs_it(kms, clock):
     other = kms.ok("GET", "bundles/today?suites=66")["key_id"]
     kms.ok("POST", f"bundles/keys/{other}/hold", {"gateway": "gw-1"})
     clock.now += 9 * DAY
-    kms.kms.tick()
+    kms.api.tick()
     assert kms.ok("GET", f"bundles/keys/{one}")["destroyed"] is True
     assert "by design" in kms.refused(400, "POST", f"bundles/keys/{one}/decapsulate", {"encapsulation": ""})
     assert kms.ok("GET", f"bundles/keys/{other}")["destroyed"] is False
     kms.ok("POST", f"bundles/keys/{other}/release", {"gateway": "gw-1"})
-    kms.kms.tick()
+    kms.api.tick()
     assert kms.ok("GET", f"bundles/keys/{other}")["destroyed"] is True
     assert "private" not in kms.ok("GET", f"bundles/keys/{other}")

@@ -78,6 +78,47 @@ def test_lost_refuses_and_quarantines_from_the_time_given(kms, device, clock):
     assert verdict(clock.now - 30) == "quarantine"
 
 
+@pytest.mark.parametrize(
+    ("state", "before", "since"),
+    [
+        ("enrolled", "accept", "quarantine"),
+        ("active", "accept", "quarantine"),
+        ("suspended", "refuse", "quarantine"),
+        ("lost", "refuse", "quarantine"),
+        ("retired", "refuse", "quarantine"),
+    ],
+)
+def test_the_verdict_is_that_of_the_manual(kms, device, clock, state, before, since):
+    """docs/kms.md: the rows of its table, for a device that was lost once and, but for lost, found."""
+    server = kms.limited(ROLES["server"], "server")
+    loss = int(clock.now)
+    clock.now += 100
+
+    def become(to, **more):
+        body = {"state": to, "reason": "a test", **more}
+        kms.ok("POST", "devices/devices/7/state", body)
+
+    become("lost", since=loss)
+    if state != "lost":
+        kms.ok("POST", "devices/devices/7/provision")
+    if state in ("active", "suspended"):
+        lend(kms)
+    if state in ("suspended", "retired"):
+        become(state)
+    found = int(clock.now)
+    clock.now += 100
+
+    def verdict(received):
+        answer = kms.ok("POST", "devices/devices/7/verdict", {"received": received}, token=server)
+        return answer["verdict"]
+
+    assert kms.ok("GET", "devices/devices/7")["state"] == state
+    assert [verdict(loss - 1), verdict(loss), verdict(found - 1)] == [before, since, since]
+    assert verdict(found) == ("quarantine" if state == "lost" else before)
+    listed = kms.ok("GET", "devices/quarantine", token=server)["devices"]
+    assert listed == {"7": {"since": loss, "state": state}}
+
+
 def test_provisioning_anew_carries_the_floor_over(kms, device, reopen):
     lease = lend(kms)
     number = kms.ok("LIST", "devices/leases")["keys"][0]
@@ -104,7 +145,7 @@ def test_a_lease_is_checked_offline(kms, device, clock):
         (lease["lease"].replace('"frames":100', '"frames":999'), "gw-1", clock.now, "not signed"),
         (lease["lease"], "gw-2", clock.now, "for the gateway gw-1"),
         (lease["lease"], "gw-1", clock.now + 3600, "renew"),
-        (lease["lease"], "gw-1", clock.now - 1, "renew"),
+        (lease["lease"], "gw-1", clock.now - 31, "renew"),
     ]:
         with pytest.raises(LeaseError, match=error):
             check_lease(text, lease["signature"], public, gateway, now)
@@ -134,7 +175,7 @@ def test_leases_renew_end_and_are_revoked(kms, device, clock):
     document = check_lease(longer["lease"], longer["signature"], log_key(kms), "gw-1", clock.now + 3599)
     assert document["frames"] == 150
     clock.now += 3600
-    kms.kms.tick()
+    kms.api.tick()
     assert kms.ok("GET", f"devices/leases/{number}")["state"] == "ended"
     kms.refused(400, "POST", f"devices/leases/{number}/renew", {})
     over = kms.ok("POST", f"devices/leases/{number}/reconcile", {"used": {"7": {"frames": 151}}})

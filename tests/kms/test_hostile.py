@@ -109,7 +109,7 @@ PATHS = st.sampled_from(
             "devices/quarantine",
         ),
         *("patients/patients/{}/wrap", "patients/patients/{}/unwrap", "patients/patients/{}/datakey"),
-        *("fhe/keys/{}", "fhe/keys/{}/release", "fhe/keys/{}/bind", "fhe/keys/{}/check"),
+        *("fhe/keys/{}", "fhe/keys/{}/release"),
         *("bundles/today", "bundles/keys/{}/decapsulate", "bundles/keys/{}/hold", "sys/health", "sys/init"),
         *("sys/unseal", "sys/rekey/init", "sys/rekey/update", "{}", "{}/{}"),
     ]

@@ -69,7 +69,7 @@ def test_list_is_a_method():
 def test_what_could_be_read_two_ways_is_refused(head, status):
     with pytest.raises(BadRequest) as caught:
         read_all([head])
-    assert caught.value.http_status == status
+    assert caught.value.status == status
 
 
 HEADERS = st.lists(

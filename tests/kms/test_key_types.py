@@ -4,7 +4,7 @@ import re
 
 from tests.parts.documents import text_of
 
-from pericard_kms.crypto.primitives import TYPES
+from pericard_kms.crypto.key_types import TYPES
 
 
 def test_every_key_type_that_is_named_exists() -> None:

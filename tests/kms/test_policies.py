@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_kms.access.policies import Acl, matches, parse
+from pericard_kms.access.acl import Acl, matches
+from pericard_kms.access.policy_language import parse
 from pericard_kms.errors import Invalid
 
 HCL = """

@@ -13,7 +13,7 @@ import pytest
 from pericard_edge.kms import KmsClient, KmsUnreachable
 from pericard_kms.errors import Misused
 from pericard_kms.http.reader import MAX_BODY
-from pericard_kms.storage.journal import open_store
+from pericard_kms.storage.journal import open_database
 
 
 def talk(port, data):
@@ -55,13 +55,13 @@ def test_pipelined_requests_are_answered_in_order(process):
 @pytest.mark.parametrize("depth", [100, 240, 260, 300, 450, 900])
 def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms, depth):
     kms.ok("POST", "transit/keys/k", {})
-    kms.kms.flush()
-    leaves = kms.kms.engines.vault.edge.frontier.size
+    kms.api.flush()
+    leaves = kms.api.unsealed.store.log.size
     deep = b'{"plaintext":"","x":' + b"[" * depth + b"]" * depth + b"}"
-    reply = kms.kms.handle("POST", "/v1/transit/encrypt/k", kms.token, deep, "127.0.0.1")
+    reply = kms.api.handle("POST", "/v1/transit/encrypt/k", kms.token, deep, "127.0.0.1")
     assert reply.status == (200 if depth == 100 else 400)
-    assert kms.kms.engines.vault.edge.frontier.size == leaves + 1
-    kms.kms.flush()
+    assert kms.api.unsealed.store.log.size == leaves + 1
+    kms.api.flush()
     kms.ok("GET", "sys/mounts")
 
 
@@ -118,7 +118,7 @@ def test_postgresql_is_a_store_like_sqlite(postgresql, tmp_path, start):
         box = client.call("POST", "transit/encrypt/k", {"plaintext": "aGVhcnQ="})["ciphertext"]
         assert client.call("LIST", "transit/keys")["keys"] == ["k"]
     with pytest.raises(Misused, match="another KMS"):
-        open_store(tmp_path, postgresql)
+        open_database(tmp_path, postgresql)
     process.kill()
     process.start()
     with KmsClient(process.url, made["root_token"]) as client:

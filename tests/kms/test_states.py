@@ -60,22 +60,22 @@ def test_destruction_waits_can_be_cancelled_and_then_is_final(kms, clock, reopen
     kms.ok("POST", "transit/decrypt/k", {"ciphertext": box})
     kms.ok("POST", "transit/keys/k/cancel-destruction")
     clock.now += 2 * DAY
-    kms.kms.tick()
+    kms.api.tick()
     kms.ok("POST", "transit/decrypt/k", {"ciphertext": box})
     kms.ok("POST", "transit/keys/k/destroy", {"delay": "24h", "reason": "the end, really"})
     clock.now += DAY - 1
-    kms.kms.tick()
+    kms.api.tick()
     kms.ok("POST", "transit/decrypt/k", {"ciphertext": box})
     clock.now += 1
-    kms.kms.tick()
+    kms.api.tick()
     kms = reopen()
     assert "destroyed" in kms.refused(400, "POST", "transit/decrypt/k", {"ciphertext": box})
     assert kms.ok("GET", "transit/keys/k")["versions"]["1"]["state"] == "destroyed"
     assert kms.ok("GET", "transit/export/encryption-key/k")["keys"] == {}
     assert "was destroyed" in kms.refused(400, "POST", "transit/keys/k/rotate")
-    name = next(n for n in kms.kms._store.names("mount/") if n.endswith("/key/k"))
-    vault = kms.kms.engines.vault
-    assert base64.b64encode(secret) not in vault.get(name)
+    name = next(n for n in kms.database.names("mount/") if n.endswith("/key/k"))
+    store = kms.api.unsealed.store
+    assert base64.b64encode(secret) not in store.get(name)
     kms.refused(400, "POST", "transit/keys/k/destroy", {"delay": "1s", "reason": "too quick"})
 
 
@@ -110,7 +110,7 @@ def test_the_limit_rotates_before_it_is_passed(kms):
 def test_a_period_rotates(kms, clock):
     kms.ok("POST", "transit/keys/kem", {"type": "ml-kem-768", "auto_rotate_period": "24h"})
     clock.now += DAY
-    kms.kms.tick()
+    kms.api.tick()
     assert kms.ok("GET", "transit/keys/kem")["latest_version"] == 2
     kms.ok("POST", "transit/keys/lazy", {"auto_rotate_period": "24h"})
     clock.now += DAY

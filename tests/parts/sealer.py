@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from Pyfhel import PyCtxt, Pyfhel
 
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.parameters import MOMENTS
 
 
 def make(folder: Path, packs: int) -> None:

@@ -1,5 +1,6 @@
 """A ward for tests: devices that seal real frames, a hospital behind mutual TLS, a gateway as a process."""
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -33,7 +34,7 @@ from pericard_protocol.errors import PeerError
 from pericard_protocol.proto import uplink_pb2_grpc
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, OpenedFrame, Sealed
 from pericard_protocol.uplink.bundle import sign_bundle
-from pericard_protocol.uplink.session import MAX_RECORD_BYTES, SessionOpener
+from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES, SessionOpener
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
 
 Identifier = tuple[int, int, int]
@@ -65,7 +66,7 @@ class Device:
         return {"device": self.number, "epoch": 0, "key": self.key.hex(), "owner": "test"}
 
 
-class Hospital(uplink_pb2_grpc.UplinkServicer):
+class StandInHospital(uplink_pb2_grpc.UplinkServicer):
     """Opens what gateways deliver and keeps it; can be told to be out of order in several ways."""
 
     def __init__(self, gateway_id: str, gateway_key: Any) -> None:
@@ -155,9 +156,9 @@ class Hospital(uplink_pb2_grpc.UplinkServicer):
 
 
 @contextlib.contextmanager
-def serving(hospital: Hospital, identity: Identity, address: str = "127.0.0.1:0") -> Iterator[int]:
+def serving(hospital: StandInHospital, identity: Identity, address: str = "127.0.0.1:0") -> Iterator[int]:
     """The hospital behind mutual TLS, on a port."""
-    server = grpc.server(ThreadPoolExecutor(8), options=channel.server_options(MAX_RECORD_BYTES + 1024))
+    server = grpc.server(ThreadPoolExecutor(8), options=channel.server_options(MAX_MESSAGE_BYTES))
     uplink_pb2_grpc.add_UplinkServicer_to_server(hospital, server)
     port: int = server.add_secure_port(address, channel.server_credentials(identity))
     server.start()
@@ -296,6 +297,13 @@ class Ward:
 
     def status(self) -> dict[str, Any]:
         return status.fetch(self.folder / "state")
+
+
+@contextlib.contextmanager
+def telling(ready: asyncio.Event) -> Iterator[None]:
+    """For a gateway that runs within the test: sets `ready` once it is."""
+    ready.set()
+    yield
 
 
 def pericard_gateway(*command: str) -> list[str]:

@@ -14,11 +14,13 @@ from pericard_protocol.uplink.bundle import (
     CONTEXT,
     BadSignature,
     BundleError,
+    DailyKey,
     ExpiredBundle,
+    first_offered,
     sign_bundle,
     verify_bundle,
 )
-from pericard_protocol.uplink.suites import UnknownSuite
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, UnknownSuite
 
 IDENTITY = MLDSA65PrivateKey.generate()
 PINNED = IDENTITY.public_key()
@@ -106,3 +108,25 @@ def test_signed_junk_is_a_peer_error(raw: bytes) -> None:
     """No random bytes are a bundle of a known suite."""
     with pytest.raises(PeerError):
         verify_bundle(_signed(raw), PINNED, 150)
+
+
+@pytest.mark.parametrize("now", [1_699_920_000, 1_700_000_000.5, 1_700_006_399.999])
+def test_a_days_key_is_named_after_it_and_serves_one_day_more(now: float) -> None:
+    day = DailyKey.at(now, 0x41)
+    assert day.key_id == "2023-11-14-0041"
+    assert day.bundle(b"key") == KeyBundle(
+        key_id="2023-11-14-0041",
+        suite=0x41,
+        public_key=b"key",
+        not_before=1_699_920_000,
+        not_after=1_700_092_800,
+    )
+
+
+def test_the_next_day_has_another_key() -> None:
+    assert DailyKey.at(1_700_006_400, 0x647A).key_id == "2023-11-15-647a"
+
+
+def test_the_first_suite_that_both_have_is_taken() -> None:
+    assert first_offered([1, 0x42, 0x41], SUITES).id == 0x42
+    assert first_offered([1, 2], SUITES) is first_offered([], SUITES) is DEFAULT_SUITE

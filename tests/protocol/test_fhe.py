@@ -7,8 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pericard_protocol.errors import UsageError
-from pericard_protocol.fhe import objects as fhe
-from pericard_protocol.fhe.objects import MOMENTS, MisshapenObject, ParameterSet
+from pericard_protocol.fhe.objects import (
+    MisshapenObject,
+    check_ciphertext,
+    check_relinearisation_key,
+    key_fingerprint,
+)
+from pericard_protocol.fhe.parameters import MOMENTS, ParameterSet, UnknownParameters, parameter_set
 
 
 def _header(size: int) -> bytes:
@@ -35,10 +40,10 @@ _SCALE_TAIL = range(73, 78)  # the last 40 of 52 bits: rescaling moves them
 
 
 def test_the_right_shapes_pass() -> None:
-    MOMENTS.check_ciphertext(FRESH, primes=2)
-    MOMENTS.check_ciphertext(_ciphertext(1, 2, 2.0**96 / 281474976694273), primes=1)
-    MOMENTS.check_ciphertext(_ciphertext(2, 3, 2.0**96), primes=2, polynomials=3)
-    MOMENTS.check_relinearisation_key(KEY)
+    check_ciphertext(FRESH, MOMENTS, primes=2)
+    check_ciphertext(_ciphertext(1, 2, 2.0**96 / 281474976694273), MOMENTS, primes=1)
+    check_ciphertext(_ciphertext(2, 3, 2.0**96), MOMENTS, primes=2, polynomials=3)
+    check_relinearisation_key(KEY, MOMENTS)
 
 
 @given(st.sampled_from(sorted({*range(113)} - {*_PARAMETERS_HASH, *_SCALE_TAIL})), st.integers(1, 255))
@@ -46,7 +51,7 @@ def test_no_byte_of_a_ciphertexts_prefix_can_be_changed(place: int, change: int)
     changed = bytearray(FRESH)
     changed[place] ^= change
     with pytest.raises(MisshapenObject):
-        MOMENTS.check_ciphertext(bytes(changed), primes=2)
+        check_ciphertext(bytes(changed), MOMENTS, primes=2)
 
 
 @given(st.sampled_from([*range(16), *range(48, 80), 64 + 48, 64 + 393329 + 8]), st.integers(1, 255))
@@ -54,12 +59,15 @@ def test_nor_of_a_keys(place: int, change: int) -> None:
     changed = bytearray(KEY)
     changed[place] ^= change
     with pytest.raises(MisshapenObject):
-        MOMENTS.check_relinearisation_key(bytes(changed))
+        check_relinearisation_key(bytes(changed), MOMENTS)
 
 
 @given(st.binary(max_size=400))
 def test_junk_is_refused(data: bytes) -> None:
-    for check in (lambda: MOMENTS.check_ciphertext(data, 2), lambda: MOMENTS.check_relinearisation_key(data)):
+    for check in (
+        lambda: check_ciphertext(data, MOMENTS, 2),
+        lambda: check_relinearisation_key(data, MOMENTS),
+    ):
         with pytest.raises(MisshapenObject):
             check()
 
@@ -67,20 +75,20 @@ def test_junk_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize("data", [FRESH[:-1], FRESH + b"\0", b"", KEY])
 def test_another_length_is_refused(data: bytes) -> None:
     with pytest.raises(MisshapenObject, match="length in bytes"):
-        MOMENTS.check_ciphertext(data, primes=2)
+        check_ciphertext(data, MOMENTS, primes=2)
 
 
 @pytest.mark.parametrize("scale", [float("nan"), float("inf"), 0.0, -(2.0**48), 2.0**47, 2.0**49])
 def test_another_scale_is_refused(scale: float) -> None:
     """A scale is not a number that a peer may choose: results are divided by it."""
     with pytest.raises(MisshapenObject, match="scale"):
-        MOMENTS.check_ciphertext(_ciphertext(1, 2, scale), primes=1)
+        check_ciphertext(_ciphertext(1, 2, scale), MOMENTS, primes=1)
 
 
 def test_only_allowed_parameters_have_a_name() -> None:
-    assert fhe.named("ckks-8192-moments") is MOMENTS
-    with pytest.raises(fhe.UnknownParameters, match="ckks-8192-moments"):
-        fhe.named("ckks-1024-fast")
+    assert parameter_set("ckks-8192-moments") is MOMENTS
+    with pytest.raises(UnknownParameters, match="ckks-8192-moments"):
+        parameter_set("ckks-1024-fast")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,12 @@ def test_weak_or_overflowing_parameters_cannot_be_made(
 
 
 def test_a_fingerprint_covers_parameters_and_key() -> None:
-    other = ParameterSet("other", 8192, (60, 48, 60), 48, 512)
-    prints = {MOMENTS.fingerprint(b"a"), MOMENTS.fingerprint(b"b"), other.fingerprint(b"a")}
+    prints = {
+        key_fingerprint("moments", b"a"),
+        key_fingerprint("moments", b"b"),
+        key_fingerprint("other", b"a"),
+    }
     assert {len(one) for one in prints} == {32}
     assert len(prints) == 3
+    with pytest.raises(UsageError):
+        key_fingerprint("a\0b", b"c")  # else it would be that of "a" and a key that begins with b

@@ -12,6 +12,7 @@ from pericard_protocol.proto.uplink_pb2 import (
     Batch,
     KeyBundle,
     OpenedFrame,
+    Sealed,
     SealedRecord,
     SessionHeader,
     SignedSessionHeader,
@@ -246,6 +247,10 @@ def test_a_record_holds_1024_of_the_largest_frames_and_not_one_more() -> None:
     )
     record = SEALER.seal([largest] * 1024)
     assert len(record.ciphertext) <= session.MAX_RECORD_BYTES
+    record.ciphertext = bytes(session.MAX_RECORD_BYTES)
+    record.number = session.MAX_RECORDS - 1
+    assert Sealed(record=record).ByteSize() <= session.MAX_RECORD_BYTES + 32 < session.MAX_MESSAGE_BYTES
+    record = SEALER.seal([largest] * 1024)
     assert len(OPENER.open(record).frames) == 1024
     number = SEALER.seal([]).number
     with pytest.raises(UsageError, match="1025"):

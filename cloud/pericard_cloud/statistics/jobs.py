@@ -1,6 +1,6 @@
 """A job from its first message to its encrypted results: ciphertexts are checked, sharded, folded, finished.
 
-It knows messages and an executor, but no network: `service` feeds it.
+It knows messages and an executor, but no network: `servicer.py` feeds it.
 """
 
 from collections import deque
@@ -10,11 +10,11 @@ from concurrent.futures import Executor, Future
 from pericard_cloud.errors import BrokenSequence, MalformedMessage
 from pericard_cloud.statistics import moments
 from pericard_cloud.statistics.keys import KeyStore
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.jobs import JOB_ID_BYTES, MOMENTS_STATISTIC, SUM, SUM_OF_SQUARES
+from pericard_protocol.fhe.objects import check_ciphertext
+from pericard_protocol.fhe.parameters import parameter_set
 from pericard_protocol.proto import statistics_pb2 as messages
 
-STATISTIC = "moments"
-_JOB_ID_BYTES = 16
 # Ciphertexts to a shard: at 0.26 MB and half a millisecond each, 16 keep the cost of handing over small, and
 # a job's memory at some 4 MB for every shard in flight.
 _SHARD = 16
@@ -26,14 +26,14 @@ class Job:
 
     def __init__(self, owner: str, description: messages.Job, keys: KeyStore) -> None:
         """Raises a `PeerError` when the description is not of a job that we do for this owner."""
-        self.parameters = fhe.named(description.parameters)
+        self.parameters = parameter_set(description.parameters)
         self.id = description.job_id.hex()
         self.ciphertexts = description.ciphertexts
-        if len(description.job_id) != _JOB_ID_BYTES:
-            raise MalformedMessage(f"the job's id is not {_JOB_ID_BYTES} bytes")
-        if description.statistic != STATISTIC:
+        if len(description.job_id) != JOB_ID_BYTES:
+            raise MalformedMessage(f"the job's id is not {JOB_ID_BYTES} bytes")
+        if description.statistic != MOMENTS_STATISTIC:
             raise MalformedMessage(
-                f"no such statistic: {description.statistic[:32]!r}; there is {STATISTIC!r}"
+                f"no such statistic: {description.statistic[:32]!r}; there is {MOMENTS_STATISTIC!r}"
             )
         if not 1 <= self.ciphertexts <= self.parameters.max_packs:
             raise MalformedMessage(
@@ -75,8 +75,8 @@ class Job:
         yield messages.JobEvent(
             result=messages.JobResult(
                 results=[
-                    messages.EncryptedResult(name="sum", ciphertext=total),
-                    messages.EncryptedResult(name="sum_of_squares", ciphertext=squares),
+                    messages.EncryptedResult(name=SUM, ciphertext=total),
+                    messages.EncryptedResult(name=SUM_OF_SQUARES, ciphertext=squares),
                 ],
                 compute_ms=spent_ms + moments.MILLISECONDS.unpack(took)[0],
             )
@@ -88,7 +88,7 @@ class Job:
         for seen, data in enumerate(ciphertexts, start=1):
             if seen > self.ciphertexts:
                 raise BrokenSequence(f"more than the {self.ciphertexts} ciphertexts that the job declared")
-            self.parameters.check_ciphertext(data, self.parameters.fresh_primes)
+            check_ciphertext(data, self.parameters, self.parameters.fresh_primes)
             shard.append(data)
             if len(shard) == _SHARD:
                 yield shard

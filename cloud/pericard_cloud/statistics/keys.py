@@ -3,8 +3,9 @@
 import threading
 from collections import OrderedDict
 
-from pericard_cloud.errors import UnknownKey
-from pericard_protocol.fhe.objects import ParameterSet
+from pericard_cloud.errors import NoSuchKey
+from pericard_protocol.fhe.objects import check_relinearisation_key, key_fingerprint
+from pericard_protocol.fhe.parameters import ParameterSet
 
 
 class KeyStore:
@@ -24,8 +25,8 @@ class KeyStore:
         Raises:
             MisshapenObject: it is no relinearisation key of these parameters.
         """
-        parameters.check_relinearisation_key(key)
-        fingerprint = parameters.fingerprint(key)
+        check_relinearisation_key(key, parameters)
+        fingerprint = key_fingerprint(parameters.name, key)
         with self._lock:
             keys = self._keys.setdefault(owner, OrderedDict())
             keys[parameters.name, fingerprint] = key
@@ -38,12 +39,12 @@ class KeyStore:
         """The owner's key of that fingerprint.
 
         Raises:
-            UnknownKey: the owner has no such key here, or it is of other parameters.
+            NoSuchKey: the owner has no such key here, or it is of other parameters.
         """
         with self._lock:
             keys = self._keys.get(owner, OrderedDict())
             key = keys.get((parameters.name, fingerprint))
             if key is None:
-                raise UnknownKey("no such key of yours here: send it with PutKey, then the job again")
+                raise NoSuchKey("no such key of yours here: send it with PutKey, then the job again")
             keys.move_to_end((parameters.name, fingerprint))
             return key

@@ -13,7 +13,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.objects import check_ciphertext, check_relinearisation_key
+from pericard_protocol.fhe.parameters import ParameterSet, parameter_set
 
 MILLISECONDS = struct.Struct("<d")
 _PRODUCT = 3  # polynomials of a product before relinearisation
@@ -21,7 +22,7 @@ _PRODUCT = 3  # polynomials of a product before relinearisation
 
 def fold(parameters: str, ciphertexts: Sequence[bytes]) -> tuple[bytes, bytes, bytes]:
     """The sum of fresh ciphertexts and the sum of their squares (not relinearised), and the time it took."""
-    seal = _Seal(fhe.named(parameters))
+    seal = _Seal(parameter_set(parameters))
     start = time.process_time()  # of computing: the first call in a worker also loads the library
     primes = seal.parameters.fresh_primes
     total = seal.load(ciphertexts[0], primes)
@@ -37,9 +38,9 @@ def finish(
     parameters: str, relinearisation_key: bytes, partials: Sequence[tuple[bytes, bytes]]
 ) -> tuple[bytes, bytes, bytes]:
     """Adds what `fold` gave, and brings both results to the smallest level; and the time it took."""
-    seal = _Seal(fhe.named(parameters))
+    seal = _Seal(parameter_set(parameters))
     start = time.process_time()  # of computing: the first call in a worker also loads the library
-    seal.parameters.check_relinearisation_key(relinearisation_key)
+    check_relinearisation_key(relinearisation_key, seal.parameters)
     seal.evaluator.from_bytes_relin_key(relinearisation_key)
     primes = seal.parameters.fresh_primes
     total, squares = seal.load(partials[0][0], primes), seal.load(partials[0][1], primes, _PRODUCT)
@@ -55,7 +56,7 @@ def finish(
 class _Seal:
     """SEAL's context of a parameter set: made from the allow-list, never from bytes of a client's."""
 
-    def __init__(self, parameters: fhe.ParameterSet) -> None:
+    def __init__(self, parameters: ParameterSet) -> None:
         from Pyfhel import PyCtxt, Pyfhel
 
         self.parameters = parameters
@@ -63,7 +64,7 @@ class _Seal:
         self._ciphertext = PyCtxt
 
     def load(self, data: bytes, primes: int, polynomials: int = 2) -> Any:
-        self.parameters.check_ciphertext(data, primes, polynomials)
+        check_ciphertext(data, self.parameters, primes, polynomials)
         return self._ciphertext(pyfhel=self.evaluator, bytestring=data, scheme="ckks")
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from pericard_cloud.errors import BrokenSequence, MalformedMessage, UnboundedCall, UnknownKey
+from pericard_cloud.errors import BrokenSequence, MalformedMessage, NoSuchKey, UnboundedCall
 from pericard_cloud.statistics.counts import Counts
 from pericard_cloud.statistics.jobs import Job
 from pericard_cloud.statistics.keys import KeyStore
@@ -20,14 +20,13 @@ from pericard_edge.confined import WorkerFailed
 from pericard_edge.jsonlog import fields
 from pericard_protocol.channel import peer_name
 from pericard_protocol.errors import PeerError
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.objects import MisshapenObject, relinearisation_key_bytes
+from pericard_protocol.fhe.parameters import parameter_set
 from pericard_protocol.proto import statistics_pb2 as messages
 
 M = TypeVar("M", bound=Message)
 log = logging.getLogger("pericard.cloud")
 
-# The largest message is one ciphertext, 0.26 MB, or a result of two halves of it.
-MAX_MESSAGE_BYTES = 1 << 20
 SERVICE = messages.DESCRIPTOR.services_by_name["BlindStatistics"].full_name
 
 
@@ -61,14 +60,14 @@ class BlindStatistics:
             first = next(parts, messages.KeyPart())
             if first.WhichOneof("part") != "description":
                 raise BrokenSequence("a key begins with its description")
-            parameters = fhe.named(first.description.parameters)
+            parameters = parameter_set(first.description.parameters)
             key = bytearray()
             for part in parts:
                 if part.WhichOneof("part") != "data":
                     raise BrokenSequence("after the key's description come its bytes")
                 key += part.data
-                if len(key) > parameters.relinearisation_key_bytes:
-                    raise fhe.MisshapenObject("the key is longer than its parameters make it")
+                if len(key) > relinearisation_key_bytes(parameters):
+                    raise MisshapenObject("the key is longer than its parameters make it")
             owner = peer_name(context)
             fingerprint = self._keys.put(owner, parameters, bytes(key))
         except (PeerError, grpc.RpcError) as error:
@@ -111,7 +110,7 @@ class BlindStatistics:
 
         gRPC tells of one that left by an error, or by the plain end of its stream: that is then too short.
         """
-        if isinstance(error, UnknownKey):
+        if isinstance(error, NoSuchKey):
             code, reason = grpc.StatusCode.FAILED_PRECONDITION, error.reason
         elif isinstance(error, PeerError):
             code, reason = grpc.StatusCode.INVALID_ARGUMENT, error.reason

@@ -2,12 +2,13 @@
 
 Lent keys are in this process's memory only. The lease is renewed in time; the KMS is then told how many
 frames were opened under it. When the KMS withdraws the lease, or it ends while the KMS does not answer, every
-device key is dropped at once; what waits in the spool is still delivered. The lease itself needs no signature
-check here: it comes over TLS from the KMS and never touches a disk.
+device key is dropped at once; what waits in the spool is still delivered.
+
+A lease counts only when it is signed by the log key that the operator noted at the KMS's set-up: whoever can
+pose as the KMS on the network, a certificate authority for one, lends this gateway nothing.
 """
 
 import asyncio
-import json
 import logging
 import time
 from base64 import b64decode
@@ -17,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from pericard_edge.jsonlog import fields
-from pericard_edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
+from pericard_edge.kms import KmsClient, Refused, read_sealed
 from pericard_gateway.config import Kms
 from pericard_gateway.custody import Committed
 from pericard_gateway.custody.holds import Holds
 from pericard_gateway.devices.registry import Device, Registry
 from pericard_gateway.devices.window import Mark
-from pericard_gateway.errors import RegistryError
 from pericard_gateway.operations.counters import Counters
 from pericard_protocol.device.frame import KEY_BYTES
+from pericard_protocol.device.lease import LeaseError, check_lease
+from pericard_protocol.errors import Unavailable
 
 _TICK_SECONDS = 1.0  # how late an end of the lease may be noticed
 _RETRY_SECONDS = 30.0  # between two attempts to renew a lease, or to take one
@@ -45,9 +47,9 @@ class KmsCustody:
         """
         self._client = KmsClient.of_environment(kms.address, kms.ca, "gateway")
         self._gateway_id, self._kms, self._counters = gateway_id, kms, counters
+        self._log_key = b64decode(kms.log_key)
         self._holds = Holds(self._client, gateway_id, state)
         self._lease: dict[str, Any] = {}
-        self.unreachable = False  # whether the KMS did not answer the last time
         self._reported: dict[int, int] = {}  # how many frames of each device the KMS was told of
         self.read_secret = cache(self._read_secret)  # a reconnection must not need the KMS
 
@@ -62,7 +64,8 @@ class KmsCustody:
         """The devices lent to us, from a new lease.
 
         Raises:
-            Refused, KmsUnreachable: there is no lease.
+            Refused, Unavailable: there is no lease.
+            LeaseError: what came is no lease of our KMS's.
         """
         return Registry(self._take_lease())
 
@@ -89,11 +92,12 @@ class KmsCustody:
                 else:
                     devices = await asyncio.to_thread(self._take_lease)
                     registry.adopt(devices, await committed.marks())
-                self.unreachable = False
+            except LeaseError as error:
+                # Not our KMS's word: what it lent before is neither renewed by it nor withdrawn.
+                _log.error("a lease is refused", extra=fields(why=str(error), lease=self._lease.get("id")))
             except Refused as error:
                 self._drop_keys(registry, str(error))
-            except KmsUnreachable as error:
-                self.unreachable = True
+            except Unavailable as error:
                 about = fields(why=str(error), lease=self._lease.get("id"))
                 _log.warning("the KMS does not answer", extra=about)
 
@@ -102,7 +106,7 @@ class KmsCustody:
             return
         try:
             await asyncio.to_thread(self._holds.update, needed)
-        except (Refused, KmsUnreachable) as error:
+        except (Refused, Unavailable) as error:
             _log.warning("the KMS was not told which KEM keys are needed", extra=fields(why=str(error)))
 
     def _take_lease(self) -> dict[int, Device]:
@@ -111,13 +115,11 @@ class KmsCustody:
             "devices/leases",
             {"gateway": self._gateway_id, "devices": self._kms.devices, **self._terms()},
         )
-        self._note_lease(answer)
+        lease = self._checked(answer)
+        devices = _lent(answer, lease["devices"])
+        self._hold(lease)
         self._reported = {number: self._frames_opened(number) for number in self._kms.devices}
-        lent = answer["keys"].items()
-        keys = {int(number): (b64decode(one["key"]), int(one["epoch"])) for number, one in lent}
-        if any(len(key) != KEY_BYTES for key, _ in keys.values()):
-            raise RegistryError("the KMS lent a key that is not one of a device")
-        return {number: Device(key, epoch) for number, (key, epoch) in keys.items()}
+        return devices
 
     def _renew(self, marks: Mapping[int, Mark]) -> None:
         path = f"devices/leases/{self._lease['id']}"
@@ -132,13 +134,19 @@ class KmsCustody:
         }
         self._client.call("POST", f"{path}/reconcile", {"used": used})
         self._reported |= counts
-        self._note_lease(self._client.call("POST", f"{path}/renew", self._terms()))
+        lease = self._checked(self._client.call("POST", f"{path}/renew", self._terms()))
+        if lease["id"] != self._lease["id"]:
+            raise LeaseError("the KMS answered a renewal with another lease")
+        self._hold(lease)
 
     def _terms(self) -> dict[str, str | int]:
         return {"ttl": f"{self._kms.lease_hours}h", "frames": self._kms.lease_frames}
 
-    def _note_lease(self, answer: dict[str, Any]) -> None:
-        lease = json.loads(answer["lease"])
+    def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
+        lease, signature = str(answer.get("lease")), str(answer.get("signature"))
+        return check_lease(lease, signature, self._log_key, self._gateway_id, time.time())
+
+    def _hold(self, lease: dict[str, Any]) -> None:
         self._lease = {
             "id": lease["id"],
             "not_after": lease["not_after"],
@@ -164,3 +172,16 @@ class KmsCustody:
 
     def _frames_in_all(self) -> int:
         return sum(map(self._frames_opened, self._kms.devices))
+
+
+def _lent(answer: dict[str, Any], leased: dict[str, int]) -> dict[int, Device]:
+    """The devices in a KMS's answer, with their keys: those of the lease, each at the epoch that it names."""
+    try:
+        keys = {number: (b64decode(one["key"]), one["epoch"]) for number, one in answer["keys"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        keys = {}
+    if {number: epoch for number, (_, epoch) in keys.items()} != leased:
+        raise LeaseError("the keys that came with the lease are not those of its devices")
+    if any(len(key) != KEY_BYTES for key, _ in keys.values()):
+        raise LeaseError("the KMS lent a key that is not one of a device")
+    return {int(number): Device(key, epoch) for number, (key, epoch) in keys.items()}

@@ -1,7 +1,7 @@
-"""Counts what the gateway does, in plain integers: no clock, no I/O, no label that a stranger can invent.
+"""Counts what the gateway does, in plain integers. No I/O.
 
-Rejections are kept by reason, and by device only for devices in the registry: what an attacker writes into a
-header cannot grow this.
+Rejections are counted by reason, and by device only for devices in the registry: an attacker who writes ever
+new numbers into headers does not make this grow.
 """
 
 import time
@@ -28,7 +28,7 @@ class DeviceCounts:
 
 @dataclass
 class Counters:
-    """Everything counted since the gateway started."""
+    """All counts since the start; `refused` has what the hospital refused, and what of its keys we did."""
 
     devices: dict[int, DeviceCounts] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)

@@ -31,7 +31,7 @@ from pericard_protocol.uplink.suites import SUITES
 
 CALL_SECONDS = 5.0
 SCAN_SECONDS = 5.0  # a node advertises four times a second
-# A session header and a certificate carry times: beyond this they begin to be refused.
+# Sessions and certificates carry times; when clocks differ by more than this, they begin to be refused.
 MAX_SKEW_SECONDS = 30.0
 
 

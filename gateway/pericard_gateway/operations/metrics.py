@@ -3,19 +3,22 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from pericard_gateway.operations.health import Snapshot
 from pericard_gateway.updates.rollout import Rollout
 from pericard_gateway.updates.state import State
 
 
-class _Collector:
+class GatewayMetrics(Collector):
+    """Registered with Prometheus's registry, which asks it for every count."""
+
     def __init__(self, snapshot: Callable[[], Snapshot], rollout: Rollout | None) -> None:
         self._snapshot, self._rollout = snapshot, rollout
 
     def collect(self) -> Iterator[Metric]:
+        """Every metric of the moment."""
         now = self._snapshot()
         counters, depth = now.counters, now.spool
         accepted = CounterMetricFamily(
@@ -76,10 +79,3 @@ def _update_metrics(rollout: Rollout) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "pericard_gateway_update_version", "The update's version", value=rollout.update.version
     )
-
-
-def exposition(snapshot: Callable[[], Snapshot], rollout: Rollout | None) -> Callable[[], bytes]:
-    """A function that returns the metrics of the moment in Prometheus's text format."""
-    registry = CollectorRegistry()
-    registry.register(_Collector(snapshot, rollout))
-    return lambda: generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Asks the running gateway for its counts, over its loopback page."""
+"""Asks the running gateway for its status, over its page on loopback."""
 
 import http.client
 import json

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pericard_edge import files
-from pericard_gateway.config import Tls
+from pericard_edge.settings import Tls
 from pericard_gateway.errors import BadRenewal
 from pericard_protocol.channel import CredentialError, Identity
 from pericard_protocol.uplink.enrolment import certificate_request
@@ -30,11 +30,7 @@ class Credentials:
         Raises:
             FileError, CredentialError: a file is missing, open to others, or not what it should be.
         """
-        return Identity(
-            files.read(self._tls.certificate, "certificate"),
-            self._read_secret(self._tls.key, "TLS key"),
-            files.read(self._tls.ca, "authorities"),
-        )
+        return self._tls.identity(self._read_secret)
 
     def validity(self) -> tuple[datetime.datetime, datetime.datetime]:
         """When the certificate begins and ends."""

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pericard_protocol.errors import PeerError
 
 DOMAIN = b"pericard lease v1\x00"
+# A new lease begins at this moment by the KMS's clock: by ours, which may be slower, it begins in the future.
+SKEW_SECONDS = 30.0
 
 
 class LeaseError(PeerError):
@@ -28,7 +30,7 @@ def check_lease(lease: str, signature: str, public: bytes, gateway: str, now: fl
     Args:
         lease: the document as it came.
         signature: base64.
-        public: the KMS's log key, 32 bytes, known from the enrolment.
+        public: the KMS's log key, 32 bytes, noted when the KMS was set up.
         gateway: who we are.
         now: Unix seconds.
 
@@ -43,6 +45,6 @@ def check_lease(lease: str, signature: str, public: bytes, gateway: str, now: fl
         raise LeaseError("the lease is not signed by this KMS: take a new one") from None
     if document["gateway"] != gateway:
         raise LeaseError(f"the lease is for the gateway {document['gateway']}: take one of our own")
-    if not document["not_before"] <= now < document["not_after"]:
+    if not document["not_before"] - SKEW_SECONDS <= now < document["not_after"]:
         raise LeaseError("the lease's time is over or has not come: renew it, and check this machine's clock")
     return document

@@ -1,7 +1,11 @@
-"""Key bundles: the hospital's KEM public key of a time span, signed with its ML-DSA-65 identity key.
+"""Key bundles: the hospital's KEM public key of a UTC day, signed with its ML-DSA-65 identity key.
 
 All verification of a bundle is here, without I/O: the caller gives the bytes, the pinned key and the time.
 """
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
@@ -9,11 +13,14 @@ from google.protobuf.message import DecodeError
 
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
-from pericard_protocol.uplink.suites import suite_of
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, Suite, suite_of
 
 # FIPS 204, section 5.2: the context string keeps a signature made for one purpose from serving another.
 CONTEXT = b"pericard key bundle v1"
 MAX_KEY_ID_BYTES = 64
+DAY_SECONDS = 86_400
+# A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
+VALID_SECONDS = 2 * DAY_SECONDS
 
 
 class BundleError(PeerError):
@@ -32,6 +39,43 @@ class ExpiredBundle(BundleError):
     """A bundle whose time has not come or is over."""
 
     reason = "bundle expired"
+
+
+class DailyKey(NamedTuple):
+    """The KEM key of one UTC day and suite: how it is called, and when gateways may seal to it."""
+
+    starts: int  # Unix seconds
+    suite: int
+
+    @classmethod
+    def at(cls, now: float, suite: int) -> Self:
+        """The key of the day in which `now` (Unix seconds) lies."""
+        return cls(int(now // DAY_SECONDS) * DAY_SECONDS, suite)
+
+    @property
+    def key_id(self) -> str:
+        """Such as "2026-11-24-647a": the day, and the suite in hexadecimal digits."""
+        return f"{datetime.fromtimestamp(self.starts, UTC):%Y-%m-%d}-{self.suite:04x}"
+
+    @property
+    def ends(self) -> int:
+        """From this moment on (Unix seconds) no gateway seals to it."""
+        return self.starts + VALID_SECONDS
+
+    def bundle(self, public_key: bytes) -> KeyBundle:
+        """The bundle that publishes it, not signed yet."""
+        return KeyBundle(
+            key_id=self.key_id,
+            suite=self.suite,
+            public_key=public_key,
+            not_before=self.starts,
+            not_after=self.ends,
+        )
+
+
+def first_offered(wanted: Iterable[int], offered: Mapping[int, Suite]) -> Suite:
+    """The first of the wanted suites (ids) that is offered; the default where none is."""
+    return next((offered[one] for one in wanted if one in offered), offered[DEFAULT_SUITE.id])
 
 
 def sign_bundle(bundle: KeyBundle, identity: MLDSA65PrivateKey) -> SignedKeyBundle:

@@ -4,7 +4,7 @@ The gateway seals (`SessionSealer`), the hospital opens (`SessionOpener`). Pure:
 sockets and stored keys are the callers'.
 """
 
-import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -35,6 +35,10 @@ MAX_NAME_BYTES = 64
 MAX_RECEIVED_US = 2**53  # in the year 2255: exact as a double, and a date that every library can show
 # 1,024 frames of 480 payload bytes and at most 64 bytes of fields each, and the tag.
 MAX_RECORD_BYTES = MAX_FRAMES * (MAX_PAYLOAD_BYTES + 64) + 16
+# What either end of the link accepts as one message, `Sealed` with the largest record. Around its ciphertext
+# stand a session id of 16 bytes, a number of at most 3, and the tags and lengths of four fields, 13 more. All
+# other messages are far smaller.
+MAX_MESSAGE_BYTES = MAX_RECORD_BYTES + 1024
 
 
 class SessionError(PeerError):
@@ -73,7 +77,7 @@ class SessionSealer:
             UnknownSuite: its suite is not offered here.
         """
         secret, wrapped = suite_of(bundle.suite, suites).encapsulate(bundle.public_key)
-        self.session_id = os.urandom(SESSION_ID_BYTES)
+        self.session_id = secrets.token_bytes(SESSION_ID_BYTES)
         header = SessionHeader(
             session_id=self.session_id,
             gateway_id=gateway_id,

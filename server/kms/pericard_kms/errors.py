@@ -1,14 +1,21 @@
-"""The KMS's errors. Each that answers a request carries its HTTP status; its text is for the client."""
+"""The KMS's errors. Each that answers a request carries its HTTP status; its text is for the client.
 
-from typing import ClassVar
+Three kinds, as everywhere: the client's mistake or lie (`RequestError`, `Tampered`), the operator's mistake
+(`Misused`), and what nobody did wrong and may work later (`Sealed`, `StorageFailed`).
+"""
 
-from pericard_protocol.errors import PeerError, UsageError
+from pericard_protocol.errors import PeerError, PericardError, Unavailable, UsageError
 
 
-class RequestError(PeerError):
-    """A request that is not served; `status` is the HTTP status that Vault's clients expect for it."""
+class Answered(PericardError):
+    """An error that is the answer to a request; `status` is the HTTP status that Vault's clients expect."""
 
-    status: ClassVar[int] = 400
+    status: int = 400
+
+
+class RequestError(Answered, PeerError):
+    """A request that is not served because of what it asks or who asks it."""
+
     reason = "request"
 
 
@@ -32,7 +39,7 @@ class NotFound(RequestError):
     """Nothing is stored there. An empty message answers as Vault does: no errors listed."""
 
     status = 404
-    reason = "not-found"
+    reason = "not found"
 
 
 class Unsupported(RequestError):
@@ -45,21 +52,19 @@ class Unsupported(RequestError):
         super().__init__(message)
 
 
-class Sealed(RequestError):
-    """The KMS is sealed: it answers status and unseal, nothing else."""
+class Sealed(Answered, Unavailable):
+    """The KMS is sealed: until it is unsealed it answers status and unseal, nothing else."""
 
     status = 503
-    reason = "sealed"
 
     def __init__(self, message: str = "Vault is sealed") -> None:
         super().__init__(message)
 
 
-class StorageFailed(RequestError):
-    """The store did not take the write; nothing of the request was done."""
+class StorageFailed(Answered, Unavailable):
+    """The database did not take the write, or could not be read; nothing of the request was done."""
 
     status = 500
-    reason = "storage"
 
 
 class Tampered(PeerError):

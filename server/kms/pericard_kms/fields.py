@@ -1,4 +1,7 @@
-"""Reads a request's JSON fields as Vault does, lenient about "5" for 5 alone; writes base64 and times."""
+"""Reads the fields of a request as Vault does, and writes base64 and times.
+
+A number may come as a text ("5" for 5), as it does in a query; nothing else is converted.
+"""
 
 import base64
 import binascii

@@ -1,14 +1,12 @@
-"""What an engine is made of: routes from a path and an operation to a function, and its answer."""
+"""What every engine is made of: routes from a path and an operation to a function, and its response."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from pericard_kms.access.token import Token
 from pericard_kms.errors import Denied, NotFound, Unsupported
 from pericard_kms.fields import Fields
-
-if TYPE_CHECKING:
-    from pericard_kms.access.tokens import Token
 
 Operation = Literal["read", "list", "update", "delete"]
 
@@ -23,10 +21,10 @@ class Request:
     fields: Fields
     token_id: str = field(repr=False)
     remote: str
-    token: "Token | None" = field(default=None, repr=False)
+    token: Token | None = field(default=None, repr=False)
 
     @property
-    def caller(self) -> "Token":
+    def caller(self) -> Token:
         """The authenticated token; only for routes that require one."""
         if self.token is None:  # the API authenticates before it routes
             raise Denied
@@ -44,8 +42,12 @@ class Request:
 
 
 @dataclass(slots=True)
-class Answer:
-    """What goes back: `data` fills Vault's envelope, `bare` replaces it, `spread` shows data at the top."""
+class Response:
+    """What goes back.
+
+    `data` (or `auth`, for a new token) goes into Vault's envelope of eight fields, where `spread` repeats the
+    fields of `data` beside them; `bare` is sent as it is, without an envelope.
+    """
 
     data: dict[str, Any] | None = None
     status: int = 200
@@ -55,7 +57,7 @@ class Answer:
     spread: bool = False
 
 
-Act = Callable[..., Answer | dict[str, Any] | None]
+Act = Callable[..., Response | dict[str, Any] | None]
 
 
 @dataclass(slots=True)

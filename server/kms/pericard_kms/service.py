@@ -15,7 +15,7 @@ import uvloop
 
 from pericard_edge.process import ready, stop_event_in_loop
 from pericard_kms.errors import Misused, StorageFailed
-from pericard_kms.http.api import Kms
+from pericard_kms.http.api import Api
 from pericard_kms.http.reader import BadRequest, HttpRequest, RequestReader, response
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ _TICK_S = 5.0
 class Service:
     """The KMS and its open connections."""
 
-    def __init__(self, kms: Kms) -> None:
-        self.kms = kms
+    def __init__(self, api: Api) -> None:
+        self._api = api
         self.connections: set[Connection] = set()
         self._waiting: list[tuple[Connection, HttpRequest, int, bytes]] = []
         self._loop = asyncio.get_running_loop()
@@ -41,7 +41,7 @@ class Service:
         return self._loop.time()
 
     def serve(self, connection: "Connection", request: HttpRequest) -> None:
-        """Handles a request; its reply goes out with the next group."""
+        """Handles a request; its reply goes out after the commit that it shares with others."""
         token = request.headers.get(b"x-vault-token", b"").decode("latin-1")
         if not token:
             scheme, _, rest = request.headers.get(b"authorization", b"").partition(b" ")
@@ -50,13 +50,13 @@ class Service:
             b"",
             b"root",
         ):
-            # Ignoring them would hand out in the clear what was to be wrapped, or from the wrong place.
+            # Ignored, they would give in the clear what was to be wrapped, or out of another namespace.
             status, body = 400, b'{"errors":["response wrapping and namespaces are not supported"]}'
         else:
-            reply = self.kms.handle(request.method, request.target, token, request.body, connection.remote)
+            reply = self._api.handle(request.method, request.target, token, request.body, connection.remote)
             status, body = reply.status, reply.body
         if not self._waiting:
-            # After the callbacks that are ready now: other connections' requests join the group.
+            # Requests of other connections that are ready now are handled first, and share this commit.
             self._loop.call_soon(self._commit)
         self._waiting.append((connection, request, status, body))
 
@@ -64,7 +64,7 @@ class Service:
         group, self._waiting = self._waiting, []
         failed: bytes | None = None
         try:
-            self.kms.flush()
+            self._api.flush()
         except StorageFailed as error:
             failed = b'{"errors":["%s"]}' % str(error).encode()
         for connection, request, status, body in group:
@@ -83,7 +83,7 @@ class Service:
         """Periodic work, and the end of slow and silent connections."""
         while True:
             await asyncio.sleep(_TICK_S)
-            self.kms.tick()
+            self._api.tick()
             now = self.now()
             for connection in list(self.connections):
                 connection.check(now)
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
         self.remote = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The client is there."""
+        """Takes a new connection, or refuses it when too many are open."""
         self._transport = stream = cast(asyncio.Transport, transport)  # uvloop's own class, same methods
         if len(self._service.connections) >= MAX_CONNECTIONS:
             log.warning("refused a connection: %d are open", MAX_CONNECTIONS)
@@ -112,12 +112,12 @@ class Connection(asyncio.Protocol):
         self._service.connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The client is gone."""
+        """Forgets a connection that ended."""
         self._service.connections.discard(self)
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of requests."""
+        """Serves every request that these bytes complete."""
         if self._transport is None:
             return
         if self._reader.idle:
@@ -131,11 +131,11 @@ class Connection(asyncio.Protocol):
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         except BadRequest as error:
             body = b'{"errors":["%s"]}' % str(error).encode()
-            self._transport.write(response(error.http_status, body, keep_alive=False))
+            self._transport.write(response(error.status, body, keep_alive=False))
             self._transport.close()
 
     def reply(self, request: HttpRequest, status: int, body: bytes) -> None:
-        """Sends a reply that is durable."""
+        """Sends a reply; what it tells of is on disk."""
         if self._transport is not None:
             self._transport.write(
                 response(status, body, keep_alive=request.keep_alive, head_only=request.method == "HEAD")
@@ -144,12 +144,12 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
 
     def pause_writing(self) -> None:
-        """The client reads slower than it asks: read no more from it until it caught up."""
+        """Stops reading from a client that asks faster than it takes the replies."""
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """It caught up."""
+        """Reads on: the client has taken what was written."""
         if self._transport is not None:
             self._transport.resume_reading()
 
@@ -183,9 +183,9 @@ def tls_context(certificate: Path, key: Path, client_ca: Path | None = None) -> 
     return context
 
 
-async def _run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None) -> None:
+async def _run(api: Api, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None) -> None:
     loop = asyncio.get_running_loop()
-    service = Service(kms)
+    service = Service(api)
     try:
         server = await loop.create_server(lambda: Connection(service), host, port, ssl=tls, backlog=256)
     except OSError as error:
@@ -201,10 +201,10 @@ async def _run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready
     service.finish()
 
 
-def run(kms: Kms, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None = None) -> None:
+def run(api: Api, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None = None) -> None:
     """Serves until SIGTERM or SIGINT; prints one line with the address, also into `ready_file`, when ready.
 
     Raises:
         Misused: the address cannot be used.
     """
-    uvloop.run(_run(kms, host, port, tls, ready_file))
+    uvloop.run(_run(api, host, port, tls, ready_file))

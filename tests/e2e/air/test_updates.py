@@ -12,6 +12,7 @@ import threading
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from bleak.backends.client import BaseBleakClient
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.parts.radio import BOARD, Peripheral, in_the_air
-from tests.parts.ward import Hospital, Line, Ward, pericard_gateway, until
+from tests.parts.ward import Line, StandInHospital, Ward, pericard_gateway, telling, until
 from tests.tools.conftest import DEVICE, quiet_board
 from tests.tools.conftest import Ward as Bed
 
-from pericard_gateway.config import load
+from pericard_edge.config import load
+from pericard_gateway.config import Settings
 from pericard_gateway.operations.doctor import examine
+from pericard_gateway.ports import open_ports
 from pericard_gateway.service import Gateway
 from pericard_gateway.updates import rollout, updater
 from pericard_protocol.device.frame import FrameType
@@ -62,7 +65,7 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 class Round:
     """A bed, the gateway that reads it, and the hospital that gets its frames."""
 
-    def __init__(self, bed: Bed, ward: Ward, hospital: Hospital, files: dict[str, bytes]) -> None:
+    def __init__(self, bed: Bed, ward: Ward, hospital: StandInHospital, files: dict[str, bytes]) -> None:
         self.bed, self.ward, self.hospital = bed, ward, hospital
         stream = build(files, 7, KEY).stream
         (ward.folder / "node.update").write_bytes(stream)
@@ -85,9 +88,11 @@ class Round:
     @asynccontextmanager
     async def gateway(self, backend: type[BaseBleakClient] | None) -> AsyncIterator[None]:
         ready = asyncio.Event()
-        service = Gateway(load(self.ward.folder / "gateway.toml"), backend)
+        service = Gateway(
+            load(self.ward.folder / "gateway.toml", Settings), partial(open_ports, radio=backend)
+        )
         async with asyncio.TaskGroup() as group:
-            group.create_task(service.run(self.stop, ready.set))
+            group.create_task(service.run(self.stop, telling(ready)))
             await ready.wait()
             yield
             self.stop.set()
@@ -160,7 +165,7 @@ class Round:
 
 @contextlib.contextmanager
 def round_of(
-    tmp_path: Path, ward: Ward, hospital: Hospital, files: dict[str, bytes], **settings: object
+    tmp_path: Path, ward: Ward, hospital: StandInHospital, files: dict[str, bytes], **settings: object
 ) -> Iterator[Round]:
     (tmp_path / "bed").mkdir()
     with quiet_board(tmp_path / "bed", PUBLIC, **({"STATUS_SECONDS": 1} | settings)) as bed:
@@ -174,7 +179,7 @@ LINKS = pytest.mark.parametrize("link", ["usb", "ble"])
 
 @LINKS
 def test_a_node_gets_the_whole_firmware_while_other_ports_go_on(
-    tmp_path: Path, ward: Ward, hospital: Hospital, link: str
+    tmp_path: Path, ward: Ward, hospital: StandInHospital, link: str
 ) -> None:
     sent = 0
 
@@ -192,7 +197,9 @@ def test_a_node_gets_the_whole_firmware_while_other_ports_go_on(
                 await one.until_updated()
                 told = await asyncio.to_thread(ward.status)
                 metrics = await asyncio.to_thread(one.metrics)
-                findings = await asyncio.to_thread(list, examine(load(ward.folder / "gateway.toml")))
+                findings = await asyncio.to_thread(
+                    list, examine(load(ward.folder / "gateway.toml", Settings))
+                )
             finally:
                 ended.set()
                 await beside
@@ -229,7 +236,7 @@ def frames_of(one: Round, boot: int) -> list[Any]:
     ]
 
 
-def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospital: Hospital) -> None:
+def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospital: StandInHospital) -> None:
     async def ward_round(one: Round) -> None:
         async with one.running():
             assert one.radio is not None
@@ -254,7 +261,7 @@ def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospita
         assert any(status["room"] == 0 for status in one.statuses())
 
 
-def test_the_power_fails_in_the_middle(tmp_path: Path, ward: Ward, hospital: Hospital) -> None:
+def test_the_power_fails_in_the_middle(tmp_path: Path, ward: Ward, hospital: StandInHospital) -> None:
     async def ward_round(one: Round) -> None:
         board = one.bed.board
         async with one.running():
@@ -275,7 +282,7 @@ def test_the_power_fails_in_the_middle(tmp_path: Path, ward: Ward, hospital: Hos
 
 @LINKS
 def test_a_node_that_sleeps_is_updated_when_it_wakes(
-    tmp_path: Path, ward: Ward, hospital: Hospital, link: str
+    tmp_path: Path, ward: Ward, hospital: StandInHospital, link: str
 ) -> None:
     async def ward_round(one: Round) -> None:
         async with one.running():
@@ -288,7 +295,7 @@ def test_a_node_that_sleeps_is_updated_when_it_wakes(
 
 
 def test_an_update_that_a_node_does_not_believe_changes_nothing(
-    tmp_path: Path, ward: Ward, hospital: Hospital
+    tmp_path: Path, ward: Ward, hospital: StandInHospital
 ) -> None:
     async def ward_round(one: Round) -> None:
         async with one.running():
@@ -305,14 +312,16 @@ def test_an_update_that_a_node_does_not_believe_changes_nothing(
     with round_of(tmp_path, ward, hospital, small()) as one:
         (ward.folder / "node.update").write_bytes(build(small(), 7, Ed25519PrivateKey.generate()).stream)
         one.configure("")
-        settings = load(ward.folder / "gateway.toml")
+        settings = load(ward.folder / "gateway.toml", Settings)
         with pytest.raises(UpdateError, match=r"node\.update: the update is not signed by this key"):
             Gateway(settings)
         one.updates = one.updates.replace('key = "update.pem"\n', "")
         asyncio.run(ward_round(one))
 
 
-def test_a_node_of_a_later_version_is_left_alone(tmp_path: Path, ward: Ward, hospital: Hospital) -> None:
+def test_a_node_of_a_later_version_is_left_alone(
+    tmp_path: Path, ward: Ward, hospital: StandInHospital
+) -> None:
     async def ward_round(one: Round) -> None:
         async with one.running():
             await one.until(lambda: one.told() and len(one.statuses()) > 2)
@@ -328,12 +337,12 @@ def test_a_node_of_a_later_version_is_left_alone(tmp_path: Path, ward: Ward, hos
 
 
 def test_a_node_without_an_update_key_is_shown_with_what_to_do(
-    tmp_path: Path, ward: Ward, hospital: Hospital
+    tmp_path: Path, ward: Ward, hospital: StandInHospital
 ) -> None:
     async def ward_round(one: Round) -> None:
         async with one.running():
             await one.until(lambda: one.told().get("state") == "failed")
-            findings = await asyncio.to_thread(list, examine(load(ward.folder / "gateway.toml")))
+            findings = await asyncio.to_thread(list, examine(load(ward.folder / "gateway.toml", Settings)))
             table = await asyncio.to_thread(
                 subprocess.run,
                 [*pericard_gateway("status"), "--config", ward.folder / "gateway.toml"],

@@ -16,14 +16,14 @@ from pericard_edge.files import FileError
 from pericard_edge.kms import KmsClient, NoToken, seal_file
 from pericard_kms.access.roles import ROLES
 from pericard_protocol.errors import PeerError, Unavailable, UsageError
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.bundle import verify_bundle
 from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import SUITES, KemError
-from pericard_server.analysis.keys import FheKeys
+from pericard_server.custody.fhe import FheKeys
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.custody.keys import HospitalKeys
 from pericard_server.custody.kms import KmsKeys
@@ -120,9 +120,9 @@ def test_a_data_key_unwraps_for_its_owner_and_quarter_only(kept: Kept) -> None:
 
 
 def test_fhe_keys_are_made_once_and_come_back(kept: Kept, fhe_keys: FheKeys) -> None:
-    assert kept.keys.fhe(lambda: fhe_keys) == fhe_keys
-    assert kept.keys.fhe(lambda: pytest.fail("made twice")) == fhe_keys
-    assert fhe_keys.parameters == fhe.MOMENTS
+    assert kept.keys.fhe_keys(lambda: fhe_keys) == fhe_keys
+    assert kept.keys.fhe_keys(lambda: pytest.fail("made twice")) == fhe_keys
+    assert fhe_keys.parameters == MOMENTS
 
 
 def test_keys_that_cannot_be_had_now_are_no_refusal_for_good(kept: Kept) -> None:

@@ -3,16 +3,18 @@
 import asyncio
 import json
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from tests.kms.conftest import Process
 
-from pericard_edge.kms import KmsClient, KmsUnreachable, NoToken, Refused
+from pericard_edge.kms import KmsClient, NoToken, Refused
 from pericard_gateway.config import Kms
 from pericard_gateway.custody import kms as custody
 from pericard_gateway.custody.kms import KmsCustody
@@ -21,12 +23,14 @@ from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import Replayed, UnknownDevice
 from pericard_gateway.operations.counters import Counters
 from pericard_protocol.device.frame import FrameType, Header, parse, seal_frame
+from pericard_protocol.device.lease import LeaseError
 from pericard_tools.board.provision import Issued, KmsSource
 
 DEVICE = 7
+OTHER_KEY = b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
 
 
-class Ward:
+class LeasedGateway:
     """A gateway's custody, with the board whose key the KMS issued."""
 
     def __init__(
@@ -79,12 +83,12 @@ class Ward:
 
 
 @pytest.fixture
-def ward(
+def leased(
     open_kms: tuple[Process, str],
     token_of: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> Iterator[Ward]:
+) -> Iterator[LeasedGateway]:
     process, root = open_kms
     monkeypatch.setattr(custody, "_TICK_SECONDS", 0.02)
     monkeypatch.setattr(custody, "_RETRY_SECONDS", 0.1)
@@ -93,93 +97,112 @@ def ward(
         issued = KmsSource(client).issue(DEVICE, "bed 4")
     token_of("gateway")
     counters = Counters()
-    with held_by(process, counters, tmp_path / "state") as held:
-        yield Ward(process, root, issued, held, counters)
+    key = log_key(process, root)
+    with held_by(process, key, counters, tmp_path / "state") as held:
+        yield LeasedGateway(process, root, issued, held, counters)
+
+
+def log_key(process: Process, root: str) -> str:
+    """As an operator notes it at the set-up."""
+    with KmsClient(process.url, root) as client:
+        return str(client.call("GET", "sys/audit-log/key")["public_key"])
 
 
 @contextmanager
-def held_by(process: Process, counters: Counters, state: Path) -> Iterator[KmsCustody]:
-    kms = Kms(address=process.url, ca=Path("none"), files_key="f", devices=[DEVICE], lease_frames=1000)
+def held_by(process: Process, key: str, counters: Counters, state: Path) -> Iterator[KmsCustody]:
+    kms = Kms(
+        address=process.url,
+        ca=Path("none"),
+        log_key=key,
+        files_key="f",
+        devices=[DEVICE],
+        lease_frames=1000,
+    )
     with closing(KmsCustody("ward-1", kms, counters, state)) as held:
         yield held
 
 
-def test_a_lent_key_opens_the_boards_frames(ward: Ward) -> None:
-    ward.opens()
-    lease = ward.lease()
+def test_a_lent_key_opens_the_boards_frames(leased: LeasedGateway) -> None:
+    leased.opens()
+    lease = leased.lease()
     assert (lease["gateway"], lease["state"]) == ("ward-1", "held")
     assert lease["not_after"] - time.time() == pytest.approx(24 * 3600, abs=60)
 
 
-def test_a_renewal_tells_what_was_opened_and_gives_more_time(ward: Ward) -> None:
+def test_a_renewal_tells_what_was_opened_and_gives_more_time(leased: LeasedGateway) -> None:
     for _ in range(3):
-        ward.opens()
-    before = ward.lease()["not_after"]
-    ward.renewal_due(0)
-    ward.kept_until(lambda: ward.lease()["not_after"] > before)
-    assert ward.lease()["used"] == 3
-    ward.opens()
-    ward.renewal_due(0)
-    ward.kept_until(lambda: ward.lease()["used"] == 4)
+        leased.opens()
+    before = leased.lease()["not_after"]
+    leased.renewal_due(0)
+    leased.kept_until(lambda: leased.lease()["not_after"] > before)
+    assert leased.lease()["used"] == 3
+    leased.opens()
+    leased.renewal_due(0)
+    leased.kept_until(lambda: leased.lease()["used"] == 4)
 
 
-def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(ward: Ward) -> None:
-    ward.opens()
-    with KmsClient(ward.process.url, ward.root) as client:
-        client.call("POST", f"devices/leases/{ward.lease()['id']}/revoke", {})
+def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(leased: LeasedGateway) -> None:
+    leased.opens()
+    with KmsClient(leased.process.url, leased.root) as client:
+        client.call("POST", f"devices/leases/{leased.lease()['id']}/revoke", {})
         client.call("POST", f"devices/devices/{DEVICE}/state", {"state": "suspended", "reason": "test"})
-    ward.renewal_due(0)
-    ward.kept_until(lambda: DEVICE not in ward.registry)
+    leased.renewal_due(0)
+    leased.kept_until(lambda: DEVICE not in leased.registry)
     with pytest.raises(UnknownDevice):
-        ward.opens()
+        leased.opens()
     time.sleep(0.3)
-    assert DEVICE not in ward.registry, "a suspended device was lent again"
-    with KmsClient(ward.process.url, ward.root) as client:
+    assert DEVICE not in leased.registry, "a suspended device was lent again"
+    with KmsClient(leased.process.url, leased.root) as client:
         client.call("POST", f"devices/devices/{DEVICE}/state", {"state": "active", "reason": "test"})
-    ward.kept_until(lambda: DEVICE in ward.registry)
-    old = seal_frame(ChaCha20Poly1305(ward.issued.key), Header(FrameType.VITALS, 0, DEVICE, 1, 1), b"x")
+    leased.kept_until(lambda: DEVICE in leased.registry)
+    old = seal_frame(ChaCha20Poly1305(leased.issued.key), Header(FrameType.VITALS, 0, DEVICE, 1, 1), b"x")
     with pytest.raises(Replayed):  # the marks came along
-        ward.registry.open(parse(old))
-    ward.seq += 100
-    ward.opens()
+        leased.registry.open(parse(old))
+    leased.seq += 100
+    leased.opens()
 
 
-def test_needed_kem_keys_are_held_and_released_also_after_a_restart(ward: Ward, tmp_path: Path) -> None:
+def test_needed_kem_keys_are_held_and_released_also_after_a_restart(
+    leased: LeasedGateway, tmp_path: Path
+) -> None:
     def holders(key_id: str) -> list[str]:
-        with KmsClient(ward.process.url, ward.root) as client:
+        with KmsClient(leased.process.url, leased.root) as client:
             found: list[str] = client.call("GET", f"bundles/keys/{key_id}")["holds"]
             return found
 
-    with KmsClient(ward.process.url, ward.root) as client:
+    with KmsClient(leased.process.url, leased.root) as client:
         ids = [client.call("GET", f"bundles/today?suites={suite}")["key_id"] for suite in (0x647A, 0x0041)]
-    ward.needed = frozenset(ids)
-    ward.kept_until(lambda: all(holders(one) == ["ward-1"] for one in ids))
-    ward.needed = frozenset(ids[:1])
-    ward.kept_until(lambda: holders(ids[1]) == [])
+    leased.needed = frozenset(ids)
+    leased.kept_until(lambda: all(holders(one) == ["ward-1"] for one in ids))
+    leased.needed = frozenset(ids[:1])
+    leased.kept_until(lambda: holders(ids[1]) == [])
     assert holders(ids[0]) == ["ward-1"]
-    ward.needed = frozenset()
-    with held_by(ward.process, ward.counters, tmp_path / "state") as restarted:
-        ward.held = restarted
-        ward.registry = restarted.registry()
-        ward.kept_until(lambda: holders(ids[0]) == [])
+    leased.needed = frozenset()
+    key = log_key(leased.process, leased.root)
+    with held_by(leased.process, key, leased.counters, tmp_path / "state") as restarted:
+        leased.held = restarted
+        leased.registry = restarted.registry()
+        leased.kept_until(lambda: holders(ids[0]) == [])
 
 
-def test_an_absent_kms_is_borne_until_the_leases_end(ward: Ward) -> None:
-    ward.process.stop()
-    ward.renewal_due(0)
-    ward.kept_until(lambda: ward.held.unreachable)
-    ward.opens()
-    ward.held._lease["not_after"] = time.time() - 1
-    ward.kept_until(lambda: DEVICE not in ward.registry)
+def test_an_absent_kms_is_borne_until_the_leases_end(
+    leased: LeasedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    leased.process.stop()
+    leased.renewal_due(0)
+    leased.kept_until(lambda: "the KMS does not answer" in caplog.text)
+    leased.opens()
+    leased.held._lease["not_after"] = time.time() - 1
+    leased.kept_until(lambda: DEVICE not in leased.registry)
 
 
-def test_more_frames_than_lent_end_the_lease(ward: Ward) -> None:
+def test_more_frames_than_lent_end_the_lease(leased: LeasedGateway) -> None:
     for _ in range(1001):
-        ward.opens()
-    ward.renewal_due(time.time() + 1000)
-    first = ward.lease()["id"]
-    ward.kept_until(lambda: len(ward.leases()) == 2)
-    assert first in {lease["id"] for lease in ward.leases()}
+        leased.opens()
+    leased.renewal_due(time.time() + 1000)
+    first = leased.lease()["id"]
+    leased.kept_until(lambda: len(leased.leases()) == 2)
+    assert first in {lease["id"] for lease in leased.leases()}
 
 
 def test_no_lease_no_gateway(
@@ -188,23 +211,90 @@ def test_no_lease_no_gateway(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    process, _ = open_kms
+    process, root = open_kms
+    key = log_key(process, root)
     token_of("cloud")
-    with held_by(process, Counters(), tmp_path) as held, pytest.raises(Refused, match="permission denied"):
+    with (
+        held_by(process, key, Counters(), tmp_path) as held,
+        pytest.raises(Refused, match="permission denied"),
+    ):
         held.registry()
     token_of("gateway")
-    with held_by(process, Counters(), tmp_path) as held, pytest.raises(Refused, match="7"):
+    with held_by(process, key, Counters(), tmp_path) as held, pytest.raises(Refused, match="7"):
         held.registry()  # never enrolled
     monkeypatch.delenv("PERICARD_KMS_TOKEN")
-    with pytest.raises(NoToken, match="pericard kms token --policy gateway"):
-        KmsCustody(
-            "ward-1", Kms(address="http://x", ca=Path("x"), files_key="f", devices=[1]), Counters(), tmp_path
-        )
+    with (
+        pytest.raises(NoToken, match="pericard kms token --policy gateway"),
+        held_by(process, key, Counters(), tmp_path),
+    ):
+        pass
 
 
-def test_keys_are_in_no_repr_and_no_error(ward: Ward) -> None:
-    shown = repr(vars(ward.held)) + repr(vars(ward.registry)) + repr(ward.issued)
-    assert ward.issued.key.hex() not in shown
-    assert json.dumps(list(ward.issued.key))[1:-1] not in shown
-    assert isinstance(ward.registry, Registry)
-    assert issubclass(KmsUnreachable, Exception)
+def test_a_lease_that_our_kms_did_not_sign_lends_nothing(leased: LeasedGateway, tmp_path: Path) -> None:
+    """As one who poses as the KMS on the network: his leases are signed, by another key."""
+    with (
+        held_by(leased.process, OTHER_KEY, Counters(), tmp_path) as held,
+        pytest.raises(LeaseError, match="not signed by this KMS"),
+    ):
+        held.registry()
+
+
+def test_who_poses_as_the_kms_can_neither_renew_a_lease_nor_end_it(
+    leased: LeasedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    leased.opens()
+    until = leased.held._lease["not_after"]
+    leased.held._log_key = b64decode(OTHER_KEY)
+    leased.renewal_due(0)
+    leased.kept_until(lambda: "a lease is refused" in caplog.text)
+    leased.opens()
+    assert leased.held._lease["not_after"] == until
+    leased.held._lease["not_after"] = time.time() - 1
+    leased.kept_until(lambda: DEVICE not in leased.registry)
+    caplog.clear()
+    leased.kept_until(lambda: "a lease is refused" in caplog.text)
+    assert DEVICE not in leased.registry
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda keys: keys.clear(),
+        lambda keys: keys["7"].update(epoch=5),
+        lambda keys: keys["7"].update(key="c2hvcnQ="),
+        lambda keys: keys["7"].update(key=7),
+        lambda keys: keys.update({"8": keys["7"]}),
+    ],
+)
+def test_keys_that_are_not_those_of_the_lease_are_refused(
+    leased: LeasedGateway, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any]], object]
+) -> None:
+    ask = leased.held._client.call
+
+    def spoiled(*asked: Any) -> dict[str, Any]:
+        answer = ask(*asked)
+        spoil(answer["keys"])
+        return answer
+
+    monkeypatch.setattr(leased.held._client, "call", spoiled)
+    with pytest.raises(LeaseError):
+        leased.held.registry()
+
+
+def test_a_kms_that_is_sealed_is_borne_like_one_that_is_absent(
+    leased: LeasedGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It restarted, and waits for its keepers: nobody has withdrawn anything."""
+    leased.opens()
+    with KmsClient(leased.process.url, leased.root) as client:
+        client.call("PUT", "sys/seal")
+    leased.renewal_due(0)
+    leased.kept_until(lambda: "the KMS does not answer" in caplog.text)
+    leased.opens()
+
+
+def test_keys_are_in_no_repr_and_no_error(leased: LeasedGateway) -> None:
+    shown = repr(vars(leased.held)) + repr(vars(leased.registry)) + repr(leased.issued)
+    assert leased.issued.key.hex() not in shown
+    assert json.dumps(list(leased.issued.key))[1:-1] not in shown
+    assert isinstance(leased.registry, Registry)

@@ -3,16 +3,19 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.parts.radio import BOARD, in_the_air
-from tests.parts.ward import Ward, until
+from tests.parts.ward import Ward, telling, until
 from tests.tools.conftest import DEVICE, wireless_board
 
-from pericard_gateway.config import load
+from pericard_edge.config import load
+from pericard_gateway.config import Settings
 from pericard_gateway.operations.doctor import Finding, examine
+from pericard_gateway.ports import open_ports
 from pericard_gateway.service import Gateway
 
 from .conftest import HospitalProcess
@@ -33,7 +36,7 @@ def test_a_board_on_ble_reaches_the_records_and_loses_nothing_on_its_way(
         return [seq for device, _, seq in hospital.stored() if device == DEVICE]
 
     ward.extra = f'[[ble]]\naddress = "{BOARD}"\n'
-    settings = load(ward.configure())
+    settings = load(ward.configure(), Settings)
 
     def told() -> Finding:
         return next(one for one in examine(settings) if one.what == PORT)
@@ -42,7 +45,9 @@ def test_a_board_on_ble_reaches_the_records_and_loses_nothing_on_its_way(
         stop, ready = asyncio.Event(), asyncio.Event()
         async with in_the_air(bed.board, 185) as (peripheral, backend):
             await peripheral.out_of_range()
-            running = asyncio.create_task(Gateway(settings, backend).run(stop, ready.set))
+            running = asyncio.create_task(
+                Gateway(settings, partial(open_ports, radio=backend)).run(stop, telling(ready))
+            )
             async with asyncio.timeout(10):
                 await ready.wait()
             # Ready has not waited for a device that is away: in this air, an attempt lasts until it is back.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol.fhe.objects import MOMENTS
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_server.analysis.errors import WrongResult
 from pericard_server.analysis.validation import check, check_patient, tolerance
 

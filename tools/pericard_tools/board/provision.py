@@ -126,7 +126,7 @@ def provision(
 
     Raises:
         NoSuchBoard: the port, an argument or the registry cannot be used.
-        Refused, KmsUnreachable: the KMS gives no key.
+        Refused, Unavailable: the KMS gives no key.
         BoardError: the board did not answer as MicroPython does.
     """
     _check(device, owner, age)

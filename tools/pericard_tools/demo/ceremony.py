@@ -28,6 +28,7 @@ class Ceremony:
                 client.call("POST", f"transit/keys/{name}", {})
             mine = f'path "transit/decrypt/{GATEWAY_FILES}" {{ capabilities = ["update"] }}'
             client.call("PUT", f"sys/policies/acl/{GATEWAY_FILES}", {"policy": mine})
+        self.log_key = self._kms(root, "audit", "key").strip()  # noted now: leases are checked with it
         self._kms(root, "key", "seal-file", HOSPITAL_FILES, str(world.folder / "hospital.key"))
         own = [str(world.folder / f"{GATEWAY}.{name}") for name in ("key", "identity.pem")]
         self._kms(root, "key", "seal-file", GATEWAY_FILES, *own)

@@ -119,7 +119,9 @@ def play(say: Say, seconds: float, suite: str) -> Outcome:
         say("starting the gateway")
         ports = [board.port for board in boards.values()]
         to_hospital = stack.enter_context(Wire(server.address, world.folder / "ward-hospital.capture"))
-        gateway_config = str(world.gateway_config(to_hospital.address, keys.address, ports, pinned))
+        gateway_config = str(
+            world.gateway_config(to_hospital.address, keys.address, keys.log_key, ports, pinned)
+        )
         gateway = stack.enter_context(
             Party(
                 "gateway",

@@ -75,6 +75,7 @@ name = "hospital"
 [kms]
 address = "{kms}"
 ca = "ca.pem"
+log_key = "{log_key}"
 files_key = "{gateway}-files"
 devices = {devices}
 
@@ -137,11 +138,11 @@ class World:
         """The hospital's, once the addresses of cloud and KMS are known."""
         return self._public("server.toml", _SERVER.format(cloud=cloud, kms=kms, suite=suite).encode())
 
-    def gateway_config(self, server: str, kms: str, ports: list[str], pinned: bytes) -> Path:
+    def gateway_config(self, server: str, kms: str, log_key: str, ports: list[str], pinned: bytes) -> Path:
         """The gateway's, once the addresses, the ports and the hospital's identity key are known."""
         self._public("hospital.identity.pem", pinned)
         text = _GATEWAY.format(
-            gateway=GATEWAY, server=server, kms=kms, devices=[bed.device for bed in BEDS]
+            gateway=GATEWAY, server=server, kms=kms, log_key=log_key, devices=[bed.device for bed in BEDS]
         ) + "".join(_PORT.format(path=one) for one in ports)
         return self._public("gateway.toml", text.encode())
 

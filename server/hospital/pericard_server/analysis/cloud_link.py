@@ -13,14 +13,17 @@ from typing import NoReturn, Self
 import grpc
 
 from pericard_protocol import channel
+from pericard_protocol.fhe.jobs import (
+    JOB_ID_BYTES,
+    KEY_CHUNK_BYTES,
+    MAX_MESSAGE_BYTES,
+    MOMENTS_STATISTIC,
+    RESULTS,
+)
 from pericard_protocol.proto import statistics_pb2 as messages
 from pericard_protocol.proto import statistics_pb2_grpc as stubs
-from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, UnknownKey
-from pericard_server.analysis.keys import FheKeys
-
-_MAX_MESSAGE_BYTES = 1 << 20  # the largest message is a ciphertext of 0.26 MB
-_CHUNK_BYTES = 256 << 10
-_RESULTS = ("sum", "sum_of_squares")
+from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, KeyNotAtCloud
+from pericard_server.custody.fhe import FheKeys
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class CloudLink:
         self._channel = grpc.secure_channel(
             address,
             channel.channel_credentials(identity),
-            options=channel.channel_options(_MAX_MESSAGE_BYTES, server_name),
+            options=channel.channel_options(MAX_MESSAGE_BYTES, server_name),
         )
         self._stub = stubs.BlindStatisticsStub(self._channel)
         self._timeout = timeout
@@ -76,8 +79,8 @@ class CloudLink:
 
         def parts() -> Iterator[messages.KeyPart]:
             yield messages.KeyPart(description=messages.KeyDescription(parameters=keys.parameters.name))
-            for start in range(0, len(key), _CHUNK_BYTES):
-                yield messages.KeyPart(data=key[start : start + _CHUNK_BYTES])
+            for start in range(0, len(key), KEY_CHUNK_BYTES):
+                yield messages.KeyPart(data=key[start : start + KEY_CHUNK_BYTES])
 
         try:
             receipt = self._stub.PutKey(parts(), timeout=self._timeout)
@@ -93,15 +96,15 @@ class CloudLink:
         """Has one job computed.
 
         Raises:
-            UnknownKey: the evaluation key must be sent (again) first.
+            KeyNotAtCloud: the evaluation key must be sent (again) first.
             CloudMisbehaved: the job was refused, or its answer is not of the protocol.
             CloudUnavailable: no answer.
         """
         job = messages.Job(
-            job_id=secrets.token_bytes(16),
+            job_id=secrets.token_bytes(JOB_ID_BYTES),
             parameters=keys.parameters.name,
             key_fingerprint=keys.fingerprint,
-            statistic="moments",
+            statistic=MOMENTS_STATISTIC,
             ciphertexts=len(ciphertexts),
         )
         sent = received = 0
@@ -129,7 +132,7 @@ class CloudLink:
             call.cancel()
         if (
             result is None
-            or tuple(part.name for part in result.results) != _RESULTS
+            or tuple(part.name for part in result.results) != RESULTS
             or not 0 <= result.compute_ms < math.inf
         ):
             raise CloudMisbehaved("the cloud's answer has not the results that were asked for")
@@ -143,5 +146,5 @@ def _translate(error: grpc.RpcError) -> NoReturn:
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         raise CloudUnavailable(f"the cloud does not answer ({details}): check address and certificates")
     if code == grpc.StatusCode.FAILED_PRECONDITION:
-        raise UnknownKey(f"the cloud says: {details}")
+        raise KeyNotAtCloud(f"the cloud says: {details}")
     raise CloudMisbehaved(f"the cloud refused ({code.name}): {details}")

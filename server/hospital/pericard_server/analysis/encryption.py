@@ -1,15 +1,29 @@
 """Keys, encryption and decryption under CKKS: the functions that run in the hospital's worker processes.
 
-They take and return bytes, and run confined, because what `decrypt` parses comes from the cloud. Pyfhel is
-imported inside, because only workers may import it: see `pericard_edge.confined`.
+All but `new_keys`, which has a worker do it, take and return bytes and run confined, because what `decrypt`
+parses comes from the cloud. Pyfhel is imported inside them, because only workers may import it: see
+`pericard_edge.confined`.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
-from pericard_protocol.fhe import objects as fhe
+from pericard_protocol.fhe.objects import check_ciphertext
+from pericard_protocol.fhe.parameters import MOMENTS, ParameterSet, parameter_set
+from pericard_server.custody.fhe import FheKeys
+
+
+def new_keys(executor: Executor, parameters: ParameterSet = MOMENTS) -> FheKeys:
+    """New keys, made by a worker.
+
+    Args:
+        executor: where SEAL runs; a `ConfinedExecutor`.
+        parameters: of the allow-list.
+    """
+    return FheKeys(parameters, *executor.submit(generate_keys, parameters.name).result())
 
 
 def generate_keys(parameters: str) -> tuple[bytes, bytes, bytes]:
@@ -28,7 +42,7 @@ def encrypt(parameters: str, public_key: bytes, packs: bytes) -> tuple[bytes, ..
     """Encrypts packs, complex128[number of packs, slots] as bytes, to one ciphertext each."""
     scheme = _scheme(parameters)
     scheme.from_bytes_public_key(public_key)
-    values = np.frombuffer(bytearray(packs), np.complex128).reshape(-1, fhe.named(parameters).slots)
+    values = np.frombuffer(bytearray(packs), np.complex128).reshape(-1, parameter_set(parameters).slots)
     return tuple(scheme.encryptComplex(pack).to_bytes("none") for pack in values)
 
 
@@ -47,7 +61,7 @@ def decrypt(
     scheme.from_bytes_secret_key(secret_key)
     values = []
     for data in ciphertexts:
-        fhe.named(parameters).check_ciphertext(data, primes=1)
+        check_ciphertext(data, parameter_set(parameters), primes=1)
         values.append(scheme.decryptComplex(PyCtxt(pyfhel=scheme, bytestring=data, scheme="ckks")))
     return tuple(np.asarray(value, np.complex128).tobytes() for value in values)
 
@@ -55,4 +69,4 @@ def decrypt(
 def _scheme(parameters: str) -> Any:
     from Pyfhel import Pyfhel
 
-    return Pyfhel(context_params=fhe.named(parameters).pyfhel_arguments())
+    return Pyfhel(context_params=parameter_set(parameters).pyfhel_arguments())

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pericard_protocol.fhe.objects import ParameterSet
+from pericard_protocol.fhe.parameters import ParameterSet
 from pericard_server.analysis.errors import WrongResult
 from pericard_server.analysis.packing import Complexes
 

@@ -6,8 +6,7 @@ the data keys, one KEM private key a day and suite, and the FHE keys.
 
 import secrets
 import threading
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,18 +16,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pericard_edge import files
-from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
-from pericard_protocol.uplink.bundle import sign_bundle
+from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
+from pericard_protocol.uplink.bundle import DailyKey, first_offered, sign_bundle
 from pericard_protocol.uplink.providers import Provider
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
+from pericard_protocol.uplink.suites import suite_of
+from pericard_server.custody import fhe
 from pericard_server.errors import KeyFileError, NoPrivateKey, TamperedRow
 
 if TYPE_CHECKING:
-    from pericard_server.analysis.keys import FheKeys
+    from pericard_server.fleet.losses import DeviceLoss
 
-_DAY = 86_400
-# A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
-_VALID = 2 * _DAY
 _IDENTITY = "identity.seed"
 _WRAPPING = "wrapping.key"
 DATA_KEY_BYTES = 32
@@ -90,13 +87,15 @@ class KeyFolder:
     def _wrapping(self) -> AESGCMSIV:
         return AESGCMSIV(self._read(_WRAPPING, 32))
 
-    def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
+    def fhe_keys(self, make: Callable[[], fhe.FheKeys]) -> fhe.FheKeys:
         """The FHE keys, from a folder beside the others."""
-        from pericard_server.analysis import keys
-
         if not (folder := self._folder / "fhe").exists():
-            keys.save(make(), folder)
-        return keys.load(folder)
+            fhe.save(make(), folder)
+        return fhe.load(folder)
+
+    def lost_devices(self, ended: Collection[tuple[int, int]]) -> "Sequence[DeviceLoss]":
+        """None: the folder has no device keys. An operator says which are lost: `pericard server device`."""
+        return ()
 
     def read_secret(self, path: Path, what: str) -> bytes:
         """A private file, as it is."""
@@ -104,27 +103,15 @@ class KeyFolder:
 
     def bundle(self, suites: list[int], now: float) -> SignedKeyBundle:
         """Today's signed key bundle (UTC) of the first suite in `suites` that is offered."""
-        offered = self._provider.suites
-        chosen = next((offered[one] for one in suites if one in offered), offered[DEFAULT_SUITE.id])
-        starts = int(now // _DAY) * _DAY
-        day = datetime.fromtimestamp(starts, UTC)
-        key_id = f"{day:%Y-%m-%d}-{chosen.id:04x}"
-        public = self._folder / f"kem-{key_id}.pub"
+        chosen = first_offered(suites, self._provider.suites)
+        day = DailyKey.at(now, chosen.id)
+        public = self._folder / f"kem-{day.key_id}.pub"
         with self._making:
             if not public.exists():
                 private_bytes, public_bytes = chosen.generate()
-                self._write(f"kem-{key_id}.key", private_bytes)
+                self._write(f"kem-{day.key_id}.key", private_bytes)
                 self._write(public.name, public_bytes)
-        return sign_bundle(
-            KeyBundle(
-                key_id=key_id,
-                suite=chosen.id,
-                public_key=public.read_bytes(),
-                not_before=starts,
-                not_after=starts + _VALID,
-            ),
-            self.identity(),
-        )
+        return sign_bundle(day.bundle(public.read_bytes()), self.identity())
 
     def decapsulate(self, key_id: str, suite: int, wrapped: bytes) -> bytes:
         """The 32-byte secret that a gateway wrapped to a bundle of this hospital.

@@ -1,7 +1,9 @@
 """The hospital's long-lived keys in the KMS: here are a token, and a secret only while it is used."""
 
+import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +11,16 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
 from pericard_edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
 from pericard_protocol.errors import UsageError
+from pericard_protocol.fhe.objects import key_fingerprint
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.fhe.release import ReleaseError, open_release
 from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
 from pericard_protocol.uplink.suites import KemError
+from pericard_server.custody.fhe import FheKeys
 from pericard_server.errors import NoPrivateKey, TamperedRow
 
 if TYPE_CHECKING:
-    from pericard_server.analysis.keys import FheKeys
+    from pericard_server.fleet.losses import DeviceLoss
 
 
 class KmsKeys:
@@ -62,7 +67,7 @@ class KmsKeys:
 
         Raises:
             NoPrivateKey, KemError: for good.
-            KmsUnreachable: the KMS cannot answer now.
+            Unavailable: the KMS cannot answer now.
         """
         absent = NoPrivateKey("the session is sealed to a key that this hospital does not hold")
         if not key_id.replace("-", "").isalnum():  # the peer's text never becomes another path
@@ -93,7 +98,7 @@ class KmsKeys:
 
         Raises:
             TamperedRow: changed, or moved from another owner or quarter; or the patient was erased.
-            KmsUnreachable: the KMS cannot answer now.
+            Unavailable: the KMS cannot answer now.
         """
         body = {
             "ciphertext": wrapped.decode(errors="replace"),
@@ -109,12 +114,9 @@ class KmsKeys:
             raise _later(error) from None
         return b64decode(answer["plaintext"])
 
-    def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
+    def fhe_keys(self, make: Callable[[], FheKeys]) -> FheKeys:
         """The FHE keys from the KMS's custody; the secret one arrives sealed to a key made for this call."""
-        from pericard_protocol.fhe import objects as fhe
-        from pericard_server.analysis.keys import FheKeys
-
-        parameters = fhe.MOMENTS
+        parameters = MOMENTS
         path = f"fhe/keys/{parameters.name}"
         status, _ = self._client.raw("GET", path)
         if status == 404:
@@ -130,15 +132,55 @@ class KmsKeys:
             self._ask("POST", path, body)
             return made
         evaluation = b64decode(self._ask("GET", f"{path}/evaluation")["evaluation"])
-        opened = self._release(parameters.name, path)
+        # The secret key must be that of this evaluation key: its fingerprint is bound into the box.
+        fingerprint = key_fingerprint(parameters.name, evaluation).hex()
+        opened = self._release(parameters.name, path, fingerprint)
         end = 4 + int.from_bytes(opened[:4], "big")
         return FheKeys(parameters, opened[4:end], opened[end:], evaluation)
+
+    def lost_devices(self, ended: Collection[tuple[int, int]]) -> "Sequence[DeviceLoss]":
+        """The losses that the KMS knows; it is asked for the end of each that is not in `ended` yet."""
+        from pericard_server.fleet.losses import DeviceLoss
+
+        found = []
+        try:
+            for number, told in self._ask("GET", "devices/quarantine")["devices"].items():
+                device, since, state = int(number), float(told["since"]), told["state"]
+                since_us = int(since * 1e6)
+                if state == "lost":
+                    found.append(DeviceLoss(device, since_us, None))
+                elif (device, since_us) not in ended:
+                    end = None if state == "retired" else self._provisioned_anew(device, since)
+                    found.append(DeviceLoss(device, since_us, end))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise KmsUnreachable(
+                "the KMS's answer on lost devices cannot be read: is this our KMS?"
+            ) from None
+        return found
+
+    def _provisioned_anew(self, device: int, since: float) -> int | None:
+        """When a device lost `since` (Unix seconds) got a new key, in µs; None while it does not serve.
+
+        The KMS's verdict on a frame is "quarantine" up to that moment: it is found by halving the time, to
+        the second, in some twenty questions, once for each loss.
+        """
+
+        def verdict(at: int) -> str:
+            body = {"received": at}
+            return str(self._ask("POST", f"devices/devices/{device}/verdict", body)["verdict"])
+
+        now = int(time.time())
+        if verdict(now) != "accept":
+            return None
+        seconds = range(int(since) + 1, now)
+        passed = bisect_left(seconds, True, key=lambda at: verdict(at) != "quarantine")
+        return (seconds.start + passed) * 10**6
 
     def read_secret(self, path: Path, what: str) -> bytes:
         """A private file that the KMS sealed."""
         return read_sealed(self._client, self._files_key, path, what)
 
-    def _release(self, name: str, path: str) -> bytes:
+    def _release(self, name: str, path: str, fingerprint: str) -> bytes:
         recipient = MLKEM768PrivateKey.generate()
         public = recipient.public_key().public_bytes_raw()
         answer = self._ask("POST", f"{path}/release", {"recipient": _encode(public)})
@@ -147,7 +189,7 @@ class KmsKeys:
                 b64decode(answer["box"]),
                 b64decode(answer["encapsulation"]),
                 name,
-                str(answer["fingerprint"]),
+                fingerprint,
                 recipient,
             )
         except ReleaseError as error:

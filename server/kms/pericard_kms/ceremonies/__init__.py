@@ -1,1 +1,1 @@
-"""How a KMS is sealed and opened, and its root key replaced."""
+"""How a KMS is sealed and opened, and how its keepers get new shares."""

@@ -14,15 +14,15 @@ import orjson
 from pericard_kms.ceremonies import seals
 from pericard_kms.ceremonies.seals import read_share
 from pericard_kms.errors import Invalid, Misused, Tampered
-from pericard_kms.routing import Answer, Request, Routes
-from pericard_kms.storage.vault import SEAL, Vault
+from pericard_kms.routing import Request, Response, Routes
+from pericard_kms.storage.sealed_store import SEAL, SealedStore
 
 
 class Rekey:
     """The paths sys/rekey/*: at most one rekeying is under way."""
 
-    def __init__(self, vault: Vault, routes: Routes) -> None:
-        self._vault = vault
+    def __init__(self, store: SealedStore, routes: Routes) -> None:
+        self._store = store
         self._clear()
         routes.add("rekey/init", read=self._status, update=self._begin, delete=self._cancel, sudo=True)
         routes.add("rekey/update", update=self._update, sudo=True)
@@ -31,10 +31,10 @@ class Rekey:
         self._nonce, self._shares, self._count, self._threshold = "", list[bytes](), 0, 0
 
     def _record(self) -> dict[str, Any]:
-        record: dict[str, Any] = orjson.loads(self._vault.unsealed_value(SEAL))
+        record: dict[str, Any] = orjson.loads(self._store.unsealed_value(SEAL))
         return record
 
-    def _status(self, request: Request) -> Answer:
+    def _status(self, request: Request) -> Response:
         record = self._record()
         status = {
             "nonce": self._nonce,
@@ -47,9 +47,9 @@ class Rekey:
             "backup": False,
             "verification_required": False,
         }
-        return Answer(bare=status)
+        return Response(bare=status)
 
-    def _begin(self, request: Request) -> Answer:
+    def _begin(self, request: Request) -> Response:
         """PUT sys/rekey/init: {secret_shares, secret_threshold}."""
         if self._record()["type"] != "shamir":
             raise Invalid("this KMS is not sealed by key shares")
@@ -75,7 +75,7 @@ class Rekey:
     def _cancel(self, request: Request) -> None:
         self._clear()
 
-    def _update(self, request: Request) -> Answer:
+    def _update(self, request: Request) -> Response:
         """PUT sys/rekey/update: {key, nonce}: an old share; with the last, the new ones come back."""
         fields = request.fields
         if not self._nonce:
@@ -96,9 +96,9 @@ class Rekey:
         except Tampered:
             raise Invalid("rekey failed: these are not this KMS's shares, start again") from None
         new, shares = seals.shamir_record(root, count, threshold)
-        self._vault.replace_seal(new)
+        self._store.replace_seal(new)
         keys = [share.hex() for share in shares]
         encoded = [base64.b64encode(share).decode() for share in shares]
-        return Answer(
+        return Response(
             bare={"nonce": nonce, "complete": True, "keys": keys, "keys_base64": encoded, "backup": False}
         )

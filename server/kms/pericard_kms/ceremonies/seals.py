@@ -63,7 +63,7 @@ def read_share(text: str) -> bytes:
     """A key share as keepers type it, hex or base64.
 
     Raises:
-        Invalid: it is neither, or not 33 bytes: a wrong paste is told at once, nothing longer is kept.
+        Invalid: it is neither, or not 33 bytes; so a wrong paste is noticed at once.
     """
     try:
         share = bytes.fromhex(text) if len(text) == 66 else base64.b64decode(text, validate=True)
@@ -78,7 +78,7 @@ def shamir_unwrap(record: dict[str, Any], shares: list[bytes]) -> bytes:
     """The root key from enough shares.
 
     Raises:
-        Tampered: the shares are not these seal's.
+        Tampered: the shares are not of this seal.
     """
     return unwrap_under(shamir.combine(shares), record["root"], "shamir")
 
@@ -134,7 +134,7 @@ class Pkcs11Seal:
 
     def wrap(self, root: bytes) -> dict[str, Any]:
         """The record: salt, cost and the wrapped root key."""
-        iv = os.urandom(12)  # one use per key life-time or so: init and rekey
+        iv = os.urandom(12)  # random is enough: the token's key seals at initialisation only
         with _Session(self) as token:
             sealed = token.encrypt(iv, root, make=True)
         return {
@@ -160,7 +160,7 @@ class _Session:
             import PyKCS11
         except ImportError:
             raise Misused(
-                "the PKCS#11 seal needs the package PyKCS11: install pericard-server[pkcs11]"
+                "the PKCS#11 seal needs the package PyKCS11: install pericard-kms[pkcs11]"
             ) from None
         self._p11: Any = PyKCS11
         self._seal = seal

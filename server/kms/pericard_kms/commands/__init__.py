@@ -1,1 +1,1 @@
-"""`pericard kms …`, apart from `run` and the ceremonies."""
+"""`pericard kms …`, apart from `run`: what asks a KMS over HTTP, like any other client."""

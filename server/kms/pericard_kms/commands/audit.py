@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from pericard_kms.commands.answers import as_json_option, call, show
+from pericard_kms.crypto.checkpoints import open_checkpoint
 from pericard_kms.crypto.merkle import check_consistency, check_inclusion, leaf_hash
 from pericard_kms.errors import Tampered
 from pericard_kms.storage import audit_export
-from pericard_kms.storage.audit import open_checkpoint
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -120,13 +120,13 @@ def audit_receipt(file: Path, public: bytes) -> None:
         entry, position = str(receipt["entry"]), int(receipt["position"])
         proof = [base64.b64decode(step, validate=True) for step in receipt["inclusion_proof"]]
         note, patient = str(receipt["checkpoint"]), str(receipt["patient"])
-        told = json.loads(entry)["system"][0]
+        event = json.loads(entry)["system"][0]
     except (ValueError, KeyError, TypeError, IndexError):
         raise Tampered(f"{file} is not an erasure receipt") from None
     _, size, root, _ = open_checkpoint(note, public)
     check_inclusion(leaf_hash(entry.encode()), position, size, proof, root)
     versions = receipt.get("destroyed_versions")
     reason = receipt.get("reason")
-    if told != f"erased the wrapping key of the patient {patient}, versions {versions}: {reason}":
+    if event != f"erased the wrapping key of the patient {patient}, versions {versions}: {reason}":
         raise Tampered("the receipt says another thing than its entry in the log")
-    click.echo(f"sound: {told}")
+    click.echo(f"sound: {event}")

@@ -29,7 +29,7 @@ def _multiply(a: int, b: int) -> int:
 
 
 def _invert(a: int) -> int:
-    """a^254 = a^-1 (the group has order 255); 0 for 0, which `combine` never asks."""
+    """a^254 = a^-1, for the multiplicative group has order 255; `combine` never asks for the inverse of 0."""
     result = 1
     for _ in range(7):
         a = _multiply(a, a)

@@ -2,12 +2,11 @@
 
 A private key is destroyed seven days after its bundle ended, and from then on nobody can open what was
 recorded on the wire or lies on a lost gateway's disk; unless a gateway is known to hold records under it:
-then destruction waits until that hold is released. Nothing is lost by a timer.
+then destruction waits until that hold is released, so no record is lost because a time ran out.
 """
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -17,23 +16,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.fields import decode, encode
 from pericard_kms.routing import Request, Routes
-from pericard_kms.storage.vault import Vault
-from pericard_protocol.proto.uplink_pb2 import KeyBundle
-from pericard_protocol.uplink.bundle import sign_bundle
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, KemError, Suite
+from pericard_kms.storage.sealed_store import SealedStore
+from pericard_protocol.uplink.bundle import DAY_SECONDS, DailyKey, first_offered, sign_bundle
+from pericard_protocol.uplink.suites import KemError, Suite
 
-_DAY = 86_400
-# A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
-_VALID = 2 * _DAY
-_KEPT_S = 7 * _DAY
+_KEPT_S = 7 * DAY_SECONDS
 
 
 class BundleEngine:
     """The paths of a `bundles` mount."""
 
-    def __init__(self, vault: Vault, mount: str, suites: Mapping[int, Suite]) -> None:
+    def __init__(self, store: SealedStore, mount: str, suites: Mapping[int, Suite]) -> None:
         """`suites` are the KEM provider's that this KMS was started with."""
-        self._vault, self._suites = vault, suites
+        self._store, self._suites = store, suites
         self._days = f"mount/{mount}/kem/"
         self._identity_name = f"mount/{mount}/identity"
         self.routes = Routes()
@@ -47,24 +42,24 @@ class BundleEngine:
         add("keys/{number}/release", update=self._release)
 
     def close(self) -> None:
-        """Nothing is held outside the vault."""
+        """Nothing of it lives outside the store."""
 
     def tick(self) -> list[str]:
         """Destroys private keys whose time is over and which no gateway still needs."""
-        done, now = [], self._vault.clock()
-        for name in self._vault.names(self._days):
-            record = orjson.loads(self._vault.require(name))
+        done, now = [], self._store.clock()
+        for name in self._store.names(self._days):
+            record = orjson.loads(self._store.require(name))
             if record["private"] and now >= record["not_after"] + _KEPT_S and not record["holds"]:
                 record["private"] = ""
-                self._vault.put(name, orjson.dumps(record))
+                self._store.put(name, orjson.dumps(record))
                 done.append(f"destroyed the KEM key {record['id']}")
         return done
 
     def _identity(self) -> MLDSA65PrivateKey:
-        seed = self._vault.get(self._identity_name)
+        seed = self._store.get(self._identity_name)
         if seed is None:
             seed = os.urandom(32)  # FIPS 204, algorithm 1: xi
-            self._vault.put(self._identity_name, seed)
+            self._store.put(self._identity_name, seed)
         return MLDSA65PrivateKey.from_seed_bytes(seed)
 
     def _identity_pem(self, request: Request) -> dict[str, Any]:
@@ -74,12 +69,11 @@ class BundleEngine:
 
     def _today(self, request: Request) -> dict[str, Any]:
         """GET today?suites=…: today's signed bundle of the first suite that is offered, made when needed."""
-        wanted = request.fields.names("suites")
-        offered = [self._suites[int(one)] for one in wanted if one.isdigit() and int(one) in self._suites]
-        suite = offered[0] if offered else self._suites[DEFAULT_SUITE.id]
-        starts = int(self._vault.clock() // _DAY) * _DAY
-        number = f"{datetime.fromtimestamp(starts, UTC):%Y-%m-%d}-{suite.id:04x}"
-        data = self._vault.get(self._days + number)
+        wanted = [int(one) for one in request.fields.names("suites") if one.isdecimal()]
+        suite = first_offered(wanted, self._suites)
+        day = DailyKey.at(self._store.clock(), suite.id)
+        number = day.key_id
+        data = self._store.get(self._days + number)
         if data is None:
             private, public = suite.generate()
             record = {
@@ -87,31 +81,25 @@ class BundleEngine:
                 "suite": suite.id,
                 "private": encode(private),
                 "public": encode(public),
-                "not_before": starts,
-                "not_after": starts + _VALID,
+                "not_before": day.starts,
+                "not_after": day.ends,
                 "holds": [],
             }
-            self._vault.put(self._days + number, orjson.dumps(record))
+            self._store.put(self._days + number, orjson.dumps(record))
         else:
             record = orjson.loads(data)
-        bundle = KeyBundle(
-            key_id=number,
-            suite=suite.id,
-            public_key=decode(record["public"], "public key"),
-            not_before=starts,
-            not_after=starts + _VALID,
-        )
+        bundle = day.bundle(decode(record["public"], "public key"))
         return {"key_id": number, "bundle": encode(sign_bundle(bundle, self._identity()).SerializeToString())}
 
     def _find(self, number: str) -> dict[str, Any]:
-        data = self._vault.get(self._days + number) if number.isascii() else None
+        data = self._store.get(self._days + number) if number.isascii() else None
         if data is None:
             raise NotFound(f"there never was a KEM key {number}")
         record: dict[str, Any] = orjson.loads(data)
         return record
 
     def _index(self, request: Request) -> dict[str, Any]:
-        return {"keys": [name.removeprefix(self._days) for name in self._vault.names(self._days)]}
+        return {"keys": [name.removeprefix(self._days) for name in self._store.names(self._days)]}
 
     def _read(self, request: Request, number: str) -> dict[str, Any]:
         record = self._find(number)
@@ -146,5 +134,5 @@ class BundleEngine:
             raise Invalid("gateway: name the gateway")
         request.check_gateway(gateway)
         record["holds"] = sorted({*record["holds"], gateway} if hold else {*record["holds"]} - {gateway})
-        self._vault.put(self._days + number, orjson.dumps(record))
+        self._store.put(self._days + number, orjson.dumps(record))
         return {"holds": record["holds"]}

@@ -1,16 +1,10 @@
-"""Custody of FHE keys: the secret stays, the evaluation keys may go to the cloud, and ciphertexts are bound.
+"""Custody of FHE keys: the secret key stays, the evaluation key may go to the cloud.
 
 The KMS does no FHE. The hospital's analysis worker makes the keys and lodges them here; it gets a secret key
 back only sealed to an ML-KEM-768 key that it made for this one request, so no wire, log or file ever holds
 the secret in the clear. What the cloud's policy reads is another path, which has no secret to give.
-
-A ciphertext is bound to its key by a tag over the key's fingerprint and the ciphertext's digest: an answer of
-the cloud under another key, or for another question, is refused before anything is decrypted.
 """
 
-import hashlib
-import hmac
-import os
 from typing import Any
 
 import orjson
@@ -18,8 +12,9 @@ import orjson
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.fields import decode, encode
 from pericard_kms.routing import Request, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 from pericard_protocol.errors import UsageError
+from pericard_protocol.fhe.objects import key_fingerprint
 from pericard_protocol.fhe.release import seal_release
 
 _SCHEMES = ("ckks", "bfv", "bgv", "tfhe")
@@ -28,8 +23,8 @@ _SCHEMES = ("ckks", "bfv", "bgv", "tfhe")
 class CustodyEngine:
     """The paths of an `fhe` mount."""
 
-    def __init__(self, vault: Vault, mount: str) -> None:
-        self._vault = vault
+    def __init__(self, store: SealedStore, mount: str) -> None:
+        self._store = store
         self._prefix = f"mount/{mount}/fhe/"
         self.routes = Routes()
         add = self.routes.add
@@ -37,25 +32,26 @@ class CustodyEngine:
         add("keys/{name}", read=self._read, update=self._lodge, delete=self._destroy)
         add("keys/{name}/evaluation", read=self._evaluation)
         add("keys/{name}/release", update=self._release)
-        add("keys/{name}/bind", update=self._bind)
-        add("keys/{name}/check", update=self._check)
 
     def close(self) -> None:
-        """Nothing is held outside the vault."""
+        """Nothing of it lives outside the store."""
 
     def tick(self) -> list[str]:
         """Nothing here comes due."""
         return []
 
     def _find(self, name: str) -> dict[str, Any]:
-        data = self._vault.get(self._prefix + name) if name.isascii() else None
+        data = self._store.get(self._prefix + name) if name.isascii() else None
         if data is None:
             raise NotFound(f"there is no FHE key {name}")
         record: dict[str, Any] = orjson.loads(data)
+        # Computed, not stored: a record of a release that had another fingerprint is found under this one.
+        evaluation = decode(record["evaluation"], "evaluation")
+        record["fingerprint"] = key_fingerprint(record["parameters"], evaluation).hex()
         return record
 
     def _index(self, request: Request) -> dict[str, Any]:
-        return {"keys": [name.removeprefix(self._prefix) for name in self._vault.names(self._prefix)]}
+        return {"keys": [name.removeprefix(self._prefix) for name in self._store.names(self._prefix)]}
 
     def _read(self, request: Request, name: str) -> dict[str, Any]:
         record = self._find(name)
@@ -66,31 +62,32 @@ class CustodyEngine:
         fields = request.fields
         if not name.isascii() or not name.isprintable():
             raise Invalid("an FHE key's name is printable ASCII")
-        if self._vault.get(self._prefix + name) is not None:
+        if self._store.get(self._prefix + name) is not None:
             raise Invalid(
-                f"there is an FHE key {name} already: ciphertexts are bound to it; take another name"
+                f"there is an FHE key {name} already: what was encrypted under it needs it; take another name"
             )
         if fields.text("scheme") not in _SCHEMES:
             raise Invalid(f"scheme: one of {', '.join(_SCHEMES)}")
+        parameters = fields.text("parameters")
+        if not (parameters.isascii() and parameters.isprintable()):
+            raise Invalid("parameters: their name is printable ASCII")
         secret, evaluation = fields.data("secret"), fields.data("evaluation")
         if not secret or not evaluation:
             raise Invalid("secret and evaluation: the serialised keys, base64")
-        fingerprint = hashlib.sha256(b"pericard fhe key\x00" + evaluation).hexdigest()
+        fingerprint = key_fingerprint(parameters, evaluation).hex()
         record = {
             "scheme": fields.text("scheme"),
-            "parameters": fields.text("parameters"),
+            "parameters": parameters,
             "secret": encode(secret),
             "evaluation": encode(evaluation),
-            "fingerprint": fingerprint,
-            "created": self._vault.clock(),
-            "binding": encode(os.urandom(32)),
+            "created": self._store.clock(),
         }
-        self._vault.put(self._prefix + name, orjson.dumps(record))
+        self._store.put(self._prefix + name, orjson.dumps(record))
         return {"fingerprint": fingerprint}
 
     def _destroy(self, request: Request, name: str) -> None:
         self._find(name)
-        self._vault.delete(self._prefix + name)
+        self._store.delete(self._prefix + name)
 
     def _evaluation(self, request: Request, name: str) -> dict[str, Any]:
         """GET keys/{name}/evaluation: what the cloud may have."""
@@ -112,20 +109,3 @@ class CustodyEngine:
             "box": encode(box),
             "fingerprint": record["fingerprint"],
         }
-
-    def _tag(self, record: dict[str, Any], request: Request) -> str:
-        digest = request.fields.text("sha256")
-        if len(digest) != 64 or not all(letter in "0123456789abcdef" for letter in digest):
-            raise Invalid("sha256: the ciphertext's SHA-256, 64 hex digits")
-        message = f"{record['fingerprint']}\x00{digest}\x00{request.fields.text('purpose')}".encode()
-        tag = hmac.digest(decode(record["binding"], "binding"), message, "sha256").hex()
-        return f"fhe:v1:{record['fingerprint'][:16]}:{tag}"
-
-    def _bind(self, request: Request, name: str) -> dict[str, Any]:
-        """POST keys/{name}/bind: {sha256, purpose}: the tag to keep with a ciphertext."""
-        return {"tag": self._tag(self._find(name), request)}
-
-    def _check(self, request: Request, name: str) -> dict[str, Any]:
-        """POST keys/{name}/check: {sha256, purpose, tag}: whether the ciphertext is this key's, for this."""
-        given = request.fields.text("tag").encode()
-        return {"valid": hmac.compare_digest(given, self._tag(self._find(name), request).encode())}

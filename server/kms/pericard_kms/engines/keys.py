@@ -1,24 +1,17 @@
-"""A named key of versions, and the box that keeps a mount's keys: cached opened, stored sealed.
-
-What a version may be used for (`check_*`) and how often (`count`) is decided here, in one place.
-"""
+"""A named key and its versions: secrets, states, and what each version may be used for. No storage."""
 
 import os
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from pericard_kms.crypto.primitives import TYPES, KeyType, derive, generate, load_private, load_public
+from pericard_kms.crypto.key_material import derive, generate, load_private, load_public
+from pericard_kms.crypto.key_types import TYPES, KeyType
 from pericard_kms.engines import states
 from pericard_kms.engines.states import State
 from pericard_kms.errors import Invalid
 from pericard_kms.fields import decode, encode
-from pericard_kms.storage.vault import Vault
-
-_NAME = re.compile(r"\w(?:[\w.-]{0,254}\w)?", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -111,7 +104,7 @@ class Key:
             material = generate(self.kind, self.key_size)
         self.latest += 1
         if public_only:
-            mac_key = os.urandom(32)  # derived from a public key it would be everybody's
+            mac_key = os.urandom(32)  # a key derived from the public key would be known to everybody
         else:
             mac_key = material if self.kind.kind == "mac" else derive(material, b"", b"hmac of a transit key")
         version = Version(self.latest, now, material, mac_key, public_only=public_only)
@@ -223,124 +216,3 @@ _PLAIN = (
     "erased",
     "latest",
 )
-
-
-class KeyBox:
-    """The keys of one mount."""
-
-    def __init__(
-        self, vault: Vault, mount: str, on_rotate: Callable[[Key, str], None] = lambda *_: None
-    ) -> None:
-        """`mount` is the storage prefix; `on_rotate` hears of automatic rotations, with the reason."""
-        self._vault = vault
-        self._prefix = f"mount/{mount}/key/"
-        self._uses = f"mount/{mount}/uses/"
-        self._opened: dict[str, Key] = {}
-        self._counted: dict[str, Key] = {}
-        self._on_rotate = on_rotate
-        vault.forget.append(self._forget)
-        vault.before_flush.append(self._write_counts)
-
-    def _forget(self) -> None:
-        self._opened.clear()
-        self._counted.clear()
-
-    def _write_counts(self) -> None:
-        for name, key in self._counted.items():
-            uses = {str(number): version.uses for number, version in key.versions.items()}
-            self._vault.put(self._uses + name, orjson.dumps(uses))
-        self._counted.clear()
-
-    def close(self) -> None:
-        """Detaches from the vault: the mount is gone."""
-        self._vault.forget.remove(self._forget)
-        self._vault.before_flush.remove(self._write_counts)
-
-    def find(self, name: str) -> Key | None:
-        """The key `name`, or None."""
-        key = self._opened.get(name)
-        if key is None and _NAME.fullmatch(name) and (data := self._vault.get(self._prefix + name)):
-            key = Key.load(data)
-            uses = orjson.loads(self._vault.get(self._uses + name) or b"{}")
-            for number, version in key.versions.items():
-                version.uses = uses.get(str(number), 0)
-            self._opened[name] = key
-        return key
-
-    def get(self, name: str, what: str = "encryption key not found") -> Key:
-        """The key `name`.
-
-        Raises:
-            Invalid: there is none (400, as Vault answers for operations on a missing key).
-        """
-        key = self.find(name)
-        if key is None:
-            raise Invalid(what)
-        return key
-
-    def save(self, key: Key) -> None:
-        """Stores a new or changed key.
-
-        Raises:
-            Invalid: the name is not usable.
-        """
-        if not _NAME.fullmatch(key.name):
-            raise Invalid(f"invalid key name {key.name!r}: letters, digits, _, - and . only, at most 256")
-        self._vault.put(self._prefix + key.name, key.dump())
-        self._opened[key.name] = key
-        self._counted[key.name] = key
-
-    def delete(self, name: str) -> None:
-        """Removes a key and its counts."""
-        self._vault.delete(self._prefix + name)
-        self._vault.delete(self._uses + name)
-        self._opened.pop(name, None)
-        self._counted.pop(name, None)
-
-    def names(self) -> list[str]:
-        """Every key's name, in order."""
-        return [name.removeprefix(self._prefix) for name in self._vault.names(self._prefix)]
-
-    def protecting(self, key: Key, number: int = 0, what: str = "encryption") -> Version:
-        """The version to protect one message with; when that is done, the caller says so by `count`.
-
-        A version that is worn out or past its period is rotated out first, when the caller left the choice.
-
-        Raises:
-            Invalid: as `Key.to_protect`, or the version asked for is worn out.
-        """
-        version = key.to_protect(number, what)
-        if not number and key.auto_rotate_period and self._due(key, version):
-            version = self._rotate(key, "the rotation period ended")
-        if version.uses >= key.limit:
-            if number:
-                raise Invalid(
-                    f"version {version.number} of {key.name} has protected {version.uses} messages, its "
-                    "limit: use the latest version"
-                )
-            worn, version = version, self._rotate(key, "the usage limit was reached")
-            worn.become(State.DEACTIVATED, self._vault.clock(), "the usage limit was reached")
-            self.save(key)
-        return version
-
-    def count(self, key: Key, version: Version) -> None:
-        """Counts one use of `version`; durable with the next flush, like the audit entry that tells of it."""
-        version.uses += 1
-        self._counted[key.name] = key
-
-    def rotate_when_due(self, key: Key) -> None:
-        """Rotates a key whose period ended."""
-        newest = key.versions.get(key.latest)
-        if newest is None or not key.auto_rotate_period or newest.state is not State.ACTIVE:
-            return
-        if self._due(key, newest):
-            self._rotate(key, "the rotation period ended")
-
-    def _due(self, key: Key, version: Version) -> bool:
-        return self._vault.clock() >= version.created + key.auto_rotate_period
-
-    def _rotate(self, key: Key, reason: str) -> Version:
-        version = key.rotate(self._vault.clock())
-        self.save(key)
-        self._on_rotate(key, reason)
-        return version

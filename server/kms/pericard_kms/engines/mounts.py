@@ -1,27 +1,19 @@
-"""The opened KMS's parts put together: policies, tokens, system, and the engines mounted at paths."""
+"""The table of mounts: which engine serves which path. Which types of engine there are, it is told.
+
+An engine's values lie under its mount's uuid, so a path that is used again starts empty.
+"""
 
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import orjson
 
-from pericard_kms.access.tokens import Tokens
-from pericard_kms.engines.bundles import BundleEngine
-from pericard_kms.engines.custody import CustodyEngine
-from pericard_kms.engines.devices import DeviceEngine
-from pericard_kms.engines.keys import Key, KeyBox
-from pericard_kms.engines.patients import PatientEngine
-from pericard_kms.engines.transit import Transit, hashed, random_bytes
-from pericard_kms.engines.transit_keys import TransitKeys
 from pericard_kms.errors import Invalid, NotFound
-from pericard_kms.http.system import PolicyBook, System
 from pericard_kms.routing import Routes
-from pericard_kms.storage.vault import Vault
-from pericard_protocol.uplink.suites import Suite
+from pericard_kms.storage.sealed_store import SealedStore
 
 _MOUNTS = "core/mounts"
 
@@ -50,114 +42,41 @@ class Engine(Protocol):
         """Does what is due; returns what was done, for the audit log."""
 
     def close(self) -> None:
-        """The mount is gone."""
+        """Takes down what the engine hung onto the store: its mount was removed."""
 
 
-class TransitEngine:
-    """The transit engine of one mount: data and key operations over one box of keys."""
-
-    def __init__(self, vault: Vault, mount: str) -> None:
-        def told(key: Key, reason: str) -> None:
-            vault.note(f"rotated {key.name} to version {key.latest}: {reason}")
-
-        self._keys = KeyBox(vault, mount, told)
-        self._internal = KeyBox(vault, mount + "/internal")
-        data, keys = Transit(self._keys), TransitKeys(self._keys, self._internal, vault)
-        self.tick = keys.tick
-        self.routes = Routes()
-        add = self.routes.add
-        add("encrypt/{name}", update=self._encrypting(data, keys), exists=keys.exists)
-        add("decrypt/{name}", update=data.decrypt)
-        add("rewrap/{name}", update=data.rewrap)
-        add("datakey/{form}/{name}", update=data.data_key)
-        add("encapsulate/{name}", update=data.encapsulate)
-        add("decapsulate/{name}", update=data.decapsulate)
-        for path, act in (("sign", data.sign), ("verify", data.verify), ("hmac", data.mac)):
-            add(f"{path}/{{name}}", update=act)
-            add(f"{path}/{{name}}/{{algorithm}}", update=act)
-        add("hash", update=hashed)
-        add("hash/{algorithm}", update=hashed)
-        add("random", update=random_bytes)
-        add("random/{source}", update=random_bytes)
-        add("random/{source}/{size}", update=random_bytes)
-        add("keys", list=keys.index)
-        add("keys/{name}", read=keys.read, update=keys.create, delete=keys.delete)
-        add("keys/{name}/config", update=keys.configure)
-        add("keys/{name}/rotate", update=keys.rotate)
-        add("keys/{name}/trim", update=keys.trim)
-        add("keys/{name}/state", update=keys.set_state)
-        add("keys/{name}/destroy", update=keys.schedule_destruction)
-        add("keys/{name}/cancel-destruction", update=keys.cancel_destruction)
-        add("keys/{name}/import", update=keys.import_key)
-        add("keys/{name}/import_version", update=keys.import_version)
-        add("wrapping_key", read=keys.wrapping_key)
-        add("export/{kind}/{name}", read=keys.export)
-        add("export/{kind}/{name}/{version}", read=keys.export)
-        add("byok-export/{destination}/{source}", read=keys.export_wrapped)
-        add("byok-export/{destination}/{source}/{version}", read=keys.export_wrapped)
-        add("backup/{name}", read=keys.backup)
-        add("restore", update=keys.restore)
-        add("restore/{name}", update=keys.restore)
-
-    @staticmethod
-    def _encrypting(data: Transit, keys: TransitKeys) -> Any:
-        def encrypt(request: Any, name: str) -> Any:
-            keys.upsert(request, name)
-            return data.encrypt(request, name)
-
-        return encrypt
-
-    def close(self) -> None:
-        """Detaches from the vault."""
-        self._keys.close()
-        self._internal.close()
+EngineTypes = Mapping[str, Callable[[SealedStore, str], Engine]]
+"""By its name in the API, what makes an engine from the opened store and the uuid of its mount."""
 
 
-_TYPES: dict[str, Callable[[Vault, str], Engine]] = {
-    "transit": TransitEngine,
-    "devices": DeviceEngine,
-    "patients": PatientEngine,
-    "fhe": CustodyEngine,
-}
-# What a hospital always has; transit is mounted by whoever uses it, as with Vault.
-_FIXED = ("bundles", "devices", "fhe", "patients")
+class MountTable:
+    """The mounted engines by path."""
 
-
-class Engines:
-    """Everything that an unsealed KMS serves."""
-
-    def __init__(self, vault: Vault, seal: Any, suites: Mapping[int, Suite]) -> None:
-        """`seal` is called when a request asks for it; `suites` serve the KEM keys of `bundles`."""
-        self.vault = vault
-        self._types: dict[str, Callable[[Vault, str], Engine]] = {
-            **_TYPES,
-            "bundles": partial(BundleEngine, suites=suites),
-        }
-        self.policies = PolicyBook(vault)
-        self.tokens = Tokens(vault, self.policies.acl, self.policies.exists)
-        self.system = System(vault, self.policies, self, seal)
+    def __init__(self, store: SealedStore, types: EngineTypes, always: Iterable[str]) -> None:
+        """`types` can be mounted; those that `always` names are from the start, at their own names."""
+        self._store, self._types = store, types
         self.mounts: dict[str, Mount] = {}
         self._engines: dict[str, Engine] = {}
-        self._read_mounts()
+        self._read()
         if not self.mounts:
-            for kind in _FIXED:
+            for kind in always:
                 self.enable(f"{kind}/", kind, "part of every Pericard KMS")
-            vault.keep()
-        vault.forget.append(self._read_mounts)
+            store.keep_request()
+        store.after_rollback.append(self._read)
 
-    def _read_mounts(self) -> None:
-        table = orjson.loads(self.vault.get(_MOUNTS) or b"{}")
+    def _read(self) -> None:
+        table = orjson.loads(self._store.get(_MOUNTS) or b"{}")
         mounts = {path: Mount(**entry) for path, entry in table.items()}
         for path in self._engines.keys() - mounts.keys():
             self._engines.pop(path).close()
         for path, mount in mounts.items():
             if path not in self._engines:
-                self._engines[path] = self._types[mount.type](self.vault, mount.uuid)
+                self._engines[path] = self._types[mount.type](self._store, mount.uuid)
         self.mounts = mounts
 
-    def _write_mounts(self, mounts: dict[str, Mount]) -> None:
-        self.vault.put(_MOUNTS, orjson.dumps({path: asdict(mount) for path, mount in mounts.items()}))
-        self._read_mounts()
+    def _write(self, mounts: dict[str, Mount]) -> None:
+        self._store.put(_MOUNTS, orjson.dumps({path: asdict(mount) for path, mount in mounts.items()}))
+        self._read()
 
     def enable(self, path: str, kind: str, description: str) -> None:
         """Mounts an engine.
@@ -173,26 +92,22 @@ class Engines:
         if not path.isascii() or not path.isprintable():
             raise Invalid("a mount path is printable ASCII")
         mount = Mount(kind, description, str(uuid.uuid4()), f"{kind}_{os.urandom(4).hex()}")
-        self._write_mounts({**self.mounts, path: mount})
+        self._write({**self.mounts, path: mount})
 
     def disable(self, path: str) -> None:
-        """Unmounts an engine and deletes all that lay under it; an unknown path is no error, as in Vault."""
+        """Unmounts an engine and deletes its values; an unknown path is no error, as in Vault."""
         mount = self.mounts.get(path)
         if mount is not None:
-            for name in self.vault.names(f"mount/{mount.uuid}/"):
-                self.vault.delete(name)
-            self._write_mounts({other: kept for other, kept in self.mounts.items() if other != path})
+            for name in self._store.names(f"mount/{mount.uuid}/"):
+                self._store.delete(name)
+            self._write({other: kept for other, kept in self.mounts.items() if other != path})
 
     def find(self, path: str) -> tuple[Routes, str]:
-        """The routes that serve `path`, and the rest of the path within them.
+        """The routes of the engine that serves `path`, and the rest of the path within it.
 
         Raises:
             NotFound: nothing is mounted there.
         """
-        if path.startswith("sys/"):
-            return self.system.routes, path[4:]
-        if path.startswith("auth/token/"):
-            return self.tokens.routes, path[11:]
         end = path.find("/") + 1
         while end:
             engine = self._engines.get(path[:end])
@@ -202,8 +117,5 @@ class Engines:
         raise NotFound(f'no handler for route "{path}". route entry not found.')
 
     def tick(self) -> list[str]:
-        """What came due in tokens and engines."""
-        done = self.tokens.tick()
-        for path, engine in self._engines.items():
-            done += [f"{path}: {act}" for act in engine.tick()]
-        return done
+        """Lets every engine do what is due; returns what was done, for the audit log."""
+        return [f"{path}: {act}" for path, engine in self._engines.items() for act in engine.tick()]

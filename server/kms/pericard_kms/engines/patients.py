@@ -1,4 +1,4 @@
-"""Wrapping keys, one per patient: they wrap the data keys of that patient's records, and erase them by dying.
+"""Wrapping keys, one per patient, for the data keys of that patient's records; destroyed, they erase them.
 
 Erasure destroys every version at once (the law gives no delay) and leaves a receipt: what was destroyed and
 when, its entry in the audit log with an inclusion proof under a signed checkpoint, and the result of a search
@@ -11,16 +11,18 @@ from typing import Any
 
 import orjson
 
-from pericard_kms.crypto import primitives as crypto
+from pericard_kms.crypto import aead, key_material
+from pericard_kms.crypto.key_types import TYPES
 from pericard_kms.engines import states
-from pericard_kms.engines.keys import Key, KeyBox
+from pericard_kms.engines.key_box import KeyBox
+from pericard_kms.engines.keys import Key
 from pericard_kms.engines.states import State
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.fields import decode, encode, rfc3339
 from pericard_kms.routing import Request, Routes
-from pericard_kms.storage.vault import Vault
+from pericard_kms.storage.sealed_store import SealedStore
 
-_KIND = crypto.TYPES["aes256-gcm-siv"]
+_KIND = TYPES["aes256-gcm-siv"]
 _LIMITS = (
     "Backups of the KMS's store from before this time hold the key sealed: destroy them or let them expire."
 )
@@ -29,9 +31,9 @@ _LIMITS = (
 class PatientEngine:
     """The paths of a `patients` mount."""
 
-    def __init__(self, vault: Vault, mount: str) -> None:
-        self._vault = vault
-        self._keys = KeyBox(vault, mount)
+    def __init__(self, store: SealedStore, mount: str) -> None:
+        self._store = store
+        self._keys = KeyBox(store, mount)
         self._receipts = f"mount/{mount}/receipt/"
         self.routes = Routes()
         add = self.routes.add
@@ -45,7 +47,7 @@ class PatientEngine:
         add("patients/{patient}/receipt", read=self._receipt)
 
     def close(self) -> None:
-        """Detaches from the vault."""
+        """Takes the key box's hooks off the store."""
         self._keys.close()
 
     def tick(self) -> list[str]:
@@ -73,27 +75,27 @@ class PatientEngine:
         """Associated data: the patient and what the caller binds (a quarter, a table)."""
         return patient.encode() + b"\x00" + request.fields.data("associated_data")
 
-    def _seal(self, request: Request, patient: str, plaintext: bytes) -> str:
+    def _wrap_bytes(self, request: Request, patient: str, plaintext: bytes) -> str:
         key = self._keys.find(patient)
         if key is None:
             key = Key(patient, _KIND)
-            key.rotate(self._vault.clock())
+            key.rotate(self._store.clock())
             self._keys.save(key)
         if key.erased:
             raise Invalid(f"the patient {patient} was erased: nothing can be stored for them under this name")
         version = self._keys.protecting(key)
-        box = crypto.seal(_KIND, version.material, plaintext, self._bound(request, patient))
+        box = aead.encrypt(_KIND, version.material, plaintext, self._bound(request, patient))
         self._keys.count(key, version)
         return f"vault:v{version.number}:{encode(box)}"
 
     def _data_key(self, request: Request, patient: str) -> dict[str, Any]:
         """POST patients/{p}/datakey: a fresh 32-byte data key, in the clear and wrapped."""
-        fresh = crypto.generate(_KIND)
-        return {"plaintext": encode(fresh), "ciphertext": self._seal(request, patient, fresh)}
+        fresh = key_material.generate(_KIND)
+        return {"plaintext": encode(fresh), "ciphertext": self._wrap_bytes(request, patient, fresh)}
 
     def _wrap(self, request: Request, patient: str) -> dict[str, Any]:
         """POST patients/{p}/wrap: {plaintext}."""
-        return {"ciphertext": self._seal(request, patient, request.fields.data("plaintext"))}
+        return {"ciphertext": self._wrap_bytes(request, patient, request.fields.data("plaintext"))}
 
     def _unwrap(self, request: Request, patient: str) -> dict[str, Any]:
         """POST patients/{p}/unwrap: {ciphertext}."""
@@ -105,13 +107,13 @@ class PatientEngine:
         version = key.version(int(number))
         key.check(version, states.OPENS, "unwrapping")
         box = decode(rest, "ciphertext")
-        opened = crypto.open_sealed(_KIND, version.material, box, self._bound(request, patient))
+        opened = aead.decrypt(_KIND, version.material, box, self._bound(request, patient))
         return {"plaintext": encode(opened)}
 
     def _rotate(self, request: Request, patient: str) -> dict[str, Any]:
         """POST patients/{p}/rotate: old wrappings still open; wrap anew at leisure."""
         key = self._find(patient)
-        key.rotate(self._vault.clock())
+        key.rotate(self._store.clock())
         self._keys.save(key)
         return {"latest_version": key.latest}
 
@@ -123,17 +125,17 @@ class PatientEngine:
         key = self._find(patient)
         if key.erased:
             return self._receipt(request, patient)
-        vault, now = self._vault, self._vault.clock()
+        store, now = self._store, self._store.clock()
         secrets = [version.material for version in key.versions.values()]
         destroyed = sorted(key.versions)
         for version in key.versions.values():
             version.become(State.DESTROYED, now, reason)
         key.erased = True
         self._keys.save(key)
-        vault.keep()
-        told = f"erased the wrapping key of the patient {patient}, versions {destroyed}: {reason}"
-        position = vault.record({"time": rfc3339(now), "system": [told], "request": {"id": request.id}})
-        checkpoint = vault.checkpoint()  # makes the destruction durable before it is claimed
+        store.keep_request()
+        event = f"erased the wrapping key of the patient {patient}, versions {destroyed}: {reason}"
+        position = store.log.record({"time": rfc3339(now), "system": [event], "request": {"id": request.id}})
+        checkpoint = store.checkpoint()  # makes the destruction durable before it is claimed
         size = position + 1
         searched, copies = self._search(secrets)
         receipt = {
@@ -141,18 +143,18 @@ class PatientEngine:
             "destroyed_versions": destroyed,
             "time": rfc3339(now),
             "reason": reason,
-            "entry": next(iter(vault.leaves(position, size))).decode(),
+            "entry": next(iter(store.leaves(position, size))).decode(),
             "position": position,
             "inclusion_proof": [
                 base64.b64encode(step).decode()
-                for step in vault.tree.inclusion(position, int(checkpoint.split("\n")[1]))
+                for step in store.log.tree.inclusion(position, int(checkpoint.split("\n")[1]))
             ],
             "checkpoint": checkpoint,
             "values_searched": searched,
             "copies_found": copies,
             "limits": _LIMITS,
         }
-        vault.put(self._receipts + patient, orjson.dumps(receipt))
+        store.put(self._receipts + patient, orjson.dumps(receipt))
         return receipt
 
     def _search(self, secrets: list[bytes]) -> tuple[int, list[str]]:
@@ -160,14 +162,14 @@ class PatientEngine:
         needles = []
         for secret in secrets:
             needles += [secret, encode(secret).encode(), secret.hex().encode()]
-        names = self._vault.names("mount/")
+        names = self._store.names("mount/")
         found = [
-            name for name in names if any(needle in (self._vault.get(name) or b"") for needle in needles)
+            name for name in names if any(needle in (self._store.get(name) or b"") for needle in needles)
         ]
         return len(names), found
 
     def _receipt(self, request: Request, patient: str) -> dict[str, Any]:
-        data = self._vault.get(self._receipts + patient) if patient.isascii() else None
+        data = self._store.get(self._receipts + patient) if patient.isascii() else None
         if data is None:
             raise NotFound(f"the patient {patient} was not erased")
         receipt: dict[str, Any] = orjson.loads(data)

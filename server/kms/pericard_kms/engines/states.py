@@ -17,7 +17,7 @@ class State(StrEnum):
 
 
 # Section 7.3's transitions that a person or a clock may ask for. Destruction is never asked for directly:
-# it is scheduled, can be cancelled, and then happens (see `transit_keys`).
+# it is scheduled, can be cancelled, and then happens (see `pericard_kms.engines.transit.lifecycle`).
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.PRE_ACTIVE: frozenset({State.ACTIVE, State.COMPROMISED, State.DESTROYED}),
     State.ACTIVE: frozenset({State.SUSPENDED, State.DEACTIVATED, State.COMPROMISED, State.DESTROYED}),
@@ -30,7 +30,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 PROTECTS = frozenset({State.ACTIVE})
 # A compromised key still opens, so that data can be moved away from it; that is why it can be rewrapped.
 OPENS = frozenset({State.ACTIVE, State.SUSPENDED, State.DEACTIVATED, State.COMPROMISED})
-# Its signatures prove nothing any more: whoever has the key can make them, with any date.
+# A compromised key's signatures prove nothing: whoever has the key can make them, with any date.
 VERIFIES = frozenset({State.ACTIVE, State.SUSPENDED, State.DEACTIVATED})
 
 

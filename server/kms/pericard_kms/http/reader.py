@@ -25,9 +25,9 @@ class BadRequest(RequestError):
 
     reason = "http"
 
-    def __init__(self, http_status: int, message: str) -> None:
+    def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.http_status = http_status
+        self.status = status
 
 
 @dataclass(slots=True)

@@ -1,1 +1,1 @@
-"""What lies on a disk: the barrier, the journal, the opened vault, the audit log."""
+"""What lies on a disk: the database and its journal, the barrier, the sealed store, the audit log."""

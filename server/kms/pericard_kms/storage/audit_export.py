@@ -17,9 +17,9 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pericard_kms.crypto.checkpoints import open_checkpoint
 from pericard_kms.crypto.merkle import Frontier, leaf_hash
 from pericard_kms.errors import Tampered
-from pericard_kms.storage.audit import open_checkpoint
 
 FORMAT = 1
 

@@ -19,7 +19,7 @@ NONCE_BYTES = 12
 _HEADER = struct.Struct(">BI")  # format, term
 _FORMAT = 1
 # Random 96-bit nonces: SP 800-38D section 8.3 allows 2^32 seals under one key (collision below 2^-32).
-# We turn the key at a quarter of that, so the unrecorded seals before a crash can never pass the limit.
+# We rotate at a quarter of that: seals that a crash left uncounted can then never pass the limit.
 SEALS_PER_TERM = 2**30
 
 

@@ -9,8 +9,8 @@ that also notes the last sequence number it holds.
 
 After a drain the journal is written from its start again. On opening, records are replayed from the start as
 long as sequence numbers continue from the last drained one and checksums hold: what a crash tore, and the
-older records behind it, are of no interest by construction. (A flipped bit in a sealed value is the barrier's
-to find; the checksum is against torn writes.)
+older records behind it, end the replay. (The checksum finds torn writes. A changed bit in a sealed value is
+found when the barrier opens it.)
 """
 
 import contextlib
@@ -21,13 +21,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pericard_kms.errors import Misused, StorageFailed
-from pericard_kms.storage.store import PostgresStore, SqliteStore, Store
+from pericard_kms.storage.database import Database, PostgresDatabase, SqliteDatabase
 
 _RECORD = struct.Struct(">QI16s")
 _ENTRY = struct.Struct(">Hi")  # name length, value length or -1 for a deletion
 _LEAF = struct.Struct(">QI")
-# 16 MiB: some ten thousand requests between drains, and room for a batch of any allowed size (32 MiB body)
-# is found by draining straight to SQLite instead.
+# 16 MiB: some ten thousand requests until the journal is full and moves into SQLite. A commit that is larger
+# than the whole journal (a request's body may have 32 MiB) goes to SQLite at once.
 JOURNAL_BYTES = 16 * 1024 * 1024
 _DRAIN_LEAVES = 2000
 _APPLIED = "journal/applied"
@@ -71,8 +71,8 @@ def _checksum(sequence: int, payload: bytes) -> bytes:
     return hashlib.sha256(head + payload).digest()[:16]
 
 
-class JournaledStore:
-    """SQLite with the journal before it; a `Store`."""
+class JournaledDatabase:
+    """SQLite with the journal before it; a `Database`."""
 
     def __init__(self, data: Path, *, sync: bool = True) -> None:
         """Opens both files in `data` and replays what the journal holds.
@@ -85,7 +85,7 @@ class JournaledStore:
             Misused: another process has them, or they cannot be made.
         """
         self._sync = sync
-        self._base = SqliteStore(data / "kms.sqlite3", sync=sync)
+        self._base = SqliteDatabase(data / "kms.sqlite3", sync=sync)
         self._values: Values = {}
         self._leaves: Leaves = []
         applied = self._base.get(_APPLIED)
@@ -196,7 +196,7 @@ def _fill(file: int, folder: Path) -> None:
     os.close(directory)
 
 
-def open_store(data: Path, url: str | None = None, *, sync: bool = True) -> Store:
+def open_database(data: Path, url: str | None = None, *, sync: bool = True) -> Database:
     """The store of the KMS whose folder is `data`: SQLite and journal there, or PostgreSQL at `url`.
 
     Raises:
@@ -204,7 +204,7 @@ def open_store(data: Path, url: str | None = None, *, sync: bool = True) -> Stor
     """
     if url is None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return JournaledStore(data, sync=sync)
+        return JournaledDatabase(data, sync=sync)
     if not url.startswith(("postgresql://", "postgres://")):
         raise Misused(f"not a PostgreSQL URL: {url.split('://')[0]}://…; leave --database out for SQLite")
-    return PostgresStore(url)
+    return PostgresDatabase(url)

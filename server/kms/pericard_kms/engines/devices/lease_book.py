@@ -1,0 +1,54 @@
+"""The stored leases of one mount."""
+
+from dataclasses import asdict
+
+import orjson
+
+from pericard_kms.engines.devices.lease import Lease
+from pericard_kms.errors import NotFound
+from pericard_kms.storage.sealed_store import SealedStore
+
+
+class LeaseBook:
+    """Leases by id."""
+
+    def __init__(self, store: SealedStore, mount: str) -> None:
+        self._store = store
+        self._prefix = f"mount/{mount}/lease/"
+
+    def names(self) -> list[str]:
+        """The id of every lease, ended ones too."""
+        return [name.removeprefix(self._prefix) for name in self._store.names(self._prefix)]
+
+    def find(self, number: str) -> Lease:
+        """The lease with the id `number`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        data = self._store.get(self._prefix + number) if number.isascii() else None
+        if data is None:
+            raise NotFound(f"there is no lease {number}")
+        return Lease(**orjson.loads(data))
+
+    def save(self, lease: Lease) -> None:
+        """Stores a new or changed lease."""
+        self._store.put(self._prefix + lease.id, orjson.dumps(asdict(lease)))
+
+    def withdraw(self, number: int) -> None:
+        """Takes a device out of every lease that holds it."""
+        for lease in map(self.find, self.names()):
+            if lease.state == "held" and str(number) in lease.devices:
+                del lease.devices[str(number)]
+                lease.withdrawn.append(number)
+                self.save(lease)
+
+    def end_overdue(self) -> list[str]:
+        """Ends the leases whose time is over; returns what was done, for the audit log."""
+        now, done = self._store.clock(), []
+        for lease in map(self.find, self.names()):
+            if lease.state == "held" and lease.not_after <= now:
+                lease.state = "ended"
+                self.save(lease)
+                done.append(f"lease {lease.id} of {lease.gateway} ended")
+        return done

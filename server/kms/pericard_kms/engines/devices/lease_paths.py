@@ -1,0 +1,135 @@
+"""The paths under leases: lend device keys to a gateway, prolong, end, and reconcile what was used."""
+
+import uuid
+from dataclasses import asdict
+from typing import Any
+
+from pericard_kms.engines.devices.device import MAX_BOOT, SERVED
+from pericard_kms.engines.devices.device_book import DeviceBook
+from pericard_kms.engines.devices.lease import LONGEST_LEASE_S, MAX_FRAMES, Lease
+from pericard_kms.engines.devices.lease_book import LeaseBook
+from pericard_kms.errors import Invalid
+from pericard_kms.fields import Fields, rfc3339
+from pericard_kms.routing import Request, Routes
+from pericard_kms.storage.sealed_store import SealedStore
+from pericard_protocol.device.ratchet import MAX_EPOCH
+
+
+class LeasePaths:
+    """The paths by which gateways take and account for device keys."""
+
+    def __init__(self, routes: Routes, store: SealedStore, devices: DeviceBook, leases: LeaseBook) -> None:
+        self._store, self._devices, self._leases = store, devices, leases
+        add = routes.add
+        add("leases", list=self._index, update=self._lend)
+        add("leases/{number}", read=self._read)
+        add("leases/{number}/renew", update=self._renew)
+        add("leases/{number}/revoke", update=self._revoke)
+        add("leases/{number}/reconcile", update=self._reconcile)
+
+    def _index(self, request: Request) -> dict[str, Any]:
+        return {"keys": self._leases.names()}
+
+    def _lend(self, request: Request) -> dict[str, Any]:
+        """POST leases: {gateway, devices, ttl, frames}. The answer alone carries the keys."""
+        fields = request.fields
+        gateway = fields.text("gateway")
+        if not gateway:
+            raise Invalid("gateway: name the gateway that will hold the keys")
+        request.check_gateway(gateway)
+        wanted = fields.raw.get("devices")
+        if not isinstance(wanted, list) or not 0 < len(wanted) <= 1000:
+            raise Invalid("devices: a list of 1 to 1000 device ids")
+        devices = [self._devices.find(str(number)) for number in wanted]
+        for device in devices:
+            if device.state not in SERVED:
+                raise Invalid(f"device {device.id} is {device.state}: it cannot be lent")
+            if device.state == "enrolled":
+                device.state = "active"
+                self._devices.save_event(device, "active", f"lent to {gateway}")
+        now = self._store.clock()
+        lease = Lease(
+            str(uuid.uuid4()),
+            gateway,
+            {str(device.id): device.epoch for device in devices},
+            now,
+            now + _ttl(fields),
+            _frames(fields),
+        )
+        self._leases.save(lease)
+        keys = {
+            str(device.id): {"key": device.key, "epoch": device.epoch, "boot": device.boot}
+            for device in devices
+        }
+        return {**lease.signed(self._store), "keys": keys}
+
+    def _read(self, request: Request, number: str) -> dict[str, Any]:
+        lease = self._leases.find(number)
+        request.check_gateway(lease.gateway)
+        return {**asdict(lease), "not_after_text": rfc3339(lease.not_after)}
+
+    def _renew(self, request: Request, number: str) -> dict[str, Any]:
+        """POST leases/{id}/renew: {ttl, frames}: more time and frames for what was not withdrawn."""
+        lease = self._leases.find(number)
+        request.check_gateway(lease.gateway)
+        if lease.state != "held":
+            raise Invalid(f"lease {number} is {lease.state}: take a new one")
+        lease.not_after = self._store.clock() + _ttl(request.fields)
+        lease.frames += _frames(request.fields)
+        self._leases.save(lease)
+        return lease.signed(self._store)
+
+    def _revoke(self, request: Request, number: str) -> dict[str, Any]:
+        """POST leases/{id}/revoke: the gateway learns of it at its next word with the KMS."""
+        lease = self._leases.find(number)
+        if lease.state == "held":
+            lease.state = "revoked"
+            lease.not_after = min(lease.not_after, self._store.clock())
+            self._leases.save(lease)
+        return asdict(lease)
+
+    def _reconcile(self, request: Request, number: str) -> dict[str, Any]:
+        """POST leases/{id}/reconcile: {used: {device: {frames, epoch, boot}}}: what was opened, also offline.
+
+        The numbers reach the audit log as they are; floors rise by them and never sink.
+        """
+        lease = self._leases.find(number)
+        request.check_gateway(lease.gateway)
+        used = request.fields.raw.get("used")
+        if not isinstance(used, dict):
+            raise Invalid("used: an object of device ids with frames, epoch and boot")
+        for device_id, report in used.items():
+            if device_id not in lease.devices and not (
+                device_id.isdigit() and int(device_id) in lease.withdrawn
+            ):
+                raise Invalid(f"device {device_id} was never in this lease")
+            if not isinstance(report, dict):
+                raise Invalid("used: an object of device ids with frames, epoch and boot")
+            self._account(device_id, Fields(report), lease)
+        if lease.used > lease.frames:
+            lease.overused = True
+        self._leases.save(lease)
+        return {"used": lease.used, "frames": lease.frames, "overused": lease.overused, "state": lease.state}
+
+    def _account(self, number: str, report: Fields, lease: Lease) -> None:
+        frames, epoch, boot = report.whole("frames"), report.whole("epoch"), report.whole("boot")
+        if not (0 <= frames <= MAX_FRAMES and 0 <= epoch <= MAX_EPOCH and 0 <= boot <= MAX_BOOT):
+            raise Invalid(f"device {number}: frames, epoch or boot is out of range")
+        lease.used += frames
+        device = self._devices.find(number)
+        device.raise_floor(epoch, boot)
+        self._devices.save(device)
+
+
+def _ttl(fields: Fields) -> float:
+    ttl = fields.seconds("ttl", 86400.0)
+    if not 60 <= ttl <= LONGEST_LEASE_S:
+        raise Invalid(f"ttl: a lease lasts between a minute and {LONGEST_LEASE_S / 86400:.0f} days")
+    return ttl
+
+
+def _frames(fields: Fields) -> int:
+    frames = fields.whole("frames", 2**20)
+    if not 0 < frames <= MAX_FRAMES:
+        raise Invalid(f"frames: between 1 and {MAX_FRAMES}")
+    return frames

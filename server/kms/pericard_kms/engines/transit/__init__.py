@@ -1,0 +1,1 @@
+"""The transit engine: keys that never leave, used on data that the KMS does not keep."""
