@@ -20,7 +20,7 @@ class BrokenSequence(PeerError):
 class NoSuchKey(PeerError):
     """The job names a key that this client never sent, or that was dropped since."""
 
-    reason: ClassVar[str] = "key"
+    reason: ClassVar[str] = "unknown key"
 
 
 class UnboundedCall(PeerError):

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import resource
+from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from typing import NamedTuple
-
-from bleak.backends.client import BaseBleakClient
 
 from pericard_edge.jsonlog import fields
 from pericard_edge.systemd import notify, watchdog_seconds
@@ -34,6 +33,9 @@ from pericard_protocol.uplink.providers import provider
 _CANCELLATIONS, _PATIENCE_SECONDS = 2, 2.0
 
 _log = logging.getLogger("pericard.gateway")
+
+
+OpenPorts = Callable[[Settings, asyncio.Event, Counters], list[Port]]
 
 
 class _Line(NamedTuple):
@@ -72,16 +74,16 @@ class _Tasks(NamedTuple):
 class Gateway:
     """Everything that the configuration names, read and checked; `run` starts it."""
 
-    def __init__(self, settings: Settings, radio: type[BaseBleakClient] | None = None) -> None:
+    def __init__(self, settings: Settings, open_ports: OpenPorts = open_ports) -> None:
         """Reads all files; opens no port, no spool, no connection.
 
-        `radio` is bleak's backend for the BLE devices; None takes this machine's own.
+        `open_ports` makes the ports that the settings name.
 
         Raises:
             NoLiboqs: the KEM provider that [kem] asks for is not installed.
             FileError, RegistryError, CredentialError, UpdateError: which file is wrong, and what to do.
         """
-        self._settings, self._radio = settings, radio
+        self._settings, self._open_ports = settings, open_ports
         self._kem = provider(settings.kem.provider)
         self._counters = Counters()
         self._custody = custody_of(settings, self._counters)
@@ -141,7 +143,7 @@ class Gateway:
             settings.server, self._credentials, outbox, intake.stored, intake.review_room, counters
         )
         lines = []
-        for port in open_ports(settings, intake.room, counters, self._radio):
+        for port in self._open_ports(settings, intake.room, counters):
             updater = None if self._rollout is None else Updater(self._rollout, port.write)
             reader = FrameReader(port.name, self._registry, intake, counters, updater)
             lines.append(_Line(port, reader, updater))

@@ -23,7 +23,8 @@ class Unavailable(PericardError):
 class PeerError(PericardError):
     """What came from outside is malformed, forged, stale or not allowed.
 
-    `reason` is a short fixed word for counters, metrics and acknowledgements; the message is for a person.
+    `reason` is a few fixed words for counters, metrics and acknowledgements, another for each class:
+    docs/reasons.md lists them all. The message is for a person.
     """
 
-    reason: ClassVar[str] = "peer"
+    reason: ClassVar[str]

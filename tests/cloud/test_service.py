@@ -78,7 +78,7 @@ REFUSED_JOBS: dict[str, tuple[Callable[[Any], list[bytes]], str, str]] = {
     "a short job id": (lambda s: [s.job(job_id=b"1")], "malformed", "16 bytes"),
     "an unknown statistic": (lambda s: [s.job(statistic="median")], "malformed", "no such statistic"),
     "unknown parameters": (lambda s: [s.job(parameters="weak")], "parameters", "no such FHE parameters"),
-    "an unknown key": (lambda s: [s.job(key_fingerprint=bytes(32))], "key", "send it with PutKey"),
+    "an unknown key": (lambda s: [s.job(key_fingerprint=bytes(32))], "unknown key", "send it with PutKey"),
     "a truncated message": (lambda s: [s.job()[:-5]], "malformed", "cut short"),
     "junk for a message": (lambda s: [b"\xff" * 100], "malformed", "cut short"),
     "a truncated part": (lambda s: [s.job(), s.parts()[0][:-1]], "malformed", "cut short"),
@@ -114,7 +114,7 @@ def test_a_bad_job_is_refused_counted_and_the_next_one_works(
     parts, reason, word = REFUSED_JOBS[what]
     with _counted(cloud, reason):
         code, details = _refused(lambda: client.compute(parts(sealed)))
-    expected = {"key": grpc.StatusCode.FAILED_PRECONDITION, "worker": grpc.StatusCode.ABORTED}
+    expected = {"unknown key": grpc.StatusCode.FAILED_PRECONDITION, "worker": grpc.StatusCode.ABORTED}
     assert code == expected.get(reason, grpc.StatusCode.INVALID_ARGUMENT)
     assert word in details
     _works(client, sealed)
@@ -208,17 +208,18 @@ def test_a_worker_killed_in_a_job_fails_that_job_only(start_cloud: Any, connect:
 
 @pytest.mark.slow
 def test_a_worker_that_hangs_fails_its_job_in_time(start_cloud: Any, connect: Any, sealed: Any) -> None:
-    cloud = start_cloud(workers=1, worker_seconds=3.0)
+    cloud = start_cloud(workers=1, worker_seconds=10.0)
     client = connect(cloud)
     client.put_key(sealed.key_parts())
     _works(client, sealed)
     (worker,) = cloud.workers()
     os.kill(worker, signal.SIGSTOP)
     code, details = _refused(lambda: client.compute([sealed.job(), *sealed.parts()]))
-    assert (code, "longer than 3 seconds" in details) == (grpc.StatusCode.ABORTED, True)
+    assert (code, "longer than 10 seconds" in details) == (grpc.StatusCode.ABORTED, True)
     _works(client, sealed)
 
 
+@pytest.mark.slow
 def test_a_client_that_stalls_holds_its_place_until_its_deadline(
     start_cloud: Any, connect: Any, sealed: Any
 ) -> None:
@@ -229,9 +230,9 @@ def test_a_client_that_stalls_holds_its_place_until_its_deadline(
 
     def stalled() -> Iterator[bytes]:
         yield sealed.job()
-        never.wait(20)
+        never.wait(60)
 
-    call = client.start(stalled(), timeout=2.0)
+    call = client.start(stalled(), timeout=6.0)
     code, _ = _refused(lambda: client.compute([sealed.job(), *sealed.parts()]))
     assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert _refused(lambda: list(call))[0] == grpc.StatusCode.DEADLINE_EXCEEDED

@@ -110,8 +110,8 @@ def _spoil(frame: bytes, at: int) -> bytes:
         ("unknown device", lambda d: Device(99).packet()),
         ("not authentic", lambda d: encode(_spoil(d.frame(), -1 % 60))),
         ("replayed", lambda d: (p := d.packet()) + p),
-        ("payload", lambda d: d.packet(b'{"age": 1}')),
-        ("payload", lambda d: d.packet(vitals(age="old"))),
+        ("vitals", lambda d: d.packet(b'{"age": 1}')),
+        ("vitals", lambda d: d.packet(vitals(age="old"))),
     ],
 )
 def test_each_rejection_has_its_reason_and_the_rest_goes_on(

@@ -10,7 +10,7 @@ ROWS = {"encrypt_1", "encrypt_4", "batch_100", "decrypt_1", "sign_mldsa65_1", "d
 
 
 @pytest.mark.slow
-def test_the_quick_benchmark_fills_every_row():
+def test_the_quick_benchmark_fills_every_row() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pericard_tools", "bench", "kms", "--quick", "--json"],
         capture_output=True,

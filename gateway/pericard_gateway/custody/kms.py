@@ -98,11 +98,8 @@ class KmsCustody:
             except Refused as error:
                 self._drop_keys(registry, str(error))
             except Unavailable as error:
-                self._bear_absence(error)
-
-    def _bear_absence(self, error: Exception) -> None:
-        about = fields(why=str(error), lease=self._lease.get("id"))
-        _log.warning("the KMS does not answer", extra=about)
+                about = fields(why=str(error), lease=self._lease.get("id"))
+                _log.warning("the KMS does not answer", extra=about)
 
     async def _hold_kem_keys(self, needed: frozenset[str]) -> None:
         if needed == self._holds.held:

@@ -38,7 +38,6 @@ from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES
 from pericard_protocol.uplink.suites import SUITES
 
-# A record and its envelope; the hospital sets the same bound.
 CALL_SECONDS = 10.0
 # An Ack means a commit: one that takes longer than this is lost on a half-open link.
 ACK_SECONDS = 20.0

@@ -27,6 +27,8 @@ _new = tuple.__new__
 class FrameError(PeerError):
     """Bytes on the device link that are no frame."""
 
+    reason = "frame"
+
 
 class LengthError(FrameError):
     """Shorter than a header and a tag, or longer than a frame may be."""

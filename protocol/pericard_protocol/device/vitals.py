@@ -17,7 +17,7 @@ _NUMBERS = (int, float)
 class VitalsError(PeerError):
     """An authentic payload that is not the vitals object; the message names the key, never the value."""
 
-    reason = "payload"
+    reason = "vitals"
 
 
 class Vitals(NamedTuple):

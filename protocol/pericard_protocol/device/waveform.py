@@ -12,7 +12,7 @@ _SAMPLE_BYTES = 2
 class WaveformError(PeerError):
     """An authentic payload that is no waveform block."""
 
-    reason = "payload"
+    reason = "waveform"
 
 
 class Block(NamedTuple):

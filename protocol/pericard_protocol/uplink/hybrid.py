@@ -5,7 +5,7 @@ MLKEM768-X25519 (draft-ietf-hpke-pq, also known as X-Wing), HKDF-SHA256 and AES-
 is here: ML-KEM is the given suite's; X25519, SHA3-256, HKDF and AES-GCM are `cryptography`'s.
 """
 
-import os
+import secrets
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -47,7 +47,7 @@ class HybridOver:
         agreed = checked(lambda: ephemeral.exchange(X25519PublicKey.from_public_bytes(recipient)), self.name)
         lattice_secret, lattice_share = self._lattice.encapsulate(public[:-_CURVE_BYTES])
         key, nonce = _schedule(_combine(lattice_secret, agreed, share, recipient))
-        secret = os.urandom(32)
+        secret = secrets.token_bytes(32)
         # The key is this encapsulation's alone and seals once: HPKE's nonce for its first message.
         return secret, lattice_share + share + AESGCM(key).encrypt(nonce, secret, b"")
 

@@ -4,7 +4,7 @@ The gateway seals (`SessionSealer`), the hospital opens (`SessionOpener`). Pure:
 sockets and stored keys are the callers'.
 """
 
-import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -77,7 +77,7 @@ class SessionSealer:
             UnknownSuite: its suite is not offered here.
         """
         secret, wrapped = suite_of(bundle.suite, suites).encapsulate(bundle.public_key)
-        self.session_id = os.urandom(SESSION_ID_BYTES)
+        self.session_id = secrets.token_bytes(SESSION_ID_BYTES)
         header = SessionHeader(
             session_id=self.session_id,
             gateway_id=gateway_id,

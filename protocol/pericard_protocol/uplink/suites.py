@@ -3,7 +3,7 @@
 A suite makes a fresh 32-byte secret for the holder of a public key. It stores nothing and signs nothing.
 """
 
-import os
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
@@ -106,7 +106,7 @@ class Hybrid:
                 MLKEM768PublicKey.from_public_bytes(public[:-32]),
                 X25519PublicKey.from_public_bytes(public[-32:]),
             )
-            secret = os.urandom(32)
+            secret = secrets.token_bytes(32)
             return secret, self._suite.encrypt(secret, key, info=self.info)
 
         return checked(seal, self.name)

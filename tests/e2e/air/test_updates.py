@@ -12,6 +12,7 @@ import threading
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.tools.conftest import Ward as Bed
 from pericard_edge.config import load
 from pericard_gateway.config import Settings
 from pericard_gateway.operations.doctor import examine
+from pericard_gateway.ports import open_ports
 from pericard_gateway.service import Gateway
 from pericard_gateway.updates import rollout, updater
 from pericard_protocol.device.frame import FrameType
@@ -86,7 +88,9 @@ class Round:
     @asynccontextmanager
     async def gateway(self, backend: type[BaseBleakClient] | None) -> AsyncIterator[None]:
         ready = asyncio.Event()
-        service = Gateway(load(self.ward.folder / "gateway.toml", Settings), backend)
+        service = Gateway(
+            load(self.ward.folder / "gateway.toml", Settings), partial(open_ports, radio=backend)
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(service.run(self.stop, telling(ready)))
             await ready.wait()

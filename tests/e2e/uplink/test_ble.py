@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.tools.conftest import DEVICE, wireless_board
 from pericard_edge.config import load
 from pericard_gateway.config import Settings
 from pericard_gateway.operations.doctor import Finding, examine
+from pericard_gateway.ports import open_ports
 from pericard_gateway.service import Gateway
 
 from .conftest import HospitalProcess
@@ -43,7 +45,9 @@ def test_a_board_on_ble_reaches_the_records_and_loses_nothing_on_its_way(
         stop, ready = asyncio.Event(), asyncio.Event()
         async with in_the_air(bed.board, 185) as (peripheral, backend):
             await peripheral.out_of_range()
-            running = asyncio.create_task(Gateway(settings, backend).run(stop, telling(ready)))
+            running = asyncio.create_task(
+                Gateway(settings, partial(open_ports, radio=backend)).run(stop, telling(ready))
+            )
             async with asyncio.timeout(10):
                 await ready.wait()
             # Ready has not waited for a device that is away: in this air, an attempt lasts until it is back.

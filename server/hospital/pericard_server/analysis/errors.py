@@ -20,6 +20,8 @@ class CloudMisbehaved(PeerError):
 class KeyNotAtCloud(CloudMisbehaved):
     """The cloud does not hold our evaluation key: it never got it, or restarted since."""
 
+    reason: ClassVar[str] = "key not at cloud"
+
 
 class CloudUnavailable(Unavailable):
     """The cloud cannot be reached, or did not answer in time: try again later."""
@@ -27,7 +29,3 @@ class CloudUnavailable(Unavailable):
 
 class UnusableReadings(UsageError):
     """The readings cannot be encoded: not numbers, or outside the encoding's range."""
-
-
-class UnusableKeys(UsageError):
-    """The FHE keys on disk are missing, incomplete or readable by others."""
