@@ -33,13 +33,15 @@ def test_two_boards_by_name(tmp_path: Path) -> None:
             running = [json.loads(emulation.stdout.readline()) for _ in range(2)]
             assert [board["name"] for board in running] == ["amy", "bob"]
             ports = [board["port"] for board in running]
-            pericard("flash", *ports)
+            flashed = [json.loads(line) for line in pericard("flash", *ports, "--json").splitlines()]
+            assert [one["port"] for one in flashed] == ports
+            assert all(one["written"] == one["files"] for one in flashed)
             for device, port in enumerate(ports, start=1):
                 said = pericard(
                     "provision", port, "--device", str(device), "--owner", "a b", "--age", "50",
-                    "--registry", registry,
+                    "--registry", registry, "--json",
                 )  # fmt: skip
-                assert f"device {device} provisioned" in said
+                assert json.loads(said) == {"port": port, "device": device}
             hearts = [json.loads((boards / name / "recording.json").read_text()) for name in ("amy", "bob")]
             assert [heart["speed"] for heart in hearts] == [60, 100]
             assert [len(heart["rr_ms"]) > 400 for heart in hearts] == [True, False]
