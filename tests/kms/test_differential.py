@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from tests.parts.ports import lasting_port
 
+pytestmark = pytest.mark.slow  # OpenBao starts
+
 BAO = Path(sys.executable).with_name("bao")
 ROOT = "differential-root"
 A = base64.b64encode(b"a").decode()
@@ -236,7 +238,6 @@ SCRIPT = [
 ]
 
 
-@pytest.mark.slow
 def test_every_answer_is_alike(both):
     bao, ours = both
     faults = []

@@ -80,6 +80,7 @@ def token(tmp_path, monkeypatch):
     return configuration
 
 
+@pytest.mark.slow
 def test_an_hsm_unseals_by_itself_after_a_restart(token, tmp_path, start):
     """In processes of their own: a PKCS#11 library is loaded once per process."""
     pin = tmp_path / "pin"
@@ -148,6 +149,7 @@ print("kept")
     assert done.stdout == "kept\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_passphrase_kms_opens_itself(tmp_path, start):
     words = tmp_path / "words"
     private(words, "five quite random words here\n")

@@ -10,6 +10,8 @@ from pericard_tools.board.virtual import VirtualBoard
 
 from .conftest import BIN
 
+pytestmark = pytest.mark.slow  # each runs the command
+
 
 def mistyped(*words: str | Path, folder: Path) -> str:
     """What the command says on stderr, which is a sentence and no traceback; it exits with 2."""
