@@ -16,6 +16,8 @@ from .conftest import ReadyBoard, mpremote, read_frames, until
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
+
 
 def configure(ready: ReadyBoard, **settings: object) -> None:
     lines = [f"{name} = {value!r}\n" for name, value in settings.items()]

@@ -14,22 +14,19 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SealedRecord
 from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
 from pericard_server.custody.folder import KeyFolder
+from pericard_server.records.suites import SUITES, Suite
 from pericard_tools.bench.load import DEVICES, opened_frames
 from pericard_tools.bench.shape import BenchFailed, Measured, benchmark, by_turns, median_ratio, percentiles
-
-if TYPE_CHECKING:
-    from pericard_server.records.seal import SuiteName
 
 BATCH_FRAMES = 256
 
@@ -76,7 +73,7 @@ class _Session:
         )
 
 
-def _floor(suite: "SuiteName", frames: list[OpenedFrame], folder: Path) -> list[float]:
+def _floor(suite: Suite, frames: list[OpenedFrame], folder: Path) -> list[float]:
     """Seconds of each record by the bare primitives, into a fresh database."""
     sealing = AESGCM(os.urandom(32))
     plain = [frame.payload for frame in frames]
@@ -94,7 +91,7 @@ def _floor(suite: "SuiteName", frames: list[OpenedFrame], folder: Path) -> list[
         began = time.perf_counter()
         sealing.decrypt(start.to_bytes(12, "big"), record, b"")
         rows = [
-            (1 + index % DEVICES, 0, 1, index // DEVICES, 1, index, None, 1, suite, seal(plain[index]))
+            (1 + index % DEVICES, 0, 1, index // DEVICES, 1, index, None, 1, suite.name, seal(plain[index]))
             for index in range(start, start + BATCH_FRAMES)
         ]
         database.execute("BEGIN IMMEDIATE")
@@ -107,28 +104,22 @@ def _floor(suite: "SuiteName", frames: list[OpenedFrame], folder: Path) -> list[
     return each
 
 
-def _bare_seal(suite: "SuiteName") -> Callable[[bytes], bytes]:
-    if suite == "fernet":
-        return Fernet(Fernet.generate_key()).encrypt
-    siv = AESGCMSIV(os.urandom(32))
-    identity = b"i" * 60  # about what binds a row
-
-    def seal(payload: bytes) -> bytes:
-        nonce = os.urandom(12)
-        return nonce + siv.encrypt(nonce, payload, identity)
-
-    return seal
+def _bare_seal(suite: Suite) -> Callable[[bytes], bytes]:
+    cipher = suite.cipher(os.urandom(suite.key_bytes))
+    identity = b"i" * 60 if suite.binds_associated_data else b""  # about what binds a row
+    return lambda payload: cipher.seal(payload, identity)
 
 
-def _ingest(suite: "SuiteName", session: _Session, keys: KeyFolder) -> list[float]:
+def _ingest(suite: Suite, session: _Session, keys: KeyFolder) -> list[float]:
     """Seconds of each record by the hospital's own code, into the emptied database of this process."""
+    from pericard_server.fleet.losses import Losses
     from pericard_server.records.keyring import Keyring
     from pericard_server.records.models import DataKey, Reading
     from pericard_server.records.store import Records
 
     Reading.objects.all().delete()
     DataKey.objects.all().delete()
-    records, opener = Records(Keyring(keys), suite), session.opener()
+    records, opener = Records(Keyring(keys), suite.name, Losses(keys)), session.opener()
 
     def commit(record: SealedRecord) -> float:
         began = time.perf_counter()
@@ -156,17 +147,15 @@ def _measure(records: int, runs: int) -> dict[str, Any]:
         os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"
         django.setup()
         call_command("migrate", verbosity=0)
-        from pericard_server.records.seal import SUITES
-
-        for suite in SUITES:
+        for suite in SUITES.values():
             sides = {
                 "floor": partial(_floor, suite, frames, folder),
                 "cost": partial(_ingest, suite, session, keys),
             }
-            found = by_turns(f"ingest {suite}", runs, sides)
+            found = by_turns(f"ingest {suite.name}", runs, sides)
             floors, costs = ([sum(each) for each in found[side]] for side in ("floor", "cost"))
             p50, p99 = percentiles([seconds * 1e3 for each in found["cost"] for seconds in each])
-            suites[suite] = {
+            suites[suite.name] = {
                 "frames_per_s": round(len(frames) / statistics.median(costs)),
                 "floor_frames_per_s": round(len(frames) / statistics.median(floors)),
                 "ratio": median_ratio(costs, floors),

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedCo
 from rich.table import Table
 
 from pericard_protocol.errors import PericardError
+from pericard_server.records.suites import DEFAULT_SUITE, SUITES
 from pericard_tools.demo.outcome import Outcome
 from pericard_tools.demo.story import play
 
@@ -27,9 +28,9 @@ from pericard_tools.demo.story import play
 @click.option(
     "--at-rest",
     "suite",
-    default="aes-256-gcm-siv",
+    default=DEFAULT_SUITE.name,
     show_default=True,
-    type=click.Choice(["aes-256-gcm-siv", "fernet"]),
+    type=click.Choice(list(SUITES)),
     help="How the hospital seals what it stores.",
 )
 def demo(as_json: bool, seconds: float, suite: str) -> None:
