@@ -1,10 +1,12 @@
 """Invariant: whatever is asked of whatever path, by the root token even, is no internal error."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.kms.conftest import Client
 
 FIELDS = [
     *("plaintext", "ciphertext", "context", "associated_data", "batch_input", "key_version", "input", "hmac"),
@@ -120,7 +122,9 @@ PATHS = st.sampled_from(
 @settings(max_examples=1500, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(["GET", "POST", "LIST", "DELETE", "PUT", "BREW"]), PATHS, NAMES, BODIES)
 @example("POST", "transit/restore/{}", "k", {"backup": "eyJrZXkiOiB7fSwgInVzZXMiOiB7fX0="})
-def test_no_request_is_an_internal_error(kms, method, path, name, body):
+def test_no_request_is_an_internal_error(
+    kms: Client, method: str, path: str, name: str, body: dict[str, Any]
+) -> None:
     if not hasattr(kms, "ready"):
         for key, kind in {
             "k": "aes256-gcm96",

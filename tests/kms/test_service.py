@@ -6,9 +6,12 @@ import shutil
 import socket
 import ssl
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.kms.conftest import Client, Process
 
 from pericard_edge.kms import KmsClient, KmsUnreachable
 from pericard_kms.errors import Misused
@@ -16,7 +19,7 @@ from pericard_kms.http.reader import MAX_BODY
 from pericard_kms.storage.journal import open_database
 
 
-def talk(port, data):
+def talk(port: Any, data: bytes) -> Any:
     """What comes back for raw bytes, until the server closes or waits."""
     with socket.create_connection(("127.0.0.1", port), 5) as connection:
         connection.sendall(data)
@@ -27,7 +30,7 @@ def talk(port, data):
         return got
 
 
-def test_rude_clients_get_an_answer_or_nothing_and_the_rest_goes_on(process):
+def test_rude_clients_get_an_answer_or_nothing_and_the_rest_goes_on(process: Process) -> None:
     head = b"POST /v1/sys/unseal HTTP/1.1\r\nHost: k\r\n"
     assert b" 413 " in talk(process.port, head + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1))
     assert b" 411 " in talk(process.port, head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
@@ -44,7 +47,7 @@ def test_rude_clients_get_an_answer_or_nothing_and_the_rest_goes_on(process):
         assert client.call("GET", "sys/seal-status")["initialized"] is False
 
 
-def test_pipelined_requests_are_answered_in_order(process):
+def test_pipelined_requests_are_answered_in_order(process: Process) -> None:
     get = b"GET /v1/sys/%s HTTP/1.1\r\nHost: k\r\n\r\n"
     last = b"GET /v1/sys/leader HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n"
     got = talk(process.port, get % b"init" + get % b"seal-status" + last)
@@ -53,7 +56,7 @@ def test_pipelined_requests_are_answered_in_order(process):
 
 
 @pytest.mark.parametrize("depth", [100, 240, 260, 300, 450, 900])
-def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms, depth):
+def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms: Client, depth: int) -> None:
     kms.ok("POST", "transit/keys/k", {})
     kms.api.flush()
     leaves = kms.api.unsealed.store.log.size
@@ -65,7 +68,7 @@ def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms, depth)
     kms.ok("GET", "sys/mounts")
 
 
-def test_tls_1_3_only(tmp_path, start):
+def test_tls_1_3_only(tmp_path: Path, start: Callable[..., Process]) -> None:
     making = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     making += ["-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=localhost"]
     making += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
@@ -86,7 +89,7 @@ def test_tls_1_3_only(tmp_path, start):
 
 
 @pytest.fixture
-def postgresql(tmp_path):
+def postgresql(tmp_path: Path) -> Iterator[Any]:
     """A real PostgreSQL of its own, on a socket in a folder."""
     if shutil.which("initdb") is None or os.getuid() != 0:
         pytest.skip("skipped: PostgreSQL is not installed, or this is not root, who can run it as postgres")
@@ -94,7 +97,7 @@ def postgresql(tmp_path):
     shutil.chown(folder, "postgres")
     data = folder / "data"
 
-    def run(*command):
+    def run(*command: Any) -> None:
         subprocess.run(
             ["runuser", "-u", "postgres", "--", *command], check=True, capture_output=True, cwd=folder
         )
@@ -108,7 +111,9 @@ def postgresql(tmp_path):
 
 
 @pytest.mark.slow
-def test_postgresql_is_a_store_like_sqlite(postgresql, tmp_path, start):
+def test_postgresql_is_a_store_like_sqlite(
+    postgresql: Any, tmp_path: Path, start: Callable[..., Process]
+) -> None:
     process = start(tmp_path / "served", "--database", postgresql)
     with KmsClient(process.url) as client:
         made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
