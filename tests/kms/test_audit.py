@@ -29,7 +29,7 @@ def take(kms: Client) -> Any:
     key = base64.b64decode(kms.ok("GET", "sys/audit-log/key")["public_key"])
     note = kms.ok("GET", "sys/audit-log/checkpoint")["checkpoint"]
     origin, size, _, _ = open_checkpoint(note, key)
-    leaves = []
+    leaves: list[str] = []
     while len(leaves) < size:
         leaves += kms.ok("GET", f"sys/audit-log/entries?start={len(leaves)}&stop={size}")["entries"]
     return key, list(audit_export.write(origin, key, leaves, note)), note
@@ -53,7 +53,7 @@ def test_a_true_export_verifies(exported: Any) -> None:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
-def test_every_flipped_character_is_found(exported: Any, data: bytes) -> None:
+def test_every_flipped_character_is_found(exported: Any, data: st.DataObject) -> None:
     key, lines, *_ = exported
     at = data.draw(st.integers(0, len(lines) - 1))
     line = lines[at]
@@ -120,7 +120,7 @@ def test_a_rewritten_history_contradicts_an_older_checkpoint(exported: Any, kms:
     """The KMS itself, taken over, rewrites the past and signs it: who kept a checkpoint sees it."""
     key, lines, note, older = exported
     origin, size, _, time = open_checkpoint(older, key)
-    rewritten = sign_checkpoint(kms.api.unsealed.store.log._signer, origin, size, bytes(32), time)
+    rewritten = sign_checkpoint(kms.store.log._signer, origin, size, bytes(32), time)
     with pytest.raises(Tampered, match="history was rewritten"):
         audit_export.verify(lines, key, [rewritten, note])
     with pytest.raises(Tampered, match="two histories"):

@@ -13,7 +13,9 @@ NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, 
 
 
 @given(NAMES, NAMES, st.binary(max_size=200), st.data())
-def test_a_value_opens_only_where_it_was_sealed(name: str, other: Any, value: bytes, data: bytes) -> None:
+def test_a_value_opens_only_where_it_was_sealed(
+    name: str, other: Any, value: bytes, data: st.DataObject
+) -> None:
     ring = Keyring.fresh(0.0)
     blob = ring.seal(name, value)
     assert ring.open(name, blob) == value

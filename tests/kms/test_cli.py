@@ -21,10 +21,11 @@ from pericard_protocol.uplink import liboqs
 class Command:
     """`pericard kms …` with an address and a token."""
 
-    def __init__(self, url: Any) -> None:
+    def __init__(self, url: str) -> None:
         self.url, self.token = url, ""
+        self.shares: list[str] = []
 
-    def __call__(self, *arguments: Any, code: Any = 0, typed: Any = "", token: str = None) -> Any:
+    def __call__(self, *arguments: str, code: int = 0, typed: str = "", token: str | None = None) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "pericard_tools", "kms", "--address", self.url, *arguments],
             input=typed,
@@ -54,7 +55,7 @@ def test_the_log_says_who_computes(tmp_path: Path, start: Callable[..., Process]
 
 
 @pytest.fixture
-def command(process: Process) -> Any:
+def command(process: Process) -> Command:
     command = Command(process.url)
     assert (
         "initialized: False"
@@ -73,7 +74,7 @@ def command(process: Process) -> Any:
 
 
 @pytest.mark.slow
-def test_keys_devices_and_leases(command: Any, process: Process, tmp_path: Path) -> None:
+def test_keys_devices_and_leases(command: Command, process: Process, tmp_path: Path) -> None:
     assert json.loads(command("status", "--json"))["sealed"] is False
     assert command("roles").split() == list(ROLES)
     officer = command("token", "--policy", "key-officer", "--ttl", "8h").strip()
@@ -116,7 +117,7 @@ with KmsClient(sys.argv[1], sys.argv[2]) as client:
 
 
 @pytest.mark.slow
-def test_the_audit_ceremony(command: Any, tmp_path: Path) -> None:
+def test_the_audit_ceremony(command: Command, tmp_path: Path) -> None:
     command("roles")
     auditor = command("token", "--policy", "auditor").strip()
     key = command("audit", "key", token=auditor).strip()
@@ -136,7 +137,7 @@ def test_the_audit_ceremony(command: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_erasure_receipt_is_verified_offline(command: Any, tmp_path: Path) -> None:
+def test_an_erasure_receipt_is_verified_offline(command: Command, tmp_path: Path) -> None:
     with KmsClient(command.url, command.token) as client:
         client.call("POST", "patients/patients/anna/datakey", {})
         receipt = client.call("POST", "patients/patients/anna/erase", {"reason": "her request"})
@@ -146,7 +147,7 @@ def test_an_erasure_receipt_is_verified_offline(command: Any, tmp_path: Path) ->
     assert "sound: erased the wrapping key of the patient anna" in command(
         "audit", "receipt", str(file), "--key", key
     )
-    forged = [
+    forged: list[dict[str, object]] = [
         {"patient": "bert"},
         {"position": 0},
         {"entry": receipt["entry"].replace("anna", "bert")},

@@ -53,9 +53,10 @@ def call_until_killed(process: Process, made: Any, answers: Any, step: Any) -> N
 def test_kill_9_loses_nothing_that_was_answered(process: Process, opened: Any, work: str) -> None:
     with KmsClient(process.url, opened["root_token"]) as client:
         first = client.call("POST", "transit/encrypt/k", {"plaintext": DATA})["ciphertext"]
-    seen_versions, boxes, entries = {}, [first], 0
+    seen_versions: dict[str, str] = {}
+    boxes, entries = [first], 0
     for crash in range(4):
-        answers = []
+        answers: list[str] = []
 
         def step(client: Any) -> Any:
             if work == "rotation":

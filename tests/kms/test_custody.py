@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -26,7 +27,7 @@ from pericard_protocol.uplink.suites import SUITES
 DAY = 86400
 
 
-def b64(data: bytes) -> Any:
+def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
@@ -44,9 +45,9 @@ def test_a_data_key_opens_for_its_patient_and_quarter_only(kms: Client) -> None:
 def test_erasure_leaves_a_receipt_that_proves_it(kms: Client, reopen: Callable[..., Client]) -> None:
     made = kms.ok("POST", "patients/patients/anna/datakey")
     kms.ok("POST", "patients/patients/anna/rotate")
-    store = kms.api.unsealed.store
+    store = kms.store
     name = next(name for name in store.names("mount/") if name.endswith("/key/anna"))
-    secret = json.loads(store.get(name))["versions"][0]["material"]
+    secret = json.loads(kms.stored(name))["versions"][0]["material"]
     receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "her request of 3 May"})
     assert (receipt["destroyed_versions"], receipt["copies_found"]) == ([1, 2], [])
     assert receipt["values_searched"] > 0
@@ -60,15 +61,14 @@ def test_erasure_leaves_a_receipt_that_proves_it(kms: Client, reopen: Callable[.
     assert "destroyed" in kms.refused(400, "POST", "patients/patients/anna/unwrap", body)
     assert "erased" in kms.refused(400, "POST", "patients/patients/anna/datakey", {})
     assert kms.ok("GET", "patients/patients/anna/receipt") == receipt
-    store = kms.api.unsealed.store
-    assert not [n for n in store.names("") if n.startswith("mount/") and secret.encode() in store.get(n)]
+    assert not [n for n in kms.store.names("mount/") if secret.encode() in kms.stored(n)]
 
 
 def test_the_search_finds_a_copy_that_lives(kms: Client) -> None:
     kms.ok("POST", "patients/patients/anna/datakey")
-    store = kms.api.unsealed.store
+    store = kms.store
     name = next(name for name in store.names("mount/") if name.endswith("/key/anna"))
-    store.put("mount/elsewhere/copy", store.get(name))
+    store.put("mount/elsewhere/copy", kms.stored(name))
     store.keep_request()
     receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "a test"})
     assert receipt["copies_found"] == ["mount/elsewhere/copy"]
@@ -112,9 +112,9 @@ def test_a_key_has_one_fingerprint_also_where_its_record_says_another(kms: Clien
     """The one by which hospital and cloud call for it; before, the KMS stored one of its own."""
     expected = key_fingerprint("n=8192", b"E" * 50).hex()
     assert lodged["fingerprint"] == expected
-    store = kms.api.unsealed.store
+    store = kms.store
     name = next(name for name in store.names("mount/") if name.endswith("/fhe/q4"))
-    record = json.loads(store.get(name))
+    record = json.loads(kms.stored(name))
     store.put(name, json.dumps({**record, "fingerprint": "0" * 64}).encode())
     assert kms.ok("GET", "fhe/keys/q4")["fingerprint"] == expected
     assert kms.ok("GET", "fhe/keys/q4/evaluation")["fingerprint"] == expected
@@ -131,6 +131,7 @@ def test_a_lodged_key_is_never_replaced(kms: Client, lodged: Any) -> None:
 def test_a_gateway_seals_to_the_bundle_and_the_kms_opens(kms: Client, clock: Clock, suite: Any) -> None:
     pem = kms.ok("GET", "bundles/identity")["public_key"]
     identity = load_pem_public_key(pem.encode())
+    assert isinstance(identity, MLDSA65PublicKey)
     answer = kms.ok("GET", f"bundles/today?suites={suite}")
     signed = SignedKeyBundle.FromString(base64.b64decode(answer["bundle"]))
     bundle = verify_bundle(signed, identity, clock.now)

@@ -166,7 +166,8 @@ def test_a_gateways_token_acts_for_that_gateway_only(kms: Client, device: Any) -
     kms.refused(403, "POST", "devices/leases", asked, token=other)
     kms.ok("POST", "devices/leases", asked, token=mine)
     number = kms.ok("LIST", "devices/leases")["keys"][0]
-    for act, body in [("renew", {}), ("reconcile", {"used": {}})]:
+    acts: list[tuple[str, dict[str, Any]]] = [("renew", {}), ("reconcile", {"used": {}})]
+    for act, body in acts:
         kms.refused(403, "POST", f"devices/leases/{number}/{act}", body, token=other)
         kms.ok("POST", f"devices/leases/{number}/{act}", body, token=mine)
     kms.refused(403, "GET", f"devices/leases/{number}", token=other)
@@ -192,6 +193,10 @@ def test_leases_renew_end_and_are_revoked(kms: Client, device: Any, clock: Clock
     second = next(one for one in kms.ok("LIST", "devices/leases")["keys"] if one != number)
     kms.ok("POST", f"devices/leases/{second}/revoke", {})
     kms.refused(400, "POST", f"devices/leases/{second}/renew", {})
-    for wrong in ({"ttl": "1s"}, {"ttl": "30d"}, {"frames": 0}, {"devices": []}, {"devices": [9]}):
+    refused: list[dict[str, Any]] = [
+        *({"ttl": "1s"}, {"ttl": "30d"}),
+        *({"frames": 0}, {"devices": []}, {"devices": [9]}),
+    ]
+    for wrong in refused:
         status, _ = kms("POST", "devices/leases", {"gateway": "g", "devices": [7], **wrong})
         assert status in (400, 404)

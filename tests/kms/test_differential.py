@@ -48,10 +48,10 @@ NOT_HERE = {"sys/policies/acl/p": {".data.version"}, "sys/policy/p": {".version"
 class Server:
     """One of the two servers."""
 
-    def __init__(self, url: Any, token: str) -> None:
+    def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url, token
 
-    def __call__(self, method: str, path: str, body: dict[str, Any] = None, token: str = None) -> Any:
+    def __call__(self, method: str, path: str, body: dict[str, Any] | None = None, token: str | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         headers = {"X-Vault-Token": self.token if token is None else token}
         request = urllib.request.Request(f"{self.url}/v1/{path}", data, headers, method=method)  # noqa: S310
@@ -272,7 +272,7 @@ def test_denials_are_alike(both: Any) -> None:
         ("GET", "auth/token/lookup-self"),
         ("POST", "auth/token/create"),
     ]:
-        body = {} if method != "GET" else None
+        body: dict[str, Any] | None = {} if method != "GET" else None
         codes = [server(method, path, body, token=tokens[server])[0] for server in both]
         assert codes[0] == codes[1], (method, path, codes)
     for token in ("", "bad"):

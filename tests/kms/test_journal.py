@@ -25,11 +25,12 @@ def crash(database: Any) -> None:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(COMMITS, st.data())
 def test_a_crash_loses_nothing_that_returned(
-    tmp_path_factory: pytest.TempPathFactory, commits: Any, data: bytes
+    tmp_path_factory: pytest.TempPathFactory, commits: Any, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("journal")
     database = JournaledDatabase(folder, sync=False)
-    expected, leaves = {}, []
+    expected: dict[str, bytes | None] = {}
+    leaves: list[bytes] = []
     for values in commits:
         database.commit(values, [(len(leaves), b"leaf %d" % len(leaves))])
         leaves.append(b"leaf %d" % len(leaves))

@@ -52,7 +52,7 @@ def test_the_known_roots() -> None:
 
 @settings(max_examples=40)
 @given(st.integers(1, 700), st.data())
-def test_every_proof_verifies_and_no_other(size: int, data: bytes) -> None:
+def test_every_proof_verifies_and_no_other(size: int, data: st.DataObject) -> None:
     leaves = [b"%d" % number for number in range(size)]
     frontier, tree = grow(leaves)
     root = frontier.root()

@@ -18,7 +18,7 @@ MODULES = [Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/lib/x86_64-linux-
 MODULE = next((path for path in MODULES if path.exists()), None)
 
 
-def private(path: str, text: str) -> None:
+def private(path: Path, text: str) -> None:
     path.touch(0o600)
     path.write_text(text)
 

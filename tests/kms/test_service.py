@@ -59,11 +59,11 @@ def test_pipelined_requests_are_answered_in_order(process: Process) -> None:
 def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms: Client, depth: int) -> None:
     kms.ok("POST", "transit/keys/k", {})
     kms.api.flush()
-    leaves = kms.api.unsealed.store.log.size
+    leaves = kms.store.log.size
     deep = b'{"plaintext":"","x":' + b"[" * depth + b"]" * depth + b"}"
     reply = kms.api.handle("POST", "/v1/transit/encrypt/k", kms.token, deep, "127.0.0.1")
     assert reply.status == (200 if depth == 100 else 400)
-    assert kms.api.unsealed.store.log.size == leaves + 1
+    assert kms.store.log.size == leaves + 1
     kms.api.flush()
     kms.ok("GET", "sys/mounts")
 

@@ -80,8 +80,7 @@ def test_destruction_waits_can_be_cancelled_and_then_is_final(
     assert kms.ok("GET", "transit/export/encryption-key/k")["keys"] == {}
     assert "was destroyed" in kms.refused(400, "POST", "transit/keys/k/rotate")
     name = next(n for n in kms.database.names("mount/") if n.endswith("/key/k"))
-    store = kms.api.unsealed.store
-    assert base64.b64encode(secret) not in store.get(name)
+    assert base64.b64encode(secret) not in kms.stored(name)
     kms.refused(400, "POST", "transit/keys/k/destroy", {"delay": "1s", "reason": "too quick"})
 
 

@@ -10,7 +10,7 @@ from tests.kms.conftest import Client, Clock
 LOOK = 'path "auth/token/*" { capabilities = ["create", "read", "update"] }'
 
 
-def create(kms: Client, token: str = None, **settings: Any) -> Any:
+def create(kms: Client, token: str | None = None, **settings: Any) -> Any:
     status, answer = kms("POST", "auth/token/create", settings, token=token)
     assert status == 200, answer
     return answer["auth"]

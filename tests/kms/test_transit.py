@@ -1,6 +1,7 @@
 """Invariants: open(seal(x)) = x under the right key, version and context, and nothing opens under another."""
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ AEADS = ["aes128-gcm96", "aes256-gcm96", "aes256-gcm-siv", "chacha20-poly1305"]
 SIGNERS = [name for name, kind in TYPES.items() if kind.signs]
 
 
-def b64(data: bytes) -> Any:
+def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
@@ -152,6 +153,7 @@ def test_other_software_verifies_our_signatures(kms: Client, kind: str) -> None:
         pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.AUTO)
         key.verify(signature, b"m", pss, hashes.SHA256())
     else:
+        assert isinstance(key, ec.EllipticCurvePublicKey)
         key.verify(signature, b"m", ec.ECDSA(hashes.SHA256()))
 
 
@@ -220,8 +222,11 @@ def test_random_and_hash(kms: Client) -> None:
 @pytest.mark.parametrize("kind", ["aes256-gcm96", "ed25519", "ecdsa-p256", "rsa-2048", "hmac", "ml-dsa-65"])
 def test_a_key_brought_from_outside_is_that_key(kms: Client, kind: str) -> None:
     wrapper = serialization.load_pem_public_key(kms.ok("GET", "transit/wrapping_key")["public_key"].encode())
+    assert isinstance(wrapper, rsa.RSAPublicKey)
     kek = b"k" * 32
-    made = {
+    made: dict[
+        str, Callable[[], ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey]
+    ] = {
         "ed25519": ed25519.Ed25519PrivateKey.generate,
         "ecdsa-p256": lambda: ec.generate_private_key(ec.SECP256R1()),
         "rsa-2048": lambda: rsa.generate_private_key(65537, 2048),
