@@ -51,7 +51,9 @@ class Server:
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url, token
 
-    def __call__(self, method: str, path: str, body: dict[str, Any] | None = None, token: str | None = None) -> Any:
+    def __call__(
+        self, method: str, path: str, body: dict[str, Any] | None = None, token: str | None = None
+    ) -> Any:
         data = None if body is None else json.dumps(body).encode()
         headers = {"X-Vault-Token": self.token if token is None else token}
         request = urllib.request.Request(f"{self.url}/v1/{path}", data, headers, method=method)  # noqa: S310
