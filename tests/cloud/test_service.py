@@ -208,17 +208,18 @@ def test_a_worker_killed_in_a_job_fails_that_job_only(start_cloud: Any, connect:
 
 @pytest.mark.slow
 def test_a_worker_that_hangs_fails_its_job_in_time(start_cloud: Any, connect: Any, sealed: Any) -> None:
-    cloud = start_cloud(workers=1, worker_seconds=3.0)
+    cloud = start_cloud(workers=1, worker_seconds=10.0)
     client = connect(cloud)
     client.put_key(sealed.key_parts())
     _works(client, sealed)
     (worker,) = cloud.workers()
     os.kill(worker, signal.SIGSTOP)
     code, details = _refused(lambda: client.compute([sealed.job(), *sealed.parts()]))
-    assert (code, "longer than 3 seconds" in details) == (grpc.StatusCode.ABORTED, True)
+    assert (code, "longer than 10 seconds" in details) == (grpc.StatusCode.ABORTED, True)
     _works(client, sealed)
 
 
+@pytest.mark.slow
 def test_a_client_that_stalls_holds_its_place_until_its_deadline(
     start_cloud: Any, connect: Any, sealed: Any
 ) -> None:
@@ -229,9 +230,9 @@ def test_a_client_that_stalls_holds_its_place_until_its_deadline(
 
     def stalled() -> Iterator[bytes]:
         yield sealed.job()
-        never.wait(20)
+        never.wait(60)
 
-    call = client.start(stalled(), timeout=2.0)
+    call = client.start(stalled(), timeout=6.0)
     code, _ = _refused(lambda: client.compute([sealed.job(), *sealed.parts()]))
     assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert _refused(lambda: list(call))[0] == grpc.StatusCode.DEADLINE_EXCEEDED

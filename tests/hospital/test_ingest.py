@@ -237,3 +237,30 @@ def test_a_configuration_error_names_the_line(hospital: Hospital) -> None:
     done = hospital.command("run", "--check", check=False)
     assert done.returncode == 1
     assert "server.toml, line 14: records.sweet" in done.stderr
+
+
+def test_a_lost_devices_frames_are_refused_within_their_record(hospital: Hospital) -> None:
+    """The record is acknowledged, the stream goes on, and what came since the loss is held back."""
+    signer = hospital.gateway("ward-1")
+    hospital.command("patient", "add", "p-1", "--device", "1")
+    with hospital.running() as address, connected(address, hospital.identity("ward-1")) as stub:
+        session = SessionSealer(bundle(stub, hospital), "ward-1", signer, time.time())
+        other = OpenedFrame(device=2, boot=1, seq=0, type=1, received_at_us=int(time.time() * 1e6))
+        before = [Sealed(session=session.header), Sealed(record=session.seal(frames(2)))]
+        assert deliver(stub, before) == [(Ack.COMMITTED, "")]
+        hospital.command("device", "lost", "1", "--since", "2026-01-01", "--why", "left in a taxi")
+        parts = [Sealed(session=session.header), Sealed(record=session.seal([*frames(3, boot=2), other]))]
+        assert deliver(stub, parts) == [(Ack.COMMITTED, "")]
+        found = status(hospital)
+        assert (found["stored"], found["quarantined"], found["refused"]) == (3, 2, {"lost device": 3})
+        (loss,) = json.loads(hospital.command("quarantine", "list", "--json").stdout)
+        assert (loss["device"], loss["until"], loss["held"], loss["why"]) == (1, None, 2, "left in a taxi")
+        hospital.command("device", "found", "1")
+        assert deliver(stub, [parts[0], Sealed(record=session.seal(frames(1, boot=3)))]) == [
+            (Ack.COMMITTED, "")
+        ]
+    assert hospital.command("quarantine", "release", "1", "--why", "it was at home").stdout == (
+        "2 readings released\n"
+    )
+    assert "released by" in hospital.command("quarantine", "list").stdout
+    assert (status(hospital)["stored"], status(hospital)["quarantined"]) == (4, 0)

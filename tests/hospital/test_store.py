@@ -11,11 +11,13 @@ from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 from pericard_protocol.uplink.providers import provider
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.errors import NoSuchPatient, TamperedRow
+from pericard_server.fleet.losses import Losses
+from pericard_server.fleet.models import Assignment
 from pericard_server.records import store
 from pericard_server.records.keyring import Keyring
-from pericard_server.records.models import Access, Assignment, DataKey, Patient, Reading, Refusal
-from pericard_server.records.seal import SUITES, SuiteName
+from pericard_server.records.models import Access, DataKey, Patient, Reading, Refusal
 from pericard_server.records.store import Records
+from pericard_server.records.suites import DEFAULT_SUITE, SUITES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START_US = 1_760_000_000_000_000
@@ -33,10 +35,11 @@ def frame(seq: int, device: int = 7, payload: bytes = b'{"age": 60}') -> OpenedF
     )
 
 
-def folder(path: Path) -> KeyFolder:
-    keys = KeyFolder(path, provider("cryptography"))
+def records_of(folder: Path, suite: str = DEFAULT_SUITE.name) -> Records:
+    """The records of the hospital whose keys are in `folder`."""
+    keys = KeyFolder(folder, provider("cryptography"))
     keys.create()
-    return keys
+    return Records(Keyring(keys), suite, Losses(keys))
 
 
 @pytest.fixture(params=SUITES)
@@ -44,8 +47,8 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Records:
     patient = Patient.objects.create(pseudonym="p-1")
     Patient.objects.create(pseudonym="p-2")
     Assignment.objects.create(device=7, patient=patient, since=datetime.fromtimestamp(START_US / 1e6, UTC))
-    suite: SuiteName = request.param
-    return Records(Keyring(folder(tmp_path)), suite)
+    suite: str = request.param
+    return records_of(tmp_path, suite)
 
 
 def test_what_is_stored_opens_in_order(records: Records) -> None:
@@ -115,13 +118,13 @@ def test_a_data_key_moved_to_another_owner_is_refused(records: Records, tmp_path
     records.commit([frame(0)])
     DataKey.objects.update(owner="patient-p-2")
     with pytest.raises(TamperedRow, match="data key"):
-        Records(Keyring(folder(tmp_path)), "aes-256-gcm-siv").vitals("p-1", "tester", "test")
+        records_of(tmp_path).vitals("p-1", "tester", "test")
 
 
 def test_another_hospitals_wrapping_key_opens_nothing(records: Records, tmp_path: Path) -> None:
     records.commit([frame(0)])
     with pytest.raises(TamperedRow):
-        Records(Keyring(folder(tmp_path / "other")), "aes-256-gcm-siv").vitals("p-1", "tester", "test")
+        records_of(tmp_path / "other").vitals("p-1", "tester", "test")
 
 
 def test_a_failed_commit_leaves_nothing_and_poisons_no_key(
@@ -139,7 +142,7 @@ def test_a_failed_commit_leaves_nothing_and_poisons_no_key(
     assert not DataKey.objects.exists()
     records.commit([frame(0, device=9)])
     records.commit([frame(0, payload=b"kept")])
-    restarted = Records(Keyring(folder(tmp_path)), "aes-256-gcm-siv")
+    restarted = records_of(tmp_path)
     assert [row.payload for row in restarted.vitals("p-1", "tester", "test")] == [b"kept"]
 
 

@@ -1,6 +1,7 @@
 """Whenever the power fails, no nonce is used twice under a key, and the board sends again when it is back."""
 
 import json
+import os
 import random
 import threading
 import time
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
 KEYSTORE = "/pericard_node/keystore.py"
 EPOCH_FRAMES = 3
+CUTS = int(os.environ.get("PERICARD_CUTS", "300"))
 
 
 class Line:
@@ -105,18 +107,22 @@ def test_at_every_change_of_the_flash(restless: tuple[VirtualBoard, Line]) -> No
 
 
 @pytest.mark.timeout(600)
-def test_at_a_thousand_random_moments(restless: tuple[VirtualBoard, Line]) -> None:
+def test_at_random_moments(restless: tuple[VirtualBoard, Line]) -> None:
     board, line = restless
     dice = random.Random(3)  # noqa: S311
-    for _ in range(1000):
+    for number in range(CUTS):
         board.power_on()
-        # From the VM's first instructions to some epochs later: a start takes about 60 ms here.
-        time.sleep(dice.uniform(0.02, 0.1))
+        if number % 50 == 0:  # how long a start takes on this machine, busy as it is now
+            before, began = line.frames, time.monotonic()
+            until(lambda before=before: line.frames > before)
+            start = time.monotonic() - began
+        else:  # from the VM's first instructions to some epochs later
+            time.sleep(dice.uniform(0.3, 1.7) * start)
         board.kill()
         assert board.off.wait(60)
         line.cut()
     assert len(line.nonces) == line.frames
-    assert line.frames > 100
+    assert line.frames > CUTS // 10
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 36, b"x"], ids=["empty", "zeros", "cut"])

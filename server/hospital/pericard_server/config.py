@@ -1,13 +1,19 @@
 """The server's configuration: what `pericard server --config FILE` reads."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import pydantic
 
 from pericard_protocol.schema import Section
 from pericard_protocol.uplink.providers import Kem
-from pericard_server.records.seal import SuiteName
+from pericard_server.records.suites import DEFAULT_SUITE, SUITES
+
+
+def _known_suite(name: str) -> str:
+    if name not in SUITES:
+        raise ValueError(f"one of: {', '.join(SUITES)}")
+    return name
 
 
 class Tls(Section):
@@ -28,7 +34,7 @@ class Records(Section):
     """Where and how readings are stored."""
 
     database: str = "sqlite:///records.db"
-    suite: SuiteName = "aes-256-gcm-siv"
+    suite: Annotated[str, pydantic.AfterValidator(_known_suite)] = DEFAULT_SUITE.name
 
 
 class Keys(Section):

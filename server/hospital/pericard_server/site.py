@@ -24,6 +24,7 @@ from pericard_server.custody.keys import HospitalKeys
 if TYPE_CHECKING:
     from pericard_protocol.channel import Identity
     from pericard_server.fleet.authority import Authority
+    from pericard_server.fleet.losses import Losses
     from pericard_server.records.store import Records
 
 config_option = click.option(
@@ -48,7 +49,13 @@ class Site:
         from pericard_server.records.keyring import Keyring
         from pericard_server.records.store import Records
 
-        return Records(Keyring(self.keys), self.config.records.suite)
+        return Records(Keyring(self.keys), self.config.records.suite, self.losses())
+
+    def losses(self) -> "Losses":
+        """Which devices are lost."""
+        from pericard_server.fleet.losses import Losses
+
+        return Losses(self.keys)
 
     def identity(self) -> "Identity":
         """This server's TLS identity, as a server and towards the cloud."""

@@ -10,8 +10,9 @@ import pytest
 from pericard_edge.confined import ConfinedExecutor, Limits
 from pericard_protocol import channel
 from pericard_protocol.proto import statistics_pb2 as messages
-from pericard_server.analysis import keys
+from pericard_server.analysis import encryption
 from pericard_server.analysis.cloud_link import CloudLink
+from pericard_server.custody.fhe import FheKeys
 
 SERVICE = "/pericard.protocol.statistics.v1.BlindStatistics/"
 
@@ -59,8 +60,8 @@ def executor() -> Iterator[ConfinedExecutor]:
 
 
 @pytest.fixture(scope="package")
-def fhe_keys(executor: ConfinedExecutor) -> keys.FheKeys:
-    return keys.generate(executor)
+def fhe_keys(executor: ConfinedExecutor) -> FheKeys:
+    return encryption.new_keys(executor)
 
 
 @pytest.fixture

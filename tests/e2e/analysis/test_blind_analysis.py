@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.proto import statistics_pb2 as messages
-from pericard_server.analysis import BlindAnalysis, Encoding, Report, validation
-from pericard_server.analysis import encryption as seal
+from pericard_server.analysis import BlindAnalysis, Encoding, Report, encryption, validation
 from pericard_server.analysis.cloud_link import CloudLink
 from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, UnusableReadings, WrongResult
 
@@ -292,10 +291,10 @@ def test_noise_is_what_the_tolerance_argues(
     clear = np.full((packs, MOMENTS.slots), 1 + 1j)
     link.put_key(fhe_keys)
     answer = link.compute(
-        fhe_keys, executor.submit(seal.encrypt, MOMENTS.name, fhe_keys.public, clear.tobytes()).result()
+        fhe_keys, executor.submit(encryption.encrypt, MOMENTS.name, fhe_keys.public, clear.tobytes()).result()
     )
     opened = executor.submit(
-        seal.decrypt, MOMENTS.name, fhe_keys.public, fhe_keys.secret, (answer.total, answer.squares)
+        encryption.decrypt, MOMENTS.name, fhe_keys.public, fhe_keys.secret, (answer.total, answer.squares)
     ).result()
     allowed = validation.tolerance(MOMENTS, packs)
     for data, exact, limit in (

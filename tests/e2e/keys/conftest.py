@@ -9,7 +9,8 @@ from tests.kms.conftest import Process
 from pericard_edge.confined import ConfinedExecutor, Limits
 from pericard_edge.kms import KmsClient
 from pericard_kms.access.roles import ROLES
-from pericard_server.analysis import keys
+from pericard_server.analysis import encryption
+from pericard_server.custody.fhe import FheKeys
 
 
 @pytest.fixture
@@ -40,6 +41,6 @@ def token_of(open_kms: tuple[Process, str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(scope="package")
-def fhe_keys() -> keys.FheKeys:
+def fhe_keys() -> FheKeys:
     with ConfinedExecutor(1, Limits()) as executor:
-        return keys.generate(executor)
+        return encryption.new_keys(executor)

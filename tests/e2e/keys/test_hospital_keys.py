@@ -23,7 +23,7 @@ from pericard_protocol.uplink.bundle import verify_bundle
 from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import SUITES, KemError
-from pericard_server.analysis.keys import FheKeys
+from pericard_server.custody.fhe import FheKeys
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.custody.keys import HospitalKeys
 from pericard_server.custody.kms import KmsKeys
@@ -120,8 +120,8 @@ def test_a_data_key_unwraps_for_its_owner_and_quarter_only(kept: Kept) -> None:
 
 
 def test_fhe_keys_are_made_once_and_come_back(kept: Kept, fhe_keys: FheKeys) -> None:
-    assert kept.keys.fhe(lambda: fhe_keys) == fhe_keys
-    assert kept.keys.fhe(lambda: pytest.fail("made twice")) == fhe_keys
+    assert kept.keys.fhe_keys(lambda: fhe_keys) == fhe_keys
+    assert kept.keys.fhe_keys(lambda: pytest.fail("made twice")) == fhe_keys
     assert fhe_keys.parameters == MOMENTS
 
 

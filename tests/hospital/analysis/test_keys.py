@@ -12,10 +12,10 @@ from pericard_edge.confined import ConfinedExecutor, Limits, WorkerFailed
 from pericard_edge.files import FileError
 from pericard_protocol.fhe.objects import check_ciphertext, check_relinearisation_key, key_fingerprint
 from pericard_protocol.fhe.parameters import MOMENTS
-from pericard_server.analysis import encryption as seal
-from pericard_server.analysis import keys
-from pericard_server.analysis.errors import UnusableKeys
-from pericard_server.analysis.keys import FheKeys
+from pericard_server.analysis import encryption
+from pericard_server.custody import fhe
+from pericard_server.custody.fhe import FheKeys
+from pericard_server.errors import KeyFileError
 
 
 @pytest.fixture(scope="module")
@@ -26,36 +26,36 @@ def executor() -> Iterator[ConfinedExecutor]:
 
 @pytest.fixture(scope="module")
 def made(executor: ConfinedExecutor) -> FheKeys:
-    return keys.generate(executor)
+    return encryption.new_keys(executor)
 
 
 def test_what_is_saved_is_loaded(made: FheKeys, tmp_path: Path) -> None:
-    keys.save(made, tmp_path / "fhe")
-    assert keys.load(tmp_path / "fhe") == made
+    fhe.save(made, tmp_path / "fhe")
+    assert fhe.load(tmp_path / "fhe") == made
     assert stat.S_IMODE((tmp_path / "fhe").stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "fhe").iterdir()} == {0o600}
 
 
 def test_keys_are_never_overwritten(made: FheKeys, tmp_path: Path) -> None:
-    keys.save(made, tmp_path / "fhe")
-    with pytest.raises(UnusableKeys, match="exists already"):
-        keys.save(made, tmp_path / "fhe")
+    fhe.save(made, tmp_path / "fhe")
+    with pytest.raises(KeyFileError, match="exists already"):
+        fhe.save(made, tmp_path / "fhe")
 
 
 def test_an_open_secret_key_is_refused(made: FheKeys, tmp_path: Path) -> None:
-    keys.save(made, tmp_path / "fhe")
+    fhe.save(made, tmp_path / "fhe")
     (tmp_path / "fhe" / "secret.key").chmod(0o640)
     with pytest.raises(FileError, match="can be read by others"):
-        keys.load(tmp_path / "fhe")
+        fhe.load(tmp_path / "fhe")
 
 
 def test_a_missing_or_broken_key_is_refused(made: FheKeys, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be read"):
-        keys.load(tmp_path / "none")
-    keys.save(made, tmp_path / "fhe")
+        fhe.load(tmp_path / "none")
+    fhe.save(made, tmp_path / "fhe")
     (tmp_path / "fhe" / "relinearisation.key").write_bytes(b"short")
-    with pytest.raises(UnusableKeys, match="length in bytes"):
-        keys.load(tmp_path / "fhe")
+    with pytest.raises(KeyFileError, match="length in bytes"):
+        fhe.load(tmp_path / "fhe")
 
 
 def test_no_key_shows(made: FheKeys) -> None:
@@ -64,12 +64,12 @@ def test_no_key_shows(made: FheKeys) -> None:
 
 
 def test_two_sets_of_keys_differ(made: FheKeys, executor: ConfinedExecutor) -> None:
-    assert keys.generate(executor).secret != made.secret
+    assert encryption.new_keys(executor).secret != made.secret
 
 
 def test_encryption_is_randomised_and_of_the_agreed_shape(made: FheKeys, executor: ConfinedExecutor) -> None:
     packs = np.zeros((2, MOMENTS.slots), np.complex128)
-    one, other = executor.submit(seal.encrypt, MOMENTS.name, made.public, packs.tobytes()).result()
+    one, other = executor.submit(encryption.encrypt, MOMENTS.name, made.public, packs.tobytes()).result()
     assert one != other
     for ciphertext in (one, other):
         check_ciphertext(ciphertext, MOMENTS, MOMENTS.fresh_primes)
@@ -84,6 +84,6 @@ def test_pyfhel_stays_in_the_workers(made: FheKeys) -> None:
 
 def test_a_fresh_ciphertext_is_no_result(made: FheKeys, executor: ConfinedExecutor) -> None:
     pack = np.zeros(MOMENTS.slots, np.complex128)
-    fresh = executor.submit(seal.encrypt, MOMENTS.name, made.public, pack.tobytes()).result()
+    fresh = executor.submit(encryption.encrypt, MOMENTS.name, made.public, pack.tobytes()).result()
     with pytest.raises(WorkerFailed, match="MisshapenObject"):
-        executor.submit(seal.decrypt, MOMENTS.name, made.public, made.secret, fresh).result()
+        executor.submit(encryption.decrypt, MOMENTS.name, made.public, made.secret, fresh).result()

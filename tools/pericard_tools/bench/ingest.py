@@ -15,12 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pericard_edge.machine import machine
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SealedRecord
@@ -28,9 +26,7 @@ from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
 from pericard_server.custody.folder import KeyFolder
-
-if TYPE_CHECKING:
-    from pericard_server.records.seal import SuiteName
+from pericard_server.records.suites import SUITES, Suite
 
 BATCH_FRAMES = 256
 DEVICES = 32
@@ -93,7 +89,7 @@ class _Session:
         )
 
 
-def _floor(suite: "SuiteName", frames: list[OpenedFrame], folder: Path) -> float:
+def _floor(suite: Suite, frames: list[OpenedFrame], folder: Path) -> float:
     """Seconds of the bare primitives."""
     sealing = AESGCM(os.urandom(32))
     plain = [frame.payload for frame in frames]
@@ -109,7 +105,7 @@ def _floor(suite: "SuiteName", frames: list[OpenedFrame], folder: Path) -> float
         start = number * BATCH_FRAMES
         sealing.decrypt(start.to_bytes(12, "big"), record, b"")
         rows = [
-            (1 + index % DEVICES, 0, 1, index // DEVICES, 1, index, None, 1, suite, seal(plain[index]))
+            (1 + index % DEVICES, 0, 1, index // DEVICES, 1, index, None, 1, suite.name, seal(plain[index]))
             for index in range(start, start + BATCH_FRAMES)
         ]
         database.execute("BEGIN IMMEDIATE")
@@ -120,28 +116,22 @@ def _floor(suite: "SuiteName", frames: list[OpenedFrame], folder: Path) -> float
     return seconds
 
 
-def _bare_seal(suite: "SuiteName") -> Callable[[bytes], bytes]:
-    if suite == "fernet":
-        return Fernet(Fernet.generate_key()).encrypt
-    siv = AESGCMSIV(os.urandom(32))
-    identity = b"i" * 60  # about what binds a row
-
-    def seal(payload: bytes) -> bytes:
-        nonce = os.urandom(12)
-        return nonce + siv.encrypt(nonce, payload, identity)
-
-    return seal
+def _bare_seal(suite: Suite) -> Callable[[bytes], bytes]:
+    cipher = suite.cipher(os.urandom(suite.key_bytes))
+    identity = b"i" * 60 if suite.binds_associated_data else b""  # about what binds a row
+    return lambda payload: cipher.seal(payload, identity)
 
 
-def _ingest(suite: "SuiteName", session: _Session, keys: KeyFolder) -> tuple[float, list[float]]:
+def _ingest(suite: Suite, session: _Session, keys: KeyFolder) -> tuple[float, list[float]]:
     """Seconds for all records, and milliseconds of each, into the emptied database of this process."""
+    from pericard_server.fleet.losses import Losses
     from pericard_server.records.keyring import Keyring
     from pericard_server.records.models import DataKey, Reading
     from pericard_server.records.store import Records
 
     Reading.objects.all().delete()
     DataKey.objects.all().delete()
-    records, opener = Records(Keyring(keys), suite), session.opener()
+    records, opener = Records(Keyring(keys), suite.name, Losses(keys)), session.opener()
 
     def commit(record: SealedRecord) -> float:
         began = time.perf_counter()
@@ -162,18 +152,16 @@ def measure(records: int, runs: int) -> dict[str, object]:
     frames = _frames(records * BATCH_FRAMES)
     session = _Session(frames)
     suites: dict[str, object] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         keys = KeyFolder(folder / "keys", provider("cryptography"))
         keys.create()
         os.environ["DATABASE_URL"] = f"sqlite://{folder / 'records.db'}"
         os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"
         django.setup()
         call_command("migrate", verbosity=0)
-        from pericard_server.records.seal import SUITES
-
         with click.progressbar(length=len(SUITES) * runs, label="ingest", file=sys.stderr) as bar:
-            for suite in SUITES:
+            for name, suite in SUITES.items():
                 floors, times, each = [], [], []
                 for _ in range(runs):
                     floors.append(_floor(suite, frames, folder))
@@ -184,7 +172,7 @@ def measure(records: int, runs: int) -> dict[str, object]:
                     bar.update(1)
                 cuts = statistics.quantiles(each, n=100)
                 ratios = [cost / floor for cost, floor in zip(times, floors, strict=True)]
-                suites[suite] = {
+                suites[name] = {
                     "frames_per_s": round(len(frames) / statistics.median(times)),
                     "floor_frames_per_s": round(len(frames) / statistics.median(floors)),
                     "ratio": round(statistics.median(ratios), 2),

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pericard_protocol.errors import PericardError
+from pericard_server.records.suites import DEFAULT_SUITE, SUITES
 from pericard_tools.demo.story import Outcome, play
 
 
@@ -21,9 +22,9 @@ from pericard_tools.demo.story import Outcome, play
 @click.option(
     "--at-rest",
     "suite",
-    default="aes-256-gcm-siv",
+    default=DEFAULT_SUITE.name,
     show_default=True,
-    type=click.Choice(["aes-256-gcm-siv", "fernet"]),
+    type=click.Choice(list(SUITES)),
     help="How the hospital seals what it stores.",
 )
 def demo(as_json: bool, seconds: float, suite: str) -> None:

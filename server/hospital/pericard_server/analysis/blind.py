@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pericard_edge.confined import WorkerFailed
-from pericard_server.analysis import encryption as seal
-from pericard_server.analysis import packing, statistics, validation
+from pericard_server.analysis import encryption, packing, statistics, validation
 from pericard_server.analysis.cloud_link import Answer, CloudLink
 from pericard_server.analysis.errors import KeyNotAtCloud, UnusableReadings, WrongResult
-from pericard_server.analysis.keys import FheKeys
 from pericard_server.analysis.packing import Complexes, Encoding, Floats
 from pericard_server.analysis.report import PatientRelation, PatientStatistics, RelationReport, Report, Work
 from pericard_server.analysis.statistics import Sums
+from pericard_server.custody.fhe import FheKeys
 
 _PACKS_AT_ONCE = 16  # to one worker: 1 MB of readings there, 4 MB of ciphertexts back
 
@@ -141,12 +140,10 @@ class BlindAnalysis:
         """One job: packs, complex128[packs, slots], to its checked sums, complex128[slots] each."""
         parameters = self._keys.parameters
         laps = [time.perf_counter()]
-        shards = [
-            self._executor.submit(
-                seal.encrypt, parameters.name, self._keys.public, packs[at : at + _PACKS_AT_ONCE].tobytes()
-            )
-            for at in range(0, len(packs), _PACKS_AT_ONCE)
-        ]
+        shards = []
+        for at in range(0, len(packs), _PACKS_AT_ONCE):
+            some = packs[at : at + _PACKS_AT_ONCE].tobytes()
+            shards.append(self._executor.submit(encryption.encrypt, parameters.name, self._keys.public, some))
         ciphertexts = [ciphertext for shard in shards for ciphertext in shard.result()]
         laps.append(time.perf_counter())
         answer, key_bytes = self._compute(ciphertexts)
@@ -193,7 +190,7 @@ class BlindAnalysis:
     def _decrypt(self, answer: Answer) -> tuple[Complexes, Complexes]:
         keys = self._keys
         decrypted = self._executor.submit(
-            seal.decrypt, keys.parameters.name, keys.public, keys.secret, (answer.total, answer.squares)
+            encryption.decrypt, keys.parameters.name, keys.public, keys.secret, (answer.total, answer.squares)
         )
         try:
             total, squares = (np.frombuffer(part, np.complex128) for part in decrypted.result())

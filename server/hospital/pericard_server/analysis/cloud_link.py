@@ -23,7 +23,7 @@ from pericard_protocol.fhe.jobs import (
 from pericard_protocol.proto import statistics_pb2 as messages
 from pericard_protocol.proto import statistics_pb2_grpc as stubs
 from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, KeyNotAtCloud
-from pericard_server.analysis.keys import FheKeys
+from pericard_server.custody.fhe import FheKeys
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,29 @@
 """Keys, encryption and decryption under CKKS: the functions that run in the hospital's worker processes.
 
-They take and return bytes, and run confined, because what `decrypt` parses comes from the cloud. Pyfhel is
-imported inside, because only workers may import it: see `pericard_edge.confined`.
+All but `new_keys`, which has a worker do it, take and return bytes and run confined, because what `decrypt`
+parses comes from the cloud. Pyfhel is imported inside them, because only workers may import it: see
+`pericard_edge.confined`.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
 from pericard_protocol.fhe.objects import check_ciphertext
-from pericard_protocol.fhe.parameters import parameter_set
+from pericard_protocol.fhe.parameters import MOMENTS, ParameterSet, parameter_set
+from pericard_server.custody.fhe import FheKeys
+
+
+def new_keys(executor: Executor, parameters: ParameterSet = MOMENTS) -> FheKeys:
+    """New keys, made by a worker.
+
+    Args:
+        executor: where SEAL runs; a `ConfinedExecutor`.
+        parameters: of the allow-list.
+    """
+    return FheKeys(parameters, *executor.submit(generate_keys, parameters.name).result())
 
 
 def generate_keys(parameters: str) -> tuple[bytes, bytes, bytes]:

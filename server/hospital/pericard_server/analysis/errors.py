@@ -29,7 +29,3 @@ class CloudUnavailable(Unavailable):
 
 class UnusableReadings(UsageError):
     """The readings cannot be encoded: not numbers, or outside the encoding's range."""
-
-
-class UnusableKeys(UsageError):
-    """The FHE keys on disk are missing, incomplete or readable by others."""

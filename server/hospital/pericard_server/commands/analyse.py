@@ -3,7 +3,6 @@
 import dataclasses
 import getpass
 import json
-from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,12 @@ import click
 
 from pericard_protocol.device.vitals import parse_vitals
 from pericard_protocol.errors import PeerError, UsageError
+from pericard_server.commands.output import json_option, microseconds, quarantined_option
 from pericard_server.site import Site, config_option, open_site
 
 if TYPE_CHECKING:
     from pericard_server.analysis import Report
-    from pericard_server.records.store import Records
+    from pericard_server.records.store import OpenedReading, Records
 
 
 @click.command()
@@ -24,8 +24,17 @@ if TYPE_CHECKING:
 @click.option("--since", type=click.DateTime(), help="Only what was received from then on (UTC).")
 @click.option("--until", type=click.DateTime(), help="Only what was received before then (UTC).")
 @click.option("--why", default="blind statistics", show_default=True, help="The reason for the access log.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def analyse(path: Path, chosen: tuple[str, ...], since: Any, until: Any, why: str, as_json: bool) -> None:
+@quarantined_option
+@json_option
+def analyse(
+    path: Path,
+    chosen: tuple[str, ...],
+    since: Any,
+    until: Any,
+    why: str,
+    quarantined: bool,
+    as_json: bool,
+) -> None:
     """Compute heart-rate statistics in the cloud, which cannot read them, and validate the result.
 
     A wrong result is refused, counted and raised; it is never shown.
@@ -33,7 +42,17 @@ def analyse(path: Path, chosen: tuple[str, ...], since: Any, until: Any, why: st
     site = open_site(path)
     records = site.records()
     readings = {
-        patient: _heart_rates(records, patient, why, microseconds(since, 0), microseconds(until, 2**63 - 1))
+        patient: _heart_rates(
+            records.vitals(
+                patient,
+                getpass.getuser(),
+                why,
+                microseconds(since, 0),
+                microseconds(until, 2**63 - 1),
+                quarantined=quarantined,
+            ),
+            patient,
+        )
         for patient in chosen or records.patients()
     }
     if not readings:
@@ -56,7 +75,7 @@ def _analyse(site: Site, records: "Records", readings: dict[str, list[float]]) -
     import numpy as np
 
     from pericard_edge.confined import ConfinedExecutor, Limits
-    from pericard_server.analysis import BlindAnalysis, keys
+    from pericard_server.analysis import BlindAnalysis, encryption
     from pericard_server.analysis.cloud_link import CloudLink
     from pericard_server.analysis.errors import WrongResult
 
@@ -67,7 +86,7 @@ def _analyse(site: Site, records: "Records", readings: dict[str, list[float]]) -
         ConfinedExecutor(1, Limits()) as executor,
         CloudLink(cloud.address, site.identity(), cloud.name) as link,
     ):
-        analysis = BlindAnalysis(site.keys.fhe(lambda: keys.generate(executor)), link, executor)
+        analysis = BlindAnalysis(site.keys.fhe_keys(lambda: encryption.new_keys(executor)), link, executor)
         try:
             return analysis.analyse({patient: np.array(values) for patient, values in readings.items()})
         except WrongResult as error:
@@ -75,19 +94,13 @@ def _analyse(site: Site, records: "Records", readings: dict[str, list[float]]) -
             raise
 
 
-def _heart_rates(records: "Records", patient: str, why: str, since_us: int, until_us: int) -> list[float]:
-    opened = records.vitals(patient, getpass.getuser(), why, since_us, until_us)
+def _heart_rates(opened: "list[OpenedReading]", patient: str) -> list[float]:
     try:
         return [parse_vitals(row.payload).heart_rate_bpm for row in opened]
     except PeerError as error:
         raise UsageError(
             f"{patient}: a stored reading is not the vitals object ({error}); exclude its device"
         ) from None
-
-
-def microseconds(moment: Any, default: int) -> int:
-    """A moment of the command line (UTC) as Unix microseconds; `default` where none was given."""
-    return default if moment is None else int(moment.replace(tzinfo=UTC).timestamp() * 1e6)
 
 
 def _shown(value: float | None) -> str:

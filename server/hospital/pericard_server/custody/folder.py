@@ -6,7 +6,7 @@ the data keys, one KEM private key a day and suite, and the FHE keys.
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,11 @@ from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
 from pericard_protocol.uplink.bundle import DailyKey, first_offered, sign_bundle
 from pericard_protocol.uplink.providers import Provider
 from pericard_protocol.uplink.suites import suite_of
+from pericard_server.custody import fhe
 from pericard_server.errors import KeyFileError, NoPrivateKey, TamperedRow
 
 if TYPE_CHECKING:
-    from pericard_server.analysis.keys import FheKeys
+    from pericard_server.fleet.losses import DeviceLoss
 
 _IDENTITY = "identity.seed"
 _WRAPPING = "wrapping.key"
@@ -86,13 +87,15 @@ class KeyFolder:
     def _wrapping(self) -> AESGCMSIV:
         return AESGCMSIV(self._read(_WRAPPING, 32))
 
-    def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
+    def fhe_keys(self, make: Callable[[], fhe.FheKeys]) -> fhe.FheKeys:
         """The FHE keys, from a folder beside the others."""
-        from pericard_server.analysis import keys
-
         if not (folder := self._folder / "fhe").exists():
-            keys.save(make(), folder)
-        return keys.load(folder)
+            fhe.save(make(), folder)
+        return fhe.load(folder)
+
+    def lost_devices(self, ended: Collection[tuple[int, int]]) -> "Sequence[DeviceLoss]":
+        """None: the folder has no device keys. An operator says which are lost: `pericard server device`."""
+        return ()
 
     def read_secret(self, path: Path, what: str) -> bytes:
         """A private file, as it is."""

@@ -1,13 +1,14 @@
 """What the server asks of whoever keeps the hospital's keys: a folder of files, or the KMS."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
+from pericard_server.custody.fhe import FheKeys
 
 if TYPE_CHECKING:
-    from pericard_server.analysis.keys import FheKeys
+    from pericard_server.fleet.losses import DeviceLoss
 
 
 class Wrapping(Protocol):
@@ -48,8 +49,11 @@ class HospitalKeys(Wrapping, Protocol):
             Unavailable: the keys cannot be reached now; the same call may work later.
         """
 
-    def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
+    def fhe_keys(self, make: Callable[[], FheKeys]) -> FheKeys:
         """The keys of the blind analysis; `make` makes them the first time."""
 
     def read_secret(self, path: Path, what: str) -> bytes:
         """A private file of the configuration, such as a TLS key."""
+
+    def lost_devices(self, ended: Collection[tuple[int, int]]) -> "Sequence[DeviceLoss]":
+        """The losses of devices that the keeper knows: see `pericard_server.fleet.losses`."""

@@ -1,7 +1,9 @@
 """The hospital's long-lived keys in the KMS: here are a token, and a secret only while it is used."""
 
+import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +11,16 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
 from pericard_edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
 from pericard_protocol.errors import UsageError
+from pericard_protocol.fhe.objects import key_fingerprint
+from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.fhe.release import ReleaseError, open_release
 from pericard_protocol.proto.uplink_pb2 import SignedKeyBundle
 from pericard_protocol.uplink.suites import KemError
+from pericard_server.custody.fhe import FheKeys
 from pericard_server.errors import NoPrivateKey, TamperedRow
 
 if TYPE_CHECKING:
-    from pericard_server.analysis.keys import FheKeys
+    from pericard_server.fleet.losses import DeviceLoss
 
 
 class KmsKeys:
@@ -109,12 +114,8 @@ class KmsKeys:
             raise _later(error) from None
         return b64decode(answer["plaintext"])
 
-    def fhe(self, make: "Callable[[], FheKeys]") -> "FheKeys":
+    def fhe_keys(self, make: Callable[[], FheKeys]) -> FheKeys:
         """The FHE keys from the KMS's custody; the secret one arrives sealed to a key made for this call."""
-        from pericard_protocol.fhe.objects import key_fingerprint
-        from pericard_protocol.fhe.parameters import MOMENTS
-        from pericard_server.analysis.keys import FheKeys
-
         parameters = MOMENTS
         path = f"fhe/keys/{parameters.name}"
         status, _ = self._client.raw("GET", path)
@@ -136,6 +137,44 @@ class KmsKeys:
         opened = self._release(parameters.name, path, fingerprint)
         end = 4 + int.from_bytes(opened[:4], "big")
         return FheKeys(parameters, opened[4:end], opened[end:], evaluation)
+
+    def lost_devices(self, ended: Collection[tuple[int, int]]) -> "Sequence[DeviceLoss]":
+        """The losses that the KMS knows; it is asked for the end of each that is not in `ended` yet."""
+        from pericard_server.fleet.losses import DeviceLoss
+
+        found = []
+        try:
+            for number, told in self._ask("GET", "devices/quarantine")["devices"].items():
+                device, since, state = int(number), float(told["since"]), told["state"]
+                since_us = int(since * 1e6)
+                if state == "lost":
+                    found.append(DeviceLoss(device, since_us, None))
+                elif (device, since_us) not in ended:
+                    end = None if state == "retired" else self._provisioned_anew(device, since)
+                    found.append(DeviceLoss(device, since_us, end))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise KmsUnreachable(
+                "the KMS's answer on lost devices cannot be read: is this our KMS?"
+            ) from None
+        return found
+
+    def _provisioned_anew(self, device: int, since: float) -> int | None:
+        """When a device lost `since` (Unix seconds) got a new key, in µs; None while it does not serve.
+
+        The KMS's verdict on a frame is "quarantine" up to that moment: it is found by halving the time, to
+        the second, in some twenty questions, once for each loss.
+        """
+
+        def verdict(at: int) -> str:
+            body = {"received": at}
+            return str(self._ask("POST", f"devices/devices/{device}/verdict", body)["verdict"])
+
+        now = int(time.time())
+        if verdict(now) != "accept":
+            return None
+        seconds = range(int(since) + 1, now)
+        passed = bisect_left(seconds, True, key=lambda at: verdict(at) != "quarantine")
+        return (seconds.start + passed) * 10**6
 
     def read_secret(self, path: Path, what: str) -> bytes:
         """A private file that the KMS sealed."""

@@ -8,13 +8,12 @@ from django.db import transaction
 
 from pericard_protocol.uplink.enrolment import TOKEN_BYTES
 from pericard_server.errors import BadToken
-from pericard_server.fleet.models import Invited
-from pericard_server.records.models import Gateway
+from pericard_server.fleet.models import Gateway, Invited
 
 VALID = timedelta(days=1)
 
 
-def invite(gateway: str) -> bytes:
+def new_invitation(gateway: str) -> bytes:
     """A new token for `gateway`; those that it had before and did not use are void."""
     token = secrets.token_bytes(TOKEN_BYTES)
     with transaction.atomic():

@@ -1,7 +1,9 @@
 """The Uplink service: opens each gateway's sealed sessions and commits their frames.
 
 A record is acknowledged as COMMITTED only after its rows are durably stored; one that can never be accepted
-is REFUSED with its reason; a fault of our own is answered with RETRY, and the gateway keeps the record.
+is REFUSED with its reason; a fault of our own is answered with RETRY, and the gateway keeps the record. A
+frame of a lost device is refused by itself: it is counted and not stored, and its record is COMMITTED, for
+nothing of it has to be sent again.
 """
 
 import logging
@@ -29,8 +31,10 @@ from pericard_protocol.uplink.enrolment import requested_key
 from pericard_protocol.uplink.session import SessionOpener
 from pericard_server.custody.keys import HospitalKeys
 from pericard_server.errors import EmptyMessage, UnknownGateway, UnknownSession
+from pericard_server.fleet import gateways
 from pericard_server.fleet.authority import Authority
-from pericard_server.records.models import Gateway
+from pericard_server.fleet.losses import REASON as LOST
+from pericard_server.fleet.models import Gateway
 from pericard_server.records.store import Records, Stored
 
 log = logging.getLogger("pericard.server.ingest")
@@ -41,11 +45,12 @@ MAX_SESSIONS_PER_STREAM = 1024
 
 @dataclass
 class Tally:
-    """What one stream brought: records, frames stored or seen before, sealed bytes, and our time."""
+    """What one stream brought: records, frames stored, seen before or refused, sealed bytes, and our time."""
 
     records: int = 0
     stored: int = 0
     duplicates: int = 0
+    refused: int = 0
     bytes: int = 0
     open_ms: float = 0.0
     commit_ms: float = 0.0
@@ -55,6 +60,7 @@ class Tally:
         self.records += 1
         self.stored += stored.new
         self.duplicates += stored.duplicates
+        self.refused += stored.refused
         self.bytes += size
         self.open_ms += open_seconds * 1e3
         self.commit_ms += commit_seconds * 1e3
@@ -75,9 +81,8 @@ class Uplink:
         if not (streams := dict(self._streams)):
             return
         close_old_connections()
-        known = Gateway.objects.filter(name__in=set(streams.values()), revoked_at=None)
         try:
-            admitted = set(known.values_list("name", flat=True))
+            admitted = gateways.admitted_among(set(streams.values()))
         except DatabaseError as error:  # the next second asks again
             log.warning("revocations not read", extra=fields(error=type(error).__name__))
             return
@@ -165,6 +170,10 @@ class Uplink:
             frames = session.open(record).frames
             opened = time.perf_counter()
             stored = self._records.commit(frames)
+            if stored.refused:
+                log.warning(
+                    "frames refused", extra=fields(gateway=gateway, reason=LOST, frames=stored.refused)
+                )
             tally.add(len(record.ciphertext), stored, opened - began, time.perf_counter() - opened)
         except PeerError as error:
             self._count(error, gateway)
@@ -180,7 +189,7 @@ class Uplink:
         close_old_connections()  # a gRPC thread lives long; its database connection may not
         try:
             name = peer_name(context)
-            if gateway := Gateway.objects.filter(name=name, revoked_at=None).first():
+            if gateway := gateways.admitted(name):
                 return gateway
             raise UnknownGateway(f"{name!r} is no registered gateway: `pericard server gateway add` it")
         except (ChannelRefused, UnknownGateway) as error:

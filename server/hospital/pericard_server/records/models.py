@@ -1,39 +1,16 @@
-"""What the hospital stores. The columns that queries need are clear; every payload is sealed (`seal`)."""
+"""What the hospital stores. The columns that queries need are clear; every payload is sealed (`seal`).
+
+A patient is here and not with the fleet, because readings, data keys and the access log belong to patients
+and outlive every device.
+"""
 
 from django.db import models
-
-
-class Gateway(models.Model):
-    """A gateway that may deliver; its name is the one in its certificate."""
-
-    name = models.CharField(max_length=64, primary_key=True)
-    verifying_key = models.BinaryField()  # ML-DSA-65, raw, 1,952 bytes
-    registered_at = models.DateTimeField(auto_now_add=True)
-    revoked_at = models.DateTimeField(null=True)
 
 
 class Patient(models.Model):
     """A person, by pseudonym only."""
 
     pseudonym = models.CharField(max_length=64, primary_key=True)
-
-
-class Assignment(models.Model):
-    """A device serves a patient from a time to a time (open while `until` is null)."""
-
-    device = models.BigIntegerField()
-    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="assignments")
-    since = models.DateTimeField()
-    until = models.DateTimeField(null=True)
-
-    class Meta:
-        """One open assignment a device."""
-
-        constraints = (
-            models.UniqueConstraint(
-                fields=["device"], condition=models.Q(until=None), name="one_open_assignment_per_device"
-            ),
-        )
 
 
 class DataKey(models.Model):
@@ -87,3 +64,4 @@ class Access(models.Model):
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT)
     rows = models.IntegerField()
     why = models.CharField(max_length=200)
+    quarantined = models.BooleanField(default=False)  # whether readings in quarantine were asked for, too

@@ -1,6 +1,5 @@
 """Stores opened frames sealed, and opens stored ones again. The only reader and writer of `Reading`."""
 
-import math
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,9 +13,12 @@ from django.db.models import F, QuerySet
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 from pericard_server.errors import NoSuchPatient, TamperedRow
+from pericard_server.fleet import losses
+from pericard_server.fleet.assignments import served_by
+from pericard_server.fleet.losses import Losses
 from pericard_server.records.keyring import Keyring, quarter
-from pericard_server.records.models import Access, Assignment, DataKey, Patient, Reading, Refusal
-from pericard_server.records.seal import SUITES, SuiteName, seal, unseal
+from pericard_server.records.models import Access, DataKey, Patient, Reading, Refusal
+from pericard_server.records.seal import open_row, seal_row
 
 Value = int | str | bytes | None
 
@@ -34,10 +36,11 @@ _INSERT = (
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a batch."""
+    """How many frames of a batch were stored, were stored before, and were refused as a lost device's."""
 
     new: int
     duplicates: int
+    refused: int
 
 
 class OpenedReading(NamedTuple):
@@ -51,17 +54,30 @@ class OpenedReading(NamedTuple):
 class Records:
     """The hospital's sealed readings."""
 
-    def __init__(self, keyring: Keyring, suite: SuiteName) -> None:
+    def __init__(self, keyring: Keyring, suite: str, known_losses: Losses) -> None:
+        """`suite` seals what comes; `known_losses` says which devices are lost."""
         self._keyring = keyring
         self._suite = suite
+        self._losses = known_losses
         self._writing = threading.Lock()  # SQLite has one writer; waiting here beats its busy error
 
     def commit(self, frames: Iterable[OpenedFrame]) -> Stored:
-        """Seals and stores the frames that are not stored yet, in one durable transaction."""
-        read = list(frames)
+        """Seals and stores the frames that are not stored yet, in one durable transaction.
+
+        Frames of a lost device are not stored, but counted as refused.
+
+        Raises:
+            Unavailable: it cannot be known which devices are lost, or a data key cannot be had.
+        """
+        came = list(frames)
+        self._losses.refresh()
         with self._writing, transaction.atomic():
-            serving = _assignments({frame.device for frame in read})
-            patients = [_patient(serving, frame) for frame in read]
+            read = losses.without_lost(came)
+            refused = len(came) - len(read)
+            if refused:
+                _count(losses.REASON, refused)
+            served = served_by({frame.device for frame in read})
+            patients = [served.patient(frame.device, frame.received_at_us) for frame in read]
             owners = [_owner(*pair) for pair in zip(read, patients, strict=True)]
             keys = self._keyring.keys_for(set(owners))
             rows = [
@@ -69,7 +85,7 @@ class Records:
                 for frame, patient, owner in zip(read, patients, owners, strict=True)
             ]
             new = _insert(rows)
-        return Stored(new, len(read) - new)
+        return Stored(new, len(read) - new, refused)
 
     def patients(self) -> list[str]:
         """The pseudonyms that have readings, sorted."""
@@ -77,25 +93,50 @@ class Records:
         return sorted(name for name in held if name is not None)
 
     def vitals(
-        self, pseudonym: str, who: str, why: str, since_us: int = 0, until_us: int = 2**63 - 1
+        self,
+        pseudonym: str,
+        who: str,
+        why: str,
+        since_us: int = 0,
+        until_us: int = 2**63 - 1,
+        *,
+        quarantined: bool = False,
     ) -> list[OpenedReading]:
         """The patient's vitals received in since..until (Unix µs), oldest first; the access is logged.
+
+        Those that came while their device was lost are given only when `quarantined` asks for them, too.
 
         Raises:
             NoSuchPatient: the pseudonym is not registered.
             TamperedRow: a row does not open; none is returned, since a gap would bias every statistic.
+            Unavailable: it cannot be known which devices are lost, or a data key cannot be had.
         """
-        return self._read(FrameType.VITALS, pseudonym, who, why, since_us, until_us)
+        return self._read(FrameType.VITALS, pseudonym, who, why, since_us, until_us, quarantined)
 
     def waveform(
-        self, pseudonym: str, who: str, why: str, since_us: int = 0, until_us: int = 2**63 - 1
+        self,
+        pseudonym: str,
+        who: str,
+        why: str,
+        since_us: int = 0,
+        until_us: int = 2**63 - 1,
+        *,
+        quarantined: bool = False,
     ) -> list[OpenedReading]:
         """The patient's waveform blocks (pericard_protocol.device.waveform), as `vitals` gives vitals."""
-        return self._read(FrameType.WAVEFORM, pseudonym, who, why, since_us, until_us)
+        return self._read(FrameType.WAVEFORM, pseudonym, who, why, since_us, until_us, quarantined)
 
     def _read(
-        self, kind: FrameType, pseudonym: str, who: str, why: str, since_us: int, until_us: int
+        self,
+        kind: FrameType,
+        pseudonym: str,
+        who: str,
+        why: str,
+        since_us: int,
+        until_us: int,
+        quarantined: bool,
     ) -> list[OpenedReading]:
+        self._losses.refresh()
         if not Patient.objects.filter(pk=pseudonym).exists():
             raise NoSuchPatient(f"no patient {pseudonym!r}: `pericard server patient list` shows all")
         rows = Reading.objects.filter(
@@ -104,15 +145,18 @@ class Records:
             received_at_us__gte=since_us,
             received_at_us__lt=until_us,
         ).order_by("received_at_us", "boot", "seq")
+        if not quarantined:
+            rows = rows.exclude(losses.in_quarantine())
         opened = list(self._opened(rows))
-        Access.objects.create(who=who, patient_id=pseudonym, rows=len(opened), why=why)
+        Access.objects.create(
+            who=who, patient_id=pseudonym, rows=len(opened), why=why, quarantined=quarantined
+        )
         return opened
 
     def refuse(self, reason: str) -> None:
         """Counts one refusal."""
         with self._writing, transaction.atomic():
-            Refusal.objects.get_or_create(reason=reason)
-            Refusal.objects.filter(reason=reason).update(count=F("count") + 1)
+            _count(reason, 1)
 
     def _sealed(
         self, frame: OpenedFrame, patient: str | None, key: DataKey, data_key: bytes
@@ -122,16 +166,13 @@ class Records:
             *(frame.device, frame.epoch, frame.boot, frame.seq, frame.type),
             *(frame.received_at_us, patient, self._suite),
         )
-        return *clear, key.pk, seal(self._suite, data_key, _identity(clear), frame.payload)
+        return *clear, key.pk, seal_row(self._suite, data_key, _identity(clear), frame.payload)
 
     def _opened(self, rows: QuerySet[Reading]) -> Iterator[OpenedReading]:
         for row in rows.select_related("key").iterator():
             try:
-                if row.suite not in SUITES:
-                    raise TamperedRow("an unknown at-rest suite")
-                payload = unseal(
-                    row.suite, self._keyring.unwrap(row.key), _identity(_clear(row)), bytes(row.sealed)
-                )
+                data_key = self._keyring.unwrap(row.key)
+                payload = open_row(row.suite, data_key, _identity(_clear(row)), bytes(row.sealed))
             except TamperedRow as error:
                 self.refuse(error.reason)
                 raise TamperedRow(
@@ -139,6 +180,11 @@ class Records:
                     " restore it from a backup before analysing again"
                 ) from None
             yield OpenedReading(row.device, row.received_at_us, payload)
+
+
+def _count(reason: str, refusals: int) -> None:
+    Refusal.objects.get_or_create(reason=reason)
+    Refusal.objects.filter(reason=reason).update(count=F("count") + refusals)
 
 
 def _clear(row: Reading) -> tuple[Value, ...]:
@@ -181,21 +227,3 @@ def _owner(frame: OpenedFrame, patient: str | None) -> tuple[str, str]:
 @lru_cache(8)
 def _quarter_of_day(day: int) -> str:
     return quarter(day * _DAY_US)  # a quarter ends with a day
-
-
-def _assignments(devices: set[int]) -> dict[int, list[tuple[float, float, str]]]:
-    """From when to when (Unix seconds) each device served which patient."""
-    found: dict[int, list[tuple[float, float, str]]] = {}
-    for one in Assignment.objects.filter(device__in=devices):
-        until = math.inf if one.until is None else one.until.timestamp()
-        found.setdefault(one.device, []).append((one.since.timestamp(), until, one.patient_id))
-    return found
-
-
-def _patient(serving: dict[int, list[tuple[float, float, str]]], frame: OpenedFrame) -> str | None:
-    """The patient whom the device served when the frame was received; nobody is a valid answer."""
-    at = frame.received_at_us / 1e6
-    for since, until, patient in serving.get(frame.device, ()):
-        if since <= at < until:
-            return patient
-    return None

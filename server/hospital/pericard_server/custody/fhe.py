@@ -1,17 +1,16 @@
-"""The hospital's FHE keys: made in a worker, kept in a folder that only we can read.
+"""The hospital's FHE keys, and how they lie in a folder that only the hospital can read.
 
-Only the evaluation key is ever sent anywhere; the secret key goes from here to our own workers.
+Only the evaluation key is ever sent to another domain; the secret key goes to the hospital's own workers.
+`analysis.encryption` makes the keys.
 """
 
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pericard_edge import files
 from pericard_protocol.fhe.objects import MisshapenObject, check_relinearisation_key, key_fingerprint
 from pericard_protocol.fhe.parameters import MOMENTS, ParameterSet
-from pericard_server.analysis import encryption as seal
-from pericard_server.analysis.errors import UnusableKeys
+from pericard_server.errors import KeyFileError
 
 _FILES = {"secret": "secret.key", "public": "public.key", "relinearisation": "relinearisation.key"}
 
@@ -31,26 +30,16 @@ class FheKeys:
         return key_fingerprint(self.parameters.name, self.relinearisation)
 
 
-def generate(executor: Executor, parameters: ParameterSet = MOMENTS) -> FheKeys:
-    """New keys.
-
-    Args:
-        executor: where SEAL runs; a `ConfinedExecutor`.
-        parameters: of the allow-list.
-    """
-    return FheKeys(parameters, *executor.submit(seal.generate_keys, parameters.name).result())
-
-
 def save(keys: FheKeys, folder: Path) -> None:
     """Writes the keys to a new folder: 0700, its files 0600.
 
     Raises:
-        UnusableKeys: the folder is there already; keys are never overwritten, for what they encrypt.
+        KeyFileError: the folder is there already; keys are never overwritten, for what they encrypt.
     """
     try:
         folder.mkdir(mode=0o700, parents=True)
     except FileExistsError:
-        raise UnusableKeys(f"{folder} exists already: name another folder, or use the keys in it") from None
+        raise KeyFileError(f"{folder} exists already: name another folder, or use the keys in it") from None
     for part, name in _FILES.items():
         files.write(folder / name, getattr(keys, part))
 
@@ -60,12 +49,12 @@ def load(folder: Path, parameters: ParameterSet = MOMENTS) -> FheKeys:
 
     Raises:
         FileError: one is missing, or its file is open to others.
-        UnusableKeys: one is of the wrong shape.
+        KeyFileError: one is of the wrong shape.
     """
     parts = {part: files.read_secret(folder / name, "FHE key") for part, name in _FILES.items()}
     keys = FheKeys(parameters, **parts)
     try:
         check_relinearisation_key(keys.relinearisation, parameters)
     except MisshapenObject as error:
-        raise UnusableKeys(f"{folder}: {error}") from None
+        raise KeyFileError(f"{folder}: {error}") from None
     return keys

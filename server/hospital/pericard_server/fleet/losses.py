@@ -1,0 +1,183 @@
+"""Lost devices: whose frames are refused, and which of their readings are in quarantine.
+
+A loss is known from the KMS, which the operator tells of it (`pericard kms device state 7 lost`), or, for a
+site without a KMS, from `pericard server device lost 7`. Either way it is a row of `Loss`, so that a reader
+of the records needs nobody else.
+
+While a device is lost, a frame that a gateway received at or after the loss is refused, by itself: the rest
+of its record is stored. A frame that was received before the loss, and waited in a gateway's spool since,
+is not in doubt and is stored. Once the device is found, late frames of the time of its loss are stored, in
+quarantine.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Greatest
+
+from pericard_edge.jsonlog import fields
+from pericard_protocol.errors import Unavailable, UsageError
+from pericard_protocol.proto.uplink_pb2 import OpenedFrame
+from pericard_server.fleet.models import Loss
+
+log = logging.getLogger("pericard.server.losses")
+
+# How a refused frame is counted.
+REASON = "lost device"
+# How long the register's word is used again: each question is an entry of the KMS's audit log.
+FRESH_SECONDS = 10.0
+# How long the hospital goes on by the last word when the KMS is silent. A gateway's session, which the KMS
+# has to open, lasts no longer; after that, frames are not taken and the gateways keep them.
+SILENCE_SECONDS = 60.0
+
+
+class DeviceLoss(NamedTuple):
+    """A device's loss, in Unix µs; `until_us` is None while the device is lost."""
+
+    device: int
+    since_us: int
+    until_us: int | None
+
+
+class DeviceRegister(Protocol):
+    """Who knows which devices are lost."""
+
+    def lost_devices(self, ended: Collection[tuple[int, int]]) -> Sequence[DeviceLoss]:
+        """Every loss that it knows; of those in `ended` (device, since_us) it may leave out that they ended.
+
+        Raises:
+            Unavailable: it does not answer now.
+        """
+
+
+class Losses:
+    """The losses that the hospital knows, kept up to date with a register. Safe to use from many threads."""
+
+    def __init__(self, register: DeviceRegister, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` gives seconds that never go back."""
+        self._register, self._clock = register, clock
+        self._heard_at: float | None = None
+        self._asked_at: float | None = None
+        self._asking = threading.Lock()
+
+    def refresh(self) -> None:
+        """Asks the register, unless it was asked a moment ago.
+
+        Raises:
+            Unavailable: the register was not heard for too long to go on by its last word.
+        """
+        now = self._clock()
+        if (self._asked_at is None or now - self._asked_at >= FRESH_SECONDS) and self._asking.acquire(
+            blocking=self._heard_at is None  # the first word is worth waiting for; later, one thread asks
+        ):
+            try:
+                self._ask(now)
+            finally:
+                self._asking.release()
+        if self._heard_at is None or self._clock() - self._heard_at > SILENCE_SECONDS:
+            raise Unavailable("the KMS does not say which devices are lost: no frame is taken before it does")
+
+    def _ask(self, now: float) -> None:
+        self._asked_at = now
+        try:
+            ended = Loss.objects.exclude(until_us=None).values_list("device", "since_us")
+            _note(self._register.lost_devices(set(ended)))
+        except Unavailable as error:
+            log.warning("lost devices not heard of", extra=fields(why=str(error)))
+        else:
+            self._heard_at = self._clock()
+
+
+def _note(told: Sequence[DeviceLoss]) -> None:
+    known = {(loss.device, loss.since_us): loss for loss in Loss.objects.all()} if told else {}
+    for device, since_us, until_us in told:
+        row = known.get((device, since_us))
+        if row is not None and row.until_us == until_us:
+            continue
+        changes: dict[str, int | None] = {"until_us": until_us}
+        if until_us is None:  # lost again from the same time on: what was released is in doubt again
+            changes["released_through"] = 0
+        with transaction.atomic():
+            Loss.objects.update_or_create(
+                device=device,
+                since_us=since_us,
+                defaults=changes,
+                create_defaults={**changes, "who": "the KMS", "why": "the KMS has the reason"},
+            )
+            # The register tells of a device's newest loss: an older one has ended, at the latest by then.
+            Loss.objects.filter(device=device, until_us=None).exclude(since_us=since_us).update(
+                until_us=Greatest(F("since_us"), since_us)
+            )
+        log.warning("device lost" if until_us is None else "device found", extra=fields(device=device))
+
+
+def without_lost(frames: Sequence[OpenedFrame]) -> list[OpenedFrame]:
+    """The frames that are no lost device's, or were received before its loss."""
+    devices = {frame.device for frame in frames}
+    lost: dict[int, int] = {}
+    for one in Loss.objects.filter(until_us=None, device__in=devices):
+        lost[one.device] = min(one.since_us, lost.get(one.device, one.since_us))
+    return [
+        frame for frame in frames if frame.device not in lost or frame.received_at_us < lost[frame.device]
+    ]
+
+
+def in_quarantine() -> Exists:
+    """The condition, on `Reading`, that a reading is in quarantine."""
+    return Exists(
+        Loss.objects.filter(
+            Q(until_us=None) | Q(until_us__gt=OuterRef("received_at_us")),
+            device=OuterRef("device"),
+            since_us__lte=OuterRef("received_at_us"),
+            released_through__lt=OuterRef("pk"),
+        )
+    )
+
+
+def lose(device: int, since_us: int, who: str, why: str) -> None:
+    """Notes that `device` is lost, from `since_us` on, where no KMS keeps the devices.
+
+    Raises:
+        UsageError: it is lost already, was lost from the same time on, or the time is to come.
+    """
+    if since_us > time.time() * 1e6:
+        raise UsageError("give a time from which the frames are in doubt, not one to come")
+    with transaction.atomic():
+        if Loss.objects.filter(Q(until_us=None) | Q(since_us=since_us), device=device).exists():
+            raise UsageError(f"device {device} is lost already: `pericard server quarantine list` shows it")
+        Loss.objects.create(device=device, since_us=since_us, who=who, why=why)
+
+
+def find(device: int) -> None:
+    """Notes that `device` was found, where no KMS keeps the devices; what came meanwhile stays in quarantine.
+
+    Raises:
+        UsageError: it is not lost.
+    """
+    if not Loss.objects.filter(device=device, until_us=None).update(until_us=int(time.time() * 1e6)):
+        raise UsageError(f"device {device} is not lost")
+
+
+def release(device: int, through: int, who: str, why: str) -> None:
+    """Lets go the readings of every loss of `device`, up to row number `through`.
+
+    Raises:
+        UsageError: it was never lost.
+    """
+    if not Loss.objects.filter(device=device).update(
+        released_through=through, released_at=datetime.now(UTC), released_by=who, released_why=why
+    ):
+        raise UsageError(
+            f"device {device} was never lost: `pericard server quarantine list` shows those that were"
+        )
+
+
+def every() -> list[Loss]:
+    """Every loss, by device and time."""
+    return list(Loss.objects.order_by("device", "since_us"))
