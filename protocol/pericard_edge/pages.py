@@ -150,7 +150,7 @@ async def _serve_until_told(
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     try:
         address = await pages.start(listen)
-    except NoPages as error:
+    except BaseException as error:  # whatever it is, the other thread waits for it
         started.set_exception(error)
         return
     started.set_result((address, lambda: loop.call_soon_threadsafe(stop.set)))

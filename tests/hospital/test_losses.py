@@ -181,15 +181,15 @@ def test_a_register_that_was_never_heard_lets_no_frame_in(records: Records, regi
 
 
 def test_an_operator_says_what_is_lost_where_there_is_no_kms(records: Records) -> None:
-    losses.lose(7, START_US + 10 * SECOND, "tester", "left in a taxi")
+    losses.note_lost(7, START_US + 10 * SECOND, "tester", "left in a taxi")
     assert records.commit([frame(9), frame(10)]).refused == 1
     for since in (START_US, START_US + 10 * SECOND):
         with pytest.raises(UsageError, match="lost already"):
-            losses.lose(7, since, "tester", "again")
+            losses.note_lost(7, since, "tester", "again")
     with pytest.raises(UsageError, match="not one to come"):
-        losses.lose(8, 2**60, "tester", "tomorrow")
-    losses.find(7)
+        losses.note_lost(8, 2**60, "tester", "tomorrow")
+    losses.note_found(7)
     assert records.commit([frame(11)]).refused == 0
     assert given(records) == ["7/9"]
     with pytest.raises(UsageError, match="not lost"):
-        losses.find(7)
+        losses.note_found(7)

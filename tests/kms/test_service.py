@@ -6,14 +6,18 @@ import shutil
 import socket
 import ssl
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from tests.kms.conftest import Client, Process
 
-from pericard_edge.kms import KmsClient, KmsUnreachable
+from pericard_edge.kms import KmsClient, KmsUnreachable, Refused
+from pericard_kms.cli import kms as kms_command
 from pericard_kms.errors import Misused
 from pericard_kms.http.reader import MAX_BODY
 from pericard_kms.storage.journal import open_database
@@ -66,6 +70,51 @@ def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms: Client
     assert kms.store.log.size == leaves + 1
     kms.api.flush()
     kms.ok("GET", "sys/mounts")
+
+
+def _page(address: str, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_monitoring_sees_counts_without_a_token_and_nothing_else(
+    tmp_path: Path, start: Callable[..., Process]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    process = start(tmp_path / "served", "--metrics", address)
+    assert _page(address, "/healthz") == (503, '{"ok": false, "troubles": {"kms": "sealed"}}')
+    with KmsClient(process.url) as client:
+        made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
+        client.call("PUT", "sys/unseal", {"key": made["keys"][0]})
+    assert _page(address, "/healthz") == (200, '{"ok": true, "troubles": {}}')
+    with KmsClient(process.url, made["root_token"]) as client:
+        client.call("POST", "sys/mounts/transit", {"type": "transit"})
+        client.call("POST", "transit/keys/patient-anna", {})
+        with pytest.raises(Refused):
+            client.call("GET", "transit/keys/nobody")
+        status, shown = _page(address, "/metrics")
+    assert status == 200
+    for line in (
+        "pericard_kms_sealed 0.0",
+        'answers_total{status="404"} 1.0',
+        "pericard_kms_connections 1.0",
+    ):
+        assert line in shown
+    assert not any(word in shown for word in ("anna", "transit", made["root_token"]))
+    # The API's own address shows no counts, with a token or without.
+    assert _page(f"127.0.0.1:{process.port}", "/metrics")[0] == 404
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:1", "10.0.0.5:9000", "9000", '127.0.0.1:1"\nx = "'])
+def test_the_pages_are_on_loopback_only(tmp_path: Path, address: str) -> None:
+    done = CliRunner().invoke(
+        kms_command, ["run", "--data", str(tmp_path), "--insecure-http", "--metrics", address]
+    )
+    assert (done.exit_code, "give 127.0.0.1:PORT" in done.stderr) == (2, True)
 
 
 def test_tls_1_3_only(tmp_path: Path, start: Callable[..., Process]) -> None:

@@ -22,7 +22,9 @@ def text_of(document: str | Path) -> str:
 
 def blocks(text: str, language: str = "") -> list[str]:
     """The fenced blocks of that language; "" for those that name none."""
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    # Every fence is read, whatever its language: the end of one block is not the start of the next.
+    found = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [body for name, body in found if name == language]
 
 
 def spans(text: str) -> list[str]:

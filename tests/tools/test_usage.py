@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pericard_tools.board.board import VirtualBoard
+from pericard_tools.board.virtual import VirtualBoard
 
 from .conftest import BIN
 

@@ -43,7 +43,7 @@ class Service:
         self._identity, authority, records = site.identity(), site.authority(), site.records()
         site.keys.check()
         self._uplink = Uplink(records, site.keys, authority)
-        self._enrolment = None if authority is None else Enrolment(authority, records.refuse)
+        self._enrolment = None if authority is None else Enrolment(authority, records.count_refusal)
         log.info("the hospital starts", extra=fields(kem=site.keys.kem))
 
     def run(self, ready_file: Path | None) -> None:

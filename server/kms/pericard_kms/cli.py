@@ -11,6 +11,7 @@ import click
 from pericard_edge import files
 from pericard_edge.jsonlog import fields, log_to_stderr
 from pericard_edge.kms import KmsClient
+from pericard_edge.settings import Metrics
 from pericard_kms.commands.audit import audit
 from pericard_kms.commands.ceremonies import init, roles, seal, status, token, unseal
 from pericard_kms.commands.devices import device, lease
@@ -71,6 +72,9 @@ def kms(context: click.Context, address: str, token_file: Path | None, ca: Path 
     show_default=True,
     help="Who computes the ML-KEM of the hospital's sessions.",
 )
+@click.option(
+    "--metrics", metavar="HOST:PORT", help="Serve /metrics and /healthz here, for this machine only."
+)
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write the address here once serving.")
 def run(
     data: Path,
@@ -86,6 +90,7 @@ def run(
     pkcs11_pin_file: Path | None,
     durability: str,
     kem: ProviderName,
+    metrics: str | None,
     ready_file: Path | None,
 ) -> None:
     """Serve until stopped. A fresh KMS is initialised and unsealed through its API."""
@@ -103,6 +108,7 @@ def run(
         raise click.UsageError("give --tls-cert and --tls-key (or --insecure-http on loopback, for tests)")
     else:
         tls = service.tls_context(tls_cert, tls_key, tls_client_ca)
+    pages = None if metrics is None else _pages(metrics)
     auto: seals.Seal | None = None
     if passphrase_file is not None:
         auto = seals.PassphraseSeal(_secret(passphrase_file, "the passphrase file").encode())
@@ -116,13 +122,22 @@ def run(
     log.info("the KMS starts", extra=fields(kem=str(chosen)))
     opened = open_database(data, database, sync=durability == "disk")
     try:
-        service.run(Api(opened, time.time, auto, chosen.suites), host, port, tls, ready_file)
+        service.run(Api(opened, time.time, auto, chosen.suites), host, port, tls, pages, ready_file)
     finally:
         opened.close()
 
 
 def _secret(path: Path, what: str) -> str:
     return files.read_secret(path, what).decode("utf-8", "surrogateescape").strip()
+
+
+def _pages(listen: str) -> Metrics:
+    try:
+        return Metrics(listen=listen)
+    except ValueError:
+        raise click.UsageError(
+            f"--metrics {listen}: give 127.0.0.1:PORT; a scraper elsewhere comes through a proxy of yours"
+        ) from None
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -13,7 +13,11 @@ from typing import cast
 
 import uvloop
 
+from pericard_edge.jsonlog import fields
+from pericard_edge.pages import served_beside
 from pericard_edge.process import ready, stop_event_in_loop
+from pericard_edge.settings import Metrics
+from pericard_kms.counts import Counts
 from pericard_kms.errors import Misused, StorageFailed
 from pericard_kms.http.api import Api
 from pericard_kms.http.reader import BadRequest, HttpRequest, RequestReader, response
@@ -30,8 +34,8 @@ _TICK_S = 5.0
 class Service:
     """The KMS and its open connections."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, api: Api, counts: Counts) -> None:
+        self._api, self.counts = api, counts
         self.connections: set[Connection] = set()
         self._waiting: list[tuple[Connection, HttpRequest, int, bytes]] = []
         self._loop = asyncio.get_running_loop()
@@ -65,11 +69,15 @@ class Service:
         failed: bytes | None = None
         try:
             self._api.flush()
+            self.counts.commits += 1
         except StorageFailed as error:
+            self.counts.failed_commits += 1
             failed = b'{"errors":["%s"]}' % str(error).encode()
+        self.counts.storage_fails = failed is not None
         for connection, request, status, body in group:
             if failed is not None:
                 status, body = StorageFailed.status, failed
+            self.counts.answers[status] += 1
             connection.reply(request, status, body)
 
     def finish(self) -> None:
@@ -103,6 +111,7 @@ class Connection(asyncio.Protocol):
         """Takes a new connection, or refuses it when too many are open."""
         self._transport = stream = cast(asyncio.Transport, transport)  # uvloop's own class, same methods
         if len(self._service.connections) >= MAX_CONNECTIONS:
+            self._service.counts.refused_connections += 1
             log.warning("refused a connection: %d are open", MAX_CONNECTIONS)
             stream.abort()
             return
@@ -110,10 +119,12 @@ class Connection(asyncio.Protocol):
         self.remote = str(peer[0]) if peer else "local"
         self._heard = self._service.now()
         self._service.connections.add(self)
+        self._service.counts.connections = len(self._service.connections)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Forgets a connection that ended."""
         self._service.connections.discard(self)
+        self._service.counts.connections = len(self._service.connections)
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -183,9 +194,11 @@ def tls_context(certificate: Path, key: Path, client_ca: Path | None = None) -> 
     return context
 
 
-async def _run(api: Api, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None) -> None:
+async def _run(
+    api: Api, counts: Counts, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None
+) -> None:
     loop = asyncio.get_running_loop()
-    service = Service(api)
+    service = Service(api, counts)
     try:
         server = await loop.create_server(lambda: Connection(service), host, port, ssl=tls, backlog=256)
     except OSError as error:
@@ -201,10 +214,21 @@ async def _run(api: Api, host: str, port: int, tls: ssl.SSLContext | None, ready
     service.finish()
 
 
-def run(api: Api, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None = None) -> None:
+def run(
+    api: Api,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    metrics: Metrics | None = None,
+    ready_file: Path | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT; prints one line with the address, also into `ready_file`, when ready.
 
     Raises:
-        Misused: the address cannot be used.
+        Misused, NoPages: an address cannot be used.
     """
-    uvloop.run(_run(api, host, port, tls, ready_file))
+    counts = Counts(lambda: api.unsealed is None)
+    # In a thread of their own: they must tell of a commit that hangs.
+    with served_beside(metrics, counts.registry, counts.health) as pages:
+        log.info("the pages for monitoring", extra=fields(pages=pages))
+        uvloop.run(_run(api, counts, host, port, tls, ready_file))

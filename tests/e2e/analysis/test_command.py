@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.parts.hospital import Hospital, make
 
@@ -67,6 +68,20 @@ def test_right_results_are_printed(tmp_path: Path, authority: Any, cloud: Any) -
     assert "p-1\t4 readings\tmean 75.2\t" in shown
     assert analysed(hospital, "--until", "2020-01-01")["patients"][0]["fhe"]["count"] == 0
     assert refused(hospital) == {}
+
+
+def test_the_trend_is_computed_blindly_too(tmp_path: Path, authority: Any, cloud: Any) -> None:
+    """Readings a microsecond apart: as steep as a trend can be, and still found."""
+    hospital = filled(tmp_path, authority, cloud.address)
+    relation = analysed(hospital, "--covariance", "time")["covariance"]
+    (patient,) = relation["patients"]
+    hours = np.arange(len(RATES)) / 3600e6
+    expected = np.cov(RATES, hours, ddof=0)[0, 1]
+    assert patient["fhe"]["covariance"] == pytest.approx(expected, rel=1e-5)
+    assert patient["fhe"]["correlation"] == pytest.approx(np.corrcoef(RATES, hours)[0, 1], abs=1e-5)
+    assert patient["fhe"]["slope"] == pytest.approx(np.polyfit(hours, RATES, 1)[0], rel=1e-5)
+    assert relation["checked_slots"] == 2 * analysed(hospital)["checked_slots"]
+    assert "p-1\twith time\tcovariance " in hospital.command("analyse", "--covariance", "time").stdout
 
 
 def test_a_wrong_result_is_refused_counted_and_not_printed(tmp_path: Path, authority: Any, liar: Any) -> None:

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pericard_protocol.fhe.parameters import MOMENTS
-from pericard_server.analysis.errors import WrongResult
+from pericard_server.analysis.errors import PackingFault, WrongResult
 from pericard_server.analysis.validation import check, check_patient, tolerance
 
-PACKS = np.random.default_rng(3).uniform(-1, 1, (5, MOMENTS.slots)) + 1j
+PACKS = np.random.default_rng(3).uniform(-1, 1, (5, MOMENTS.slots)) + np.complex128(1j)
 TOTAL, SQUARES = PACKS.sum(axis=0), (PACKS**2).sum(axis=0)
 ALLOWED = tolerance(MOMENTS, len(PACKS))
 
@@ -88,5 +88,5 @@ def test_a_patients_statistics_are_compared(found: float | None, clear: float | 
     if right:
         check_patient(pairs)
     else:
-        with pytest.raises(WrongResult):
+        with pytest.raises(PackingFault):
             check_patient(pairs)

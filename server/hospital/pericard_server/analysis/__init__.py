@@ -5,7 +5,14 @@
 
 from pericard_server.analysis.blind import BlindAnalysis
 from pericard_server.analysis.packing import HEART_RATE_BPM, Encoding
-from pericard_server.analysis.report import Moments, PatientRelation, PatientStatistics, Relation, Report
+from pericard_server.analysis.report import (
+    Moments,
+    PatientRelation,
+    PatientStatistics,
+    Relation,
+    RelationReport,
+    Report,
+)
 
 __all__ = [
     "HEART_RATE_BPM",
@@ -15,5 +22,6 @@ __all__ = [
     "PatientRelation",
     "PatientStatistics",
     "Relation",
+    "RelationReport",
     "Report",
 ]

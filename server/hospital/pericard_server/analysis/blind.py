@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pericard_edge.confined import WorkerFailed
 from pericard_server.analysis import encryption, packing, statistics, validation
-from pericard_server.analysis.cloud_link import Answer, CloudLink
+from pericard_server.analysis.cloud_link import CloudLink, EncryptedSums
 from pericard_server.analysis.errors import KeyNotAtCloud, UnusableReadings, WrongResult
 from pericard_server.analysis.packing import Complexes, Encoding, Floats
 from pericard_server.analysis.report import PatientRelation, PatientStatistics, RelationReport, Report, Work
@@ -27,6 +27,7 @@ class BlindAnalysis:
         UnusableReadings: some cannot be encoded; the message names the patient.
         WrongResult: the cloud's result is wrong. None of it is returned, nor is the cloud told.
         CloudMisbehaved, CloudUnavailable: there is no result.
+        PackingFault: our own calculation is wrong; there is no result.
     """
 
     def __init__(
@@ -170,7 +171,7 @@ class BlindAnalysis:
             ),
         )
 
-    def _compute(self, ciphertexts: list[bytes]) -> tuple[Answer, int]:
+    def _compute(self, ciphertexts: list[bytes]) -> tuple[EncryptedSums, int]:
         """Sends a job, its evaluation key first when the cloud has it not (or, restarted, no longer).
 
         Returns:
@@ -187,7 +188,7 @@ class BlindAnalysis:
             key_bytes += self._link.put_key(self._keys)
             return self._link.compute(self._keys, ciphertexts), key_bytes
 
-    def _decrypt(self, answer: Answer) -> tuple[Complexes, Complexes]:
+    def _decrypt(self, answer: EncryptedSums) -> tuple[Complexes, Complexes]:
         keys = self._keys
         decrypted = self._executor.submit(
             encryption.decrypt, keys.parameters.name, keys.public, keys.secret, (answer.total, answer.squares)

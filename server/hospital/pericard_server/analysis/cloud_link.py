@@ -27,8 +27,8 @@ from pericard_server.custody.fhe import FheKeys
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One job's encrypted results, and what it cost."""
+class EncryptedSums:
+    """One job's results, encrypted: slot-wise sums of z and of z^2 (see `packing`); and what the job cost."""
 
     total: bytes
     squares: bytes
@@ -85,14 +85,14 @@ class CloudLink:
         try:
             receipt = self._stub.PutKey(parts(), timeout=self._timeout)
         except grpc.RpcError as error:
-            _translate(error)
+            _raise_ours(error)
         if receipt.fingerprint != keys.fingerprint:
             raise CloudMisbehaved(
                 "the cloud's receipt is for another key than we sent: do not use this cloud"
             )
         return len(key)
 
-    def compute(self, keys: FheKeys, ciphertexts: Sequence[bytes]) -> Answer:
+    def compute(self, keys: FheKeys, ciphertexts: Sequence[bytes]) -> EncryptedSums:
         """Has one job computed.
 
         Raises:
@@ -127,7 +127,7 @@ class CloudLink:
                 if event.WhichOneof("event") == "result":
                     result = event.result
         except grpc.RpcError as error:
-            _translate(error)
+            _raise_ours(error)
         finally:
             call.cancel()
         if (
@@ -137,10 +137,10 @@ class CloudLink:
         ):
             raise CloudMisbehaved("the cloud's answer has not the results that were asked for")
         total, squares = (part.ciphertext for part in result.results)
-        return Answer(total, squares, sent, received, result.compute_ms)
+        return EncryptedSums(total, squares, sent, received, result.compute_ms)
 
 
-def _translate(error: grpc.RpcError) -> NoReturn:
+def _raise_ours(error: grpc.RpcError) -> NoReturn:
     code = error.code()
     details = repr(error.details())[:300]  # the cloud's words: quoted, so that they cannot steer a terminal
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pericard_protocol.fhe.parameters import ParameterSet
-from pericard_server.analysis.errors import WrongResult
+from pericard_server.analysis.errors import PackingFault, WrongResult
 from pericard_server.analysis.packing import Complexes
 
 # A product of two complex Gaussians of mean square 1 exceeds t with probability 2 t K1(2 t), K1 the
@@ -94,17 +94,17 @@ def check(packs: Complexes, total: Complexes, squares: Complexes, allowed: Toler
 def check_patient(pairs: Sequence[tuple[float | None, float | None, float]]) -> None:
     """Compares a patient's statistics with numpy's over the very readings.
 
-    After `check` this cannot blame the cloud any more; it would find a fault in our own packing.
+    After `check` the cloud is not to blame any more: a difference here is a fault in our own packing.
 
     Args:
         pairs: by FHE, in the clear, and the most by which they may differ; None for what there is not.
 
     Raises:
-        WrongResult: they differ by more than noise explains.
+        PackingFault: they differ by more than noise explains.
     """
     for found, clear, limit in pairs:
         right = found is clear if found is None or clear is None else abs(found - clear) <= limit
         if not right:
-            raise WrongResult(
-                "a patient's blind statistics are not those in the clear: this is a fault of ours"
+            raise PackingFault(
+                "a patient's blind statistics are not those in the clear: this is a fault of ours, report it"
             )

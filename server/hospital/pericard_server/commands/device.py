@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pericard_protocol.errors import UsageError
-from pericard_server.commands.output import json_option, microseconds, print_result
+from pericard_server.commands.shared import json_option, microseconds, print_result
 from pericard_server.site import Site, config_option, open_site
 
 
@@ -39,7 +39,7 @@ def lost(path: Path, number: int, since: datetime | None, why: str) -> None:
     _without_kms(open_site(path), f"pericard kms device state {number} lost")
     from pericard_server.fleet import losses
 
-    losses.lose(number, microseconds(since, int(time.time() * 1e6)), getpass.getuser(), why)
+    losses.note_lost(number, microseconds(since, int(time.time() * 1e6)), getpass.getuser(), why)
 
 
 @device.command()
@@ -50,7 +50,7 @@ def found(path: Path, number: int) -> None:
     _without_kms(open_site(path), f"pericard kms device provision {number}")
     from pericard_server.fleet import losses
 
-    losses.find(number)
+    losses.note_found(number)
 
 
 def _without_kms(site: Site, instead: str) -> None:

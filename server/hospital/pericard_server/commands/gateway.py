@@ -7,7 +7,7 @@ import click
 
 from pericard_protocol.errors import UsageError
 from pericard_protocol.uplink.enrolment import Invitation
-from pericard_server.commands.output import json_option, print_result
+from pericard_server.commands.shared import json_option, print_result
 from pericard_server.site import config_option, open_site
 
 
@@ -67,7 +67,7 @@ def list_(path: Path, as_json: bool) -> None:
             "registered_at": one.registered_at.isoformat(timespec="seconds"),
             "revoked_at": one.revoked_at and one.revoked_at.isoformat(timespec="seconds"),
         }
-        for one in gateways.every()
+        for one in gateways.all_registered()
     ]
     print_result(
         rows,

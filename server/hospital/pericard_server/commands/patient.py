@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pericard_server.commands.output import json_option, print_result
+from pericard_server.commands.shared import json_option, print_result
 from pericard_server.site import config_option, open_site
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pericard_protocol.errors import Unavailable
-from pericard_server.commands.output import json_option, print_result, shown_time
+from pericard_server.commands.shared import json_option, print_result, shown_time
 from pericard_server.site import Site, config_option, open_site
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pericard_protocol.device.waveform import parse_block
-from pericard_server.commands.output import microseconds, quarantined_option, shown_time
+from pericard_server.commands.shared import microseconds, quarantined_option, shown_time
 from pericard_server.site import config_option, open_site
 
 

@@ -78,9 +78,7 @@ class KmsKeys:
             )
         except Refused as error:
             if error.status == 404:
-                raise NoPrivateKey(
-                    "the session is sealed to a key that this hospital does not hold"
-                ) from None
+                raise absent from None
             if error.status == 400:
                 raise KemError(f"the KMS does not open the session's secret: {error}") from None
             raise _later(error) from None

@@ -50,6 +50,6 @@ def admitted_among(names: Collection[str]) -> set[str]:
     return set(Gateway.objects.filter(name__in=names, revoked_at=None).values_list("name", flat=True))
 
 
-def every() -> list[Gateway]:
+def all_registered() -> list[Gateway]:
     """All that were ever registered, by name."""
     return list(Gateway.objects.order_by("name"))

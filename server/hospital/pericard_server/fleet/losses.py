@@ -87,14 +87,14 @@ class Losses:
         self._asked_at = now
         try:
             ended = Loss.objects.exclude(until_us=None).values_list("device", "since_us")
-            _note(self._register.lost_devices(set(ended)))
+            _note_told(self._register.lost_devices(set(ended)))
         except Unavailable as error:
             log.warning("lost devices not heard of", extra=fields(why=str(error)))
         else:
             self._heard_at = self._clock()
 
 
-def _note(told: Sequence[DeviceLoss]) -> None:
+def _note_told(told: Sequence[DeviceLoss]) -> None:
     known = {(loss.device, loss.since_us): loss for loss in Loss.objects.all()} if told else {}
     for device, since_us, until_us in told:
         row = known.get((device, since_us))
@@ -140,7 +140,7 @@ def in_quarantine() -> Exists:
     )
 
 
-def lose(device: int, since_us: int, who: str, why: str) -> None:
+def note_lost(device: int, since_us: int, who: str, why: str) -> None:
     """Notes that `device` is lost, from `since_us` on, where no KMS keeps the devices.
 
     Raises:
@@ -154,7 +154,7 @@ def lose(device: int, since_us: int, who: str, why: str) -> None:
         Loss.objects.create(device=device, since_us=since_us, who=who, why=why)
 
 
-def find(device: int) -> None:
+def note_found(device: int) -> None:
     """Notes that `device` was found, where no KMS keeps the devices; what came meanwhile stays in quarantine.
 
     Raises:
@@ -178,6 +178,6 @@ def release(device: int, through: int, who: str, why: str) -> None:
         )
 
 
-def every() -> list[Loss]:
+def all_losses() -> list[Loss]:
     """Every loss, by device and time."""
     return list(Loss.objects.order_by("device", "since_us"))

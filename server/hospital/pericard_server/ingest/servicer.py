@@ -77,7 +77,7 @@ class Uplink:
         self._streams: dict[grpc.ServicerContext, str] = {}
 
     def end_revoked(self) -> None:
-        """Ends the streams of gateways that were revoked; called every second, for idle ones say nothing."""
+        """Ends the streams of revoked gateways. To be called every second: nothing else sees idle ones."""
         if not (streams := dict(self._streams)):
             return
         close_old_connections()
@@ -107,7 +107,7 @@ class Uplink:
         try:
             key = requested_key(request.certificate_request)
         except PeerError as error:
-            self._count(error, gateway.name)
+            self._count_refusal(error, gateway.name)
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise
         log.info("certificate renewed", extra=fields(gateway=gateway.name))
@@ -151,7 +151,7 @@ class Uplink:
                 try:
                     opener = SessionOpener(part.session, gateway, verifier, self._keys.decapsulate)
                 except PeerError as error:
-                    self._count(error, gateway)  # its records will find no session, and are refused
+                    self._count_refusal(error, gateway)  # its records will find no session, and are refused
                     continue
                 if len(sessions) >= MAX_SESSIONS_PER_STREAM:
                     del sessions[next(iter(sessions))]
@@ -159,7 +159,7 @@ class Uplink:
             elif part.WhichOneof("item") == "record":
                 yield self._commit(part.record, sessions.get(part.record.session_id), gateway, tally)
             else:
-                self._count(EmptyMessage("a message without an item"), gateway)
+                self._count_refusal(EmptyMessage("a message without an item"), gateway)
 
     def _commit(self, record: SealedRecord, session: SessionOpener | None, gateway: str, tally: Tally) -> Ack:
         ack = Ack(session_id=record.session_id, number=record.number)
@@ -176,7 +176,7 @@ class Uplink:
                 )
             tally.add(len(record.ciphertext), stored, opened - began, time.perf_counter() - opened)
         except PeerError as error:
-            self._count(error, gateway)
+            self._count_refusal(error, gateway)
             ack.status, ack.reason = Ack.REFUSED, error.reason
         except DatabaseError as error:
             log.error("not committed", extra=fields(gateway=gateway, error=type(error).__name__))
@@ -193,10 +193,10 @@ class Uplink:
                 return gateway
             raise UnknownGateway(f"{name!r} is no registered gateway: `pericard server gateway add` it")
         except (ChannelRefused, UnknownGateway) as error:
-            self._count(error, "unknown")
+            self._count_refusal(error, "unknown")
             context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
             raise  # abort has raised already; this tells the type checker
 
-    def _count(self, error: PeerError, gateway: str) -> None:
-        self._records.refuse(error.reason)
+    def _count_refusal(self, error: PeerError, gateway: str) -> None:
+        self._records.count_refusal(error.reason)
         log.warning("refused", extra=fields(gateway=gateway, reason=error.reason, why=str(error)))

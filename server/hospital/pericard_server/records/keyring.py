@@ -8,7 +8,7 @@ from pericard_server.records.models import DataKey
 
 
 class Keyring:
-    """Finds, makes and unwraps data keys, and remembers the unwrapped; keep it out of every repr."""
+    """Finds, makes and unwraps data keys; keeps the unwrapped in memory, and shows none in its repr."""
 
     def __init__(self, wrapping: Wrapping) -> None:
         self._wrapping = wrapping

@@ -19,7 +19,7 @@ class Quarantine:
 
 def quarantines() -> list[Quarantine]:
     """Every loss, by device and time."""
-    return [Quarantine(loss, _held(loss)) for loss in losses.every()]
+    return [Quarantine(loss, _held(loss)) for loss in losses.all_losses()]
 
 
 def _held(loss: Loss) -> int:

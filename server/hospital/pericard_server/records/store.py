@@ -59,7 +59,7 @@ class Records:
         self._keyring = keyring
         self._suite = suite
         self._losses = known_losses
-        self._writing = threading.Lock()  # SQLite has one writer; waiting here beats its busy error
+        self._writing = threading.Lock()  # SQLite has one writer: wait here, rather than fail as busy
 
     def commit(self, frames: Iterable[OpenedFrame]) -> Stored:
         """Seals and stores the frames that are not stored yet, in one durable transaction.
@@ -153,7 +153,7 @@ class Records:
         )
         return opened
 
-    def refuse(self, reason: str) -> None:
+    def count_refusal(self, reason: str) -> None:
         """Counts one refusal."""
         with self._writing, transaction.atomic():
             _count(reason, 1)
@@ -174,7 +174,7 @@ class Records:
                 data_key = self._keyring.unwrap(row.key)
                 payload = open_row(row.suite, data_key, _identity(_clear(row)), bytes(row.sealed))
             except TamperedRow as error:
-                self.refuse(error.reason)
+                self.count_refusal(error.reason)
                 raise TamperedRow(
                     f"reading {row.pk} (device {row.device}, boot {row.boot}, seq {row.seq}): {error};"
                     " restore it from a backup before analysing again"
