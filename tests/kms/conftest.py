@@ -130,7 +130,7 @@ class Process:
         """Starts it and waits for the line that says it listens."""
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "pericard_tools", "kms", "run", "--data", str(self.data)),
+                *(sys.executable, "-m", "pericard_kms", "run", "--data", str(self.data)),
                 *("--listen", "127.0.0.1:0", *self.options),
             ],
             stdout=subprocess.PIPE,

@@ -27,7 +27,7 @@ class Command:
 
     def __call__(self, *arguments: str, code: int = 0, typed: str = "", token: str | None = None) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "pericard_tools", "kms", "--address", self.url, *arguments],
+            [sys.executable, "-m", "pericard_kms", "--address", self.url, *arguments],
             input=typed,
             capture_output=True,
             text=True,
@@ -60,7 +60,7 @@ def command(process: Process) -> Command:
     assert (
         "initialized: False"
         in subprocess.run(
-            [sys.executable, "-m", "pericard_tools", "kms", "--address", process.url, "status"],
+            [sys.executable, "-m", "pericard_kms", "--address", process.url, "status"],
             capture_output=True,
             text=True,
         ).stdout
@@ -194,7 +194,7 @@ def test_every_role_is_least_privilege(kms: Client) -> None:
 def test_usage_errors_say_what_to_do(tmp_path: Path) -> None:
     def run(*arguments: Any) -> Any:
         done = subprocess.run(
-            [sys.executable, "-m", "pericard_tools", "kms", *arguments], capture_output=True, text=True
+            [sys.executable, "-m", "pericard_kms", *arguments], capture_output=True, text=True
         )
         return done.returncode, done.stderr
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def test_the_passphrase_opens_and_another_does_not() -> None:
 @pytest.fixture
 def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A fresh SoftHSM2 token."""
+    if find_spec("PyKCS11") is None:
+        pytest.skip("PyKCS11 is not installed: it comes with the extra `pkcs11`")
     if MODULE is None:
         pytest.skip("SoftHSM2 is not installed; `tools/system-packages softhsm2` installs it as root")
     (tmp_path / "tokens").mkdir()
