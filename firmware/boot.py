@@ -1,7 +1,7 @@
-"""Runs before main.py: watches firmware that is on trial, and completes an update. Nothing here may fail.
+"""Runs before main.py: completes an update, and takes it back where the new firmware fails its trial.
 
-A fault in this file would make the board unreachable over its port. So no update replaces it, and it takes
-bad firmware back without anything that an update replaces: see pericard_node/trial.py for the files.
+A fault in this file would make the board unreachable over its port. So no update replaces it, and taking
+firmware back needs nothing that an update replaces. pericard_node/trial.py says what the files are.
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 import machine
 
 _STARTS = 5
-_WATCH_MS = 600000  # as trial.SECONDS; fed by firmware that works
+_WATCH_MS = 600000  # the same time as trial.SECONDS; firmware that works feeds the watchdog
 
 
 def _remove(path):
@@ -21,10 +21,10 @@ def _remove(path):
 
 
 def _watch():
-    """Counts a start of firmware on trial; after the last that may be, puts back what was before."""
+    """Counts a start of firmware on trial; after the last that it may have, puts the old files back."""
     try:
         with open("/trial.bin", "rb") as file:
-            trial = json.loads(file.read()[32:])  # behind its digest
+            trial = json.loads(file.read()[32:])  # its SHA-256 comes first
     except OSError:
         return
     with open("/trial.n", "ab") as file:
@@ -32,12 +32,12 @@ def _watch():
     if os.stat("/trial.n")[6] <= _STARTS:
         machine.WDT(timeout=_WATCH_MS)
         return
-    _remove("/update.bin")  # else it would be completed again
+    _remove("/update.bin")  # or the update would be completed again
     for path in trial["replaced"]:
         try:
             os.rename(path + ".old", path)
         except OSError:
-            pass  # put back before the power failed, or never replaced
+            pass  # it was put back before the power failed, or was never replaced
     for path in trial["added"]:
         _remove(path)
     os.rename("/trial.bin", "/failed.bin")

@@ -7,8 +7,8 @@ import time
 
 import machine
 
-# Collect after so many bytes, not when all is taken: what compiling a module leaves lies between what stays,
-# and the next module's larger pieces found no room in one place.
+# Collect garbage after so many bytes, not only when memory is full. Else what compiling a module leaves lies
+# between what stays, and the next module finds no free piece that is long enough.
 gc.threshold(8192)
 
 _LOG = "/crash.log"
@@ -29,7 +29,7 @@ def _log(error):
 
 
 def _start_again_on_trial():
-    """Firmware that crashes before it has proved itself has boot.py count one start of a few."""
+    """Restarts the board where firmware on trial has crashed: boot.py counts its starts, and they are few."""
     try:
         os.stat("/trial.bin")
     except OSError:

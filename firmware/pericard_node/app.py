@@ -1,20 +1,21 @@
-"""The loop: read, seal, send, sleep. Everything that it needs is made once, before the first frame."""
+"""The node's loop: read the sensor, seal, send, sleep. All buffers are made once, before the first frame."""
 
 import gc
 import json
 import time
 from struct import pack_into
 
-from pericard_node import frame, power, sensor, settings, trial
+from pericard_node import frame, power, reading, settings, trial
 from pericard_node.counter import NeedsProvisioning, take_boot
 from pericard_node.keystore import Keystore
 from pericard_node.listener import Listener
 from pericard_node.ring import Ring
+from pericard_node.sensor import open_sensor
 
 # A board whose clock was never set starts in its epoch's year; firmware of this year cannot run before it.
 _CLOCK_IS_SET_FROM = 2025
-# Before the chip stops: the radio gets across what it was given, and a gateway that has read the status
-# before may begin an update. Some connection intervals of 50 ms at most, and as much for a slow gateway.
+# How long the node waits before the chip stops. The radio sends what it has taken, which needs some intervals
+# of at most 50 ms; a gateway that has read the last status may begin an update.
 _SETTLE_MS = 500
 
 
@@ -41,38 +42,38 @@ class Node:
         self.readings = 0
 
     def step(self):
-        """One reading or block, sealed and sent or kept; a status where one is due."""
+        """Sends one reading or block, or keeps it while the link is down; and a status where one is due."""
         found = self._sensor.read()
         self._keep_epoch()
-        if isinstance(found, sensor.Reading):
+        if isinstance(found, reading.Reading):
             self.readings += 1
             self._send_json(frame.VITALS, self._vitals(found))
-        elif isinstance(found, sensor.Block):
+        elif isinstance(found, reading.Block):
             self._send(frame.WAVEFORM, self._lay_block(found))
         now = time.ticks_ms()
-        # Summed up step by step: the millisecond clock itself starts over every few days.
+        # Summed up step by step, because the millisecond clock starts over every few days.
         self._uptime_ms += time.ticks_diff(now, self._now)
         self._now = now
         if time.ticks_diff(now, self._status_due) >= 0:
             self.report()
-        # The node takes nothing but signed updates: what else somebody sends it is counted, and reported.
+        # A node takes signed updates only. Whatever else comes is counted, and a status tells the count.
         self._listener.listen(0)
         self._alive()
 
-    def updated(self):
-        """Whether the next start will be of newer firmware."""
+    def has_update(self):
+        """Whether an update waits: the next start is of newer firmware."""
         return self._listener.receiver.complete
 
-    def proves(self):
-        """Whether this start has shown that the firmware works: it has sent a frame of its own, and all."""
+    def has_proved_itself(self):
+        """Whether this start has shown that the firmware works: it made frames and has sent all of them."""
         return self._sealer.seq > 0 and self.settle()
 
-    def exhausted(self):
-        """Whether a start on trial has gone on for too long to prove anything."""
+    def trial_is_over(self):
+        """Whether a start on trial has run for so long that it counts as failed."""
         return self._uptime_ms > trial.SECONDS * 1000
 
     def settle(self):
-        """Whether the chip may stop: all is sent, and nobody has more to say."""
+        """Sends what waits and listens once more; whether the chip may stop, because nothing waits."""
         if not self.flush():
             return False
         self._listener.listen(_SETTLE_MS)
@@ -81,7 +82,7 @@ class Node:
     def tell_position(self):
         """Sends a short status frame that lets the update's sender go on."""
         self._alive()
-        gc.collect()  # often, as its pieces are large beside what is free in one place
+        gc.collect()  # an update's pieces are large beside the longest free piece of memory
         self._send_json(frame.STATUS, self._update_status())
 
     def report(self):
@@ -90,17 +91,17 @@ class Node:
         self._send_json(frame.STATUS, self._status())
 
     def flush(self):
-        """Sends what waits, while the link takes it; whether nothing is left."""
+        """Sends what waits for as long as the link takes it; returns whether nothing is left."""
         self._ring.drain(self._link.send)
         return not len(self._ring)
 
-    def _vitals(self, reading):
+    def _vitals(self, found):
         return {
             "age": self._keystore.age,
-            "heart_rate_bpm": reading.heart_rate_bpm,
+            "heart_rate_bpm": found.heart_rate_bpm,
             "sensor_id": self._sensor_id,
             # Seconds of the sensor's own time, and the clock at the start: see `clock`.
-            "timestamp": self._offset + reading.seconds,
+            "timestamp": self._offset + found.seconds,
         }
 
     def _update_status(self):
@@ -142,7 +143,7 @@ class Node:
         self._send(kind, len(payload))
 
     def _send(self, kind, n):
-        """Seals the payload's first n bytes and sends the packet, or keeps it behind those that wait."""
+        """Seals the payload's first n bytes; sends the packet after those that wait, or lets it wait too."""
         try:
             length = self._sealer.seal(kind, n)
         except frame.SequenceEnd:
@@ -152,7 +153,7 @@ class Node:
         self.flush()
 
     def _start_boot_number(self):
-        # Taken and durable before the first frame under it, as at a start.
+        # As at a start, the number is durable before the first frame that uses it.
         self._boot = take_boot()
         payload = bytes(self._sealer.payload)
         self._sealer = frame.FrameSealer(
@@ -171,8 +172,8 @@ class Node:
 def clock(provisioned):
     """Unix seconds: the board's clock, or, where nobody set that since power came, the time of provisioning.
 
-    In the second case timestamps are right relative to each other but early; the order of frames never
-    rests on them.
+    In the second case timestamps are too early, though right relative to each other. Nothing decides the
+    order of frames by them.
     """
     if time.gmtime()[0] < _CLOCK_IS_SET_FROM:
         return provisioned
@@ -195,29 +196,29 @@ def main():
     """Runs for as long as the board does; without its key or counter it says so and sends nothing."""
     chosen = settings.load()
     on_trial = trial.on_trial()
-    # On trial boot.py has set one, which now wants to be fed.
+    # During a trial boot.py has started a watchdog: it must be fed from here on, whatever the settings say.
     watchdog = power.Watchdog(chosen.WATCHDOG_SECONDS or (trial.SECONDS if on_trial else 0))
     try:
         link = open_link(chosen)
         try:
             keystore = Keystore()
-            gc.collect()  # compiling the sensor's modules wants more than compiling the others has left
-            source = sensor.open_sensor(chosen)
+            gc.collect()  # compiling the sensor's modules needs what compiling the others has left as garbage
+            source = open_sensor(chosen)
             node = Node(keystore, take_boot(), source, link, chosen, watchdog.feed)
             gc.collect()
             while True:
                 node.step()
-                if on_trial and node.proves():
-                    trial.prove()
+                if on_trial and node.has_proved_itself():
+                    trial.accept()
                     on_trial = False
-                elif on_trial and node.exhausted():
+                elif on_trial and node.trial_is_over():
                     power.restart()
                 tired = chosen.SLEEP_SECONDS and node.readings >= chosen.READINGS_A_WAKE
                 if tired:
                     node.report()
-                if (tired or node.updated()) and node.settle():
-                    # A restart loses the ring: an update waits until all is sent. A power cut brings it too.
-                    if node.updated():
+                if (tired or node.has_update()) and node.settle():
+                    # A restart loses what waits in the ring, so the update waits until all is sent.
+                    if node.has_update():
                         power.restart()
                     power.sleep_deeply(chosen.SLEEP_SECONDS)
         except NeedsProvisioning as error:

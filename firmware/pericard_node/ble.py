@@ -1,9 +1,9 @@
 """The BLE link: the Nordic UART service, a byte stream in notifications of ATT_MTU - 3 bytes.
 
-The link counts as up from the gateway's first write on: a gateway writes when it has subscribed, so nothing
-is notified to nobody. A session opens with 0x00, as on a cable, and with the last packets of the session
-before, of which a lost connection may have kept some back. BLE's own pairing is not used: frames are sealed
-already.
+The link is up from the gateway's first write on. A gateway writes once it has subscribed, so no notification
+is sent that nobody receives. A session begins with 0x00, as on a cable, and with the last packets of the
+session before: some of them may not have been sent when the connection was lost. BLE's own pairing is not
+used, as frames are sealed already.
 """
 
 import bluetooth
@@ -23,10 +23,10 @@ _ADVERTISEMENT = b"\x02\x01\x06\x11\x07" + bytes.fromhex("9ecadc240ee5a9e093f3a3
 _ADVERTISE_US = const(250000)
 _SMALLEST_MTU = const(23)  # what every peer takes (Bluetooth Core 5.4, Vol 3, Part F, 3.2.8)
 _LARGEST_MTU = const(247)  # fills one link-layer packet of 251 bytes
-# What the radio took but may not have got across when the connection was lost begins the next session; the
-# gateway's window drops what it has. NimBLE keeps as many notifications as it has blocks, by ESP-IDF's
-# defaults 12 and 24, and refuses more: no more packets wait in it, and no more bytes than in so many of the
-# largest.
+# How many packets, and bytes, are kept to be sent again in the next session. The radio (NimBLE) holds as many
+# notifications as it has blocks, by ESP-IDF's defaults 12 and 24, and refuses more: so no more packets can be
+# lost with a connection, and no more bytes than so many of the largest. What the gateway has already, its
+# window drops.
 _RECENT = const(36)
 _RECENT_BYTES = const(8784)  # 36 of 247 - 3
 
@@ -34,9 +34,9 @@ _RECENT_BYTES = const(8784)  # 36 of 247 - 3
 class BleLink:
     """One central at a time: the gateway."""
 
-    # Kept of what the gateway writes until it is read: four writes of the largest size (244 bytes). While
-    # the word that two were taken is on its way back, the other two are in the air. More would take from a
-    # heap of some 110 KB and make nothing faster, as each write waits for its answer.
+    # The buffer for what the gateway writes: four writes of the largest size, 244 bytes. Two are in the air
+    # while the answer to the other two is on its way. A larger buffer would make nothing faster, because each
+    # write waits for its answer, and the heap has some 110 KB only.
     room = 1024
 
     def __init__(self):
@@ -49,7 +49,7 @@ class BleLink:
         self._recent_bytes = 0
         self._again = []
         self._radio = bluetooth.BLE()
-        # Off first: after a crash of the application a connection may stand of which nobody would tell us.
+        # Off first: a crash of the application may have left a connection, of which no event would tell.
         self._radio.active(False)
         self._radio.active(True)
         self._radio.config(mtu=_LARGEST_MTU)
@@ -81,7 +81,7 @@ class BleLink:
             try:
                 self._radio.gatts_notify(self._connection, self._tx, chunk)
             except OSError:
-                return False  # buffers full, or the connection has just ended: the rest waits
+                return False  # the buffers are full, or the connection has just ended: the rest waits
             self._sent += len(chunk)
         if not self.up:
             return False
@@ -89,7 +89,7 @@ class BleLink:
         return True
 
     def receive(self):
-        """What the gateway wrote since the last call; its first write of a session opens the link."""
+        """What the gateway wrote since the last call. Its first write of a session brings the link up."""
         written = self._radio.gatts_read(self._rx)
         if written and not self.up and self._connection is not None:
             self._sent = 0
@@ -99,7 +99,7 @@ class BleLink:
         return written
 
     def say(self, text):
-        """A line for a person, on the REPL: there is no one to tell over the air."""
+        """Prints a line for a person on the USB port: over the air nobody reads one."""
         print("pericard:", text)
 
     def _on(self, event, data):

@@ -1,7 +1,7 @@
-"""The boot number: persisted, one more at every start, used only after it is durable.
+"""The boot number: one more at every start, and in the flash before it is used.
 
-It never falls back to zero or to a random start: a counter that cannot be read, or that would wrap, raises,
-and the node stays silent until it is provisioned again with a new key.
+It never starts over, neither at zero nor at random. Where it cannot be read, or would pass its largest value,
+the node stays silent until it is provisioned again with a new key.
 """
 
 from pericard_node import flash
@@ -11,11 +11,14 @@ _MAX_BOOT = 0xFFFFFFFF
 
 
 class NeedsProvisioning(Exception):
-    """The node may not send: what its safety rests on is missing, damaged or used up."""
+    """The node may not send: its key or boot number is missing, damaged or used up."""
 
 
 def take_boot(path=PATH):
-    """The next boot number, already durable: whatever happens now, no later start gets it again."""
+    """The next boot number, durable already, so that no later start gets it again.
+
+    Raises NeedsProvisioning.
+    """
     try:
         body = flash.read(path)
     except flash.Damaged as error:

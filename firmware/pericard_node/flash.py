@@ -1,8 +1,9 @@
-"""Small records in the board's flash that are whole or refused, whatever moment the power fails at.
+"""Small records in the board's flash: a reader gets a whole one or an error, whenever the power fails.
 
 A record is SHA-256(body) ‖ body. It is written to a temporary file, flushed, and renamed over the old one:
-LittleFS, which ESP32 boards use, makes both durable and the rename atomic. So a reader finds the old record
-or the new one. It reads no second copy: a stale counter or key must never come back.
+LittleFS, an ESP32's file system, makes both durable, and a rename happens whole or not at all. So a reader
+finds the old record or the new one. There is no second copy to fall back to: a counter or a key that is
+out of date must never be used again.
 """
 
 import hashlib

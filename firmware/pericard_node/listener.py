@@ -1,47 +1,47 @@
-"""Hears an update from the link, telling how far it has come, and bounds how long the sensor waits for it.
+"""Takes an update from the link, reports how far it has come, and bounds how long the sensor waits for it.
 
-While an update comes the sensor is not read: that takes seconds, and ends in a restart. Anybody in reach can
-begin one, so an attempt ends when its sender is slow, or late with its signature; and after one that was no
-update the node hears nothing for nine times as long as the sensor waited. Whoever sends what, nine tenths of
-the time are the sensor's. Only an update that is signed, and newer, may take more than seconds at a stretch.
+While an update comes in, the sensor is not read. Anybody in reach of the link can begin one, so an attempt is
+ended when its sender is slow or late with the signature. After an attempt that failed, the node ignores the
+link for nine times as long as the attempt took: whatever is sent, the sensor has nine tenths of the time.
+Only an update that is signed right and newer may keep the sensor waiting for more than seconds.
 """
 
 import time
 
 from pericard_node import update
 
-# Half of the link's room must come in this time: it takes 11 ms on a cable and some hundred on BLE.
+# A sender is slow when half of the link's buffer takes longer: a cable needs 11 ms for it, BLE some 100 ms.
 _SLOW_MS = 2000
-# Until then the signature: with all before it at most 4.1 KB, which take half a second on a cable, and under
-# 5 s on BLE where packets of 100 bytes or more are answered in 100 ms.
+# A signature is late after this time. It and all before it have at most 4.1 KB: half a second on a cable, and
+# under 5 s on BLE, where packets of 100 bytes or more are answered within 100 ms.
 _UNSIGNED_MS = 5000
 _REST = 9
 _POLL_MS = 5
 
 
 class Listener:
-    """Feeds what comes over the link to an update's receiver."""
+    """Hands what comes over the link to the receiver of updates."""
 
     def __init__(self, link, node):
-        """`node` says for it how far the update has come (`tell_position`), and how it is (`report`)."""
+        """`node` tells how far the update has come (`tell_position`), and sends status frames (`report`)."""
         self.receiver = update.Receiver()
         self._link = link
         self._node = node
         self._resting_until = None
 
     def position(self):
-        """Bytes taken of the update under way, 0 where there is none; None on a node that takes none."""
-        return self.receiver.taken if self.receiver.willing() else None
+        """Bytes taken of the update under way; 0 where there is none, None on a node without update key."""
+        return self.receiver.taken if self.receiver.takes_updates() else None
 
     def room(self):
-        """How many bytes may come beyond `position`: what the link's buffer holds; 0 while at rest."""
+        """How many bytes may be sent beyond `position`: the link's buffer, or 0 while the link is ignored."""
         if self._resting_until is not None and time.ticks_diff(time.ticks_ms(), self._resting_until) >= 0:
             self._resting_until = None
         rests = self.receiver.complete or self._resting_until is not None
-        return self._link.room if self.receiver.willing() and not rests else 0
+        return self._link.room if self.receiver.takes_updates() and not rests else 0
 
     def listen(self, patience_ms):
-        """Takes what has come or comes within `patience_ms`, and if that begins an update, all of it."""
+        """Waits up to `patience_ms` for bytes; where they begin an update, takes the whole of it."""
         began = time.ticks_ms()
         while not (data := self._link.receive()):
             if time.ticks_diff(time.ticks_ms(), began) >= patience_ms:
@@ -52,17 +52,17 @@ class Listener:
             return
         began = time.ticks_ms()
         self.receiver.feed(data)
-        if self.receiver.busy():
+        if self.receiver.has_begun():
             self._hear(began)
 
     def _hear(self, began):
-        """Takes the update that has begun to its end, good or bad."""
+        """Takes the update that has begun, until it is complete or refused."""
         receiver = self.receiver
         told, told_at, signed = 0, began, False
-        while receiver.busy():
+        while receiver.has_begun():
             now = time.ticks_ms()
-            if receiver.taken - told >= self._link.room // 2 or receiver.verified() != signed:
-                told, told_at, signed = receiver.taken, now, receiver.verified()
+            if receiver.taken - told >= self._link.room // 2 or receiver.has_verified() != signed:
+                told, told_at, signed = receiver.taken, now, receiver.has_verified()
                 self._node.tell_position()
             elif (
                 not self._link.up

@@ -1,4 +1,4 @@
-"""What viper code needs to run where there is no viper: CPython, and the benchmark's plain rows.
+"""Stand-ins with which viper code runs where there is no viper: on CPython.
 
 In a viper function `ptr8(x)` is a machine pointer; here it is the buffer itself, which is indexed alike.
 """

@@ -2,7 +2,7 @@
 
 import machine
 
-# After Ctrl-C the operator has the board, and an ESP32's watchdog cannot be stopped, only made patient.
+# After Ctrl-C the operator works on the board. An ESP32's watchdog cannot be stopped, but given more time.
 _OPERATOR_MS = 3600 * 1000
 
 
@@ -19,7 +19,7 @@ class Watchdog:
             self._dog.feed()
 
     def leave_to_operator(self):
-        """Gives whoever interrupted the application an hour."""
+        """Gives the operator who interrupted the application an hour before the board resets."""
         if self._dog is not None:
             self._dog = machine.WDT(timeout=_OPERATOR_MS)
 

@@ -1,6 +1,6 @@
-"""Sealed packets that wait for the link, in order; when they outgrow their room the oldest give way.
+"""Sealed packets that wait for the link, in order; where there is no room left, the oldest are dropped.
 
-A packet that waits is sealed already: its nonce is used up, and it is sent as it is or never.
+Packets are never sealed again: the nonce of each is used up, so it is sent as it is or never.
 """
 
 
@@ -8,7 +8,7 @@ class Ring:
     """At most `room` bytes of packets."""
 
     def __init__(self, room):
-        """`dropped` counts the packets that gave way."""
+        """`dropped` counts the packets that were dropped."""
         self._room = room
         self._packets = []
         self._bytes = 0

@@ -1,4 +1,4 @@
-"""Sensors that sample a wave: a source of samples, a detector, and from both readings and blocks.
+"""Sensors that sample a wave: a source gives samples, a detector finds beats in them.
 
 A source has `rate` (samples a second) and `read_into(array)`, which waits until the array of signed 16-bit
 values is full.
@@ -8,7 +8,7 @@ import json
 import time
 from array import array
 
-from pericard_node.sensor import Block, Reading, believable
+from pericard_node.reading import Block, Reading, believable
 
 # Samples in a block: 232 of 2 bytes and the block's 8 of description fit a frame's 480.
 BLOCK_SAMPLES = 232
@@ -16,7 +16,7 @@ WAVEFORM_PATH = "/waveform.bin"
 
 
 class SampledSensor:
-    """Beats found on the node; with `blocks`, the samples too, before the readings that come of them."""
+    """Gives a reading for each beat; with `blocks`, the samples too, before the beats found in them."""
 
     def __init__(self, source, detector, blocks):
         """Takes samples from `source` a block at a time, and feeds `detector` each."""
@@ -30,7 +30,7 @@ class SampledSensor:
         self.rejected = 0
 
     def read(self):
-        """The next block or reading; None where a block's time brought neither, as with an electrode off."""
+        """The next block or reading; None where a block's time brought neither: an electrode may be off."""
         if not self._ready:
             self._source.read_into(self._samples)
             if self._blocks:
@@ -68,7 +68,7 @@ class RecordedSource:
         self._due = time.ticks_ms()
 
     def read_into(self, samples):
-        """Fills `samples` in the time that they took."""
+        """Fills `samples`, in the time that recording them took."""
         view = memoryview(self._buffer)[: 2 * len(samples)]
         filled = 0
         while filled < len(view):
@@ -83,21 +83,3 @@ class RecordedSource:
         wait = time.ticks_diff(self._due, time.ticks_ms())
         if wait > 0:
             time.sleep_ms(wait)
-
-
-def open_sensor(chosen):
-    """The source that the settings name, behind the detector for what it measures."""
-    if chosen.SENSOR == "max30102":
-        from pericard_node.max30102 import MAX30102
-        from pericard_node.ppg import PulseDetector
-
-        return SampledSensor(MAX30102(), PulseDetector(MAX30102.rate), chosen.WAVEFORM)
-    from pericard_node.ecg import BeatDetector
-
-    if chosen.SENSOR == "waveform":
-        source = RecordedSource()
-    else:
-        from pericard_node.ad8232 import AD8232
-
-        source = AD8232()
-    return SampledSensor(source, BeatDetector(source.rate), chosen.WAVEFORM)

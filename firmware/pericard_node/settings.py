@@ -19,7 +19,7 @@ class Settings:
 
 
 def load():
-    """The settings. Raises ValueError for a name that is none, so that a misspelt one is not ignored."""
+    """The settings. Raises ValueError for an unknown name, so that a misspelt one is not ignored."""
     chosen = Settings()
     names = [name for name in globals() if name[0].isupper() and name != "Settings"]
     for name in names:

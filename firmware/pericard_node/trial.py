@@ -1,9 +1,11 @@
-"""New firmware is on trial until it has proved itself: until then the start before main.py can take it back.
+"""New firmware is on trial until it has proved itself: until then boot.py can take it back.
 
-boot.py does that, without this module or any other that an update replaces: it counts the starts in
-/trial.n, sets a watchdog, and after the last of them puts back the files that the update replaced, which stay
-beside the new ones as *.old, and takes away those that it added. The record of the trial then becomes that of
-the failure; where the firmware proves itself it becomes that of the version. Each is one rename.
+During a trial the files that the update replaced stay beside the new ones, as *.old. boot.py counts the
+starts in /trial.n and sets a watchdog. After the last start that a trial may have, it puts the old files back
+and removes those that the update added. It does so without any module that an update replaces.
+
+A trial begins with the record /trial.bin. Firmware that fails has it renamed to /failed.bin; firmware that
+proves itself has it renamed to /version.bin. One rename cannot be done by half.
 """
 
 import json
@@ -16,7 +18,7 @@ STARTS_PATH = "/trial.n"
 VERSION_PATH = "/version.bin"
 FAILED_PATH = "/failed.bin"
 OLD = ".old"
-# Firmware that runs and reaches nobody has as long as boot.py's watchdog gives to one that hangs.
+# How long a start on trial may run without having sent anything; boot.py's watchdog has the same time.
 SECONDS = 600
 
 
@@ -32,13 +34,13 @@ def _number(path):
     return record["version"] if record else 0
 
 
-def version():
-    """The version that runs here, on trial perhaps; 0 before the first update."""
+def running_version():
+    """The version of the firmware that runs, on trial or not; 0 before the first update."""
     return _number(TRIAL_PATH) or _number(VERSION_PATH)
 
 
-def failed():
-    """The version that was taken back last; 0 where none was."""
+def failed_version():
+    """The version that was last taken back; 0 where none was."""
     return _number(FAILED_PATH)
 
 
@@ -48,10 +50,13 @@ def on_trial():
 
 
 def begin(version, paths):
-    """Notes, before a file of an update is changed, what there was; changes nothing where that is noted."""
+    """Begins a trial: notes which files the update replaces and which it adds, before any is changed.
+
+    Does nothing where a trial has begun already: the power may have failed since.
+    """
     if on_trial():
         return
-    # What an earlier trial, cut while it ended, has left.
+    # An earlier trial leaves these where the power failed while it ended.
     _remove(STARTS_PATH)
     for path in paths:
         _remove(path + OLD)
@@ -60,8 +65,8 @@ def begin(version, paths):
     flash.write(TRIAL_PATH, json.dumps({"version": version, "replaced": replaced, "added": added}).encode())
 
 
-def prove():
-    """What runs here is good: it is the version now, and nothing takes it back."""
+def accept():
+    """Ends the trial: what runs here is the version from now on, and its old files are removed."""
     replaced = _record(TRIAL_PATH)["replaced"]
     os.rename(TRIAL_PATH, VERSION_PATH)
     _remove(STARTS_PATH)
@@ -73,4 +78,4 @@ def _remove(path):
     try:
         os.remove(path)
     except OSError:
-        pass  # not there, or no longer
+        pass  # there is none

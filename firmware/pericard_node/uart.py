@@ -1,7 +1,7 @@
-"""The serial link: packets out over the USB port or a UART of the chip; what comes in is handed on.
+"""The serial link, over the USB port or a UART of the chip.
 
-On the USB port MicroPython's own words (a banner, a traceback) come before the first packet; the 0x00 that
-opens a session ends them, so that they spoil no frame.
+On the USB port MicroPython prints text (a banner, a traceback) before the first packet. The 0x00 that begins
+a session ends that text, so that the gateway does not take it for a part of a frame.
 """
 
 import select
@@ -9,10 +9,10 @@ import sys
 
 
 class SerialLink:
-    """Writes whole packets. A cable says nothing of who listens, so it always counts as up."""
+    """Writes whole packets. A cable does not show whether anybody listens, so the link is always up."""
 
-    # What a chip keeps of its input until it is read: 260 bytes on the REPL's port, 256 on a UART. So much
-    # one call takes in, too, so that a flooded line holds the sensor up only so long.
+    # A chip's buffer for input: 260 bytes on the USB port, 256 on a UART. One call of `receive` reads no more
+    # than that either, so that a line on which somebody sends without end delays the sensor only so long.
     room = 256
     up = True
 
@@ -32,7 +32,7 @@ class SerialLink:
         self._out.write(b"\0")
 
     def send(self, packet):
-        """Writes a packet whole; a UART takes what its buffer has room for, the rest is offered again."""
+        """Writes a whole packet. A UART takes as much at once as its buffer has room for."""
         view = memoryview(packet)
         while view:
             view = view[self._out.write(view) or 0 :]
@@ -40,7 +40,7 @@ class SerialLink:
 
     def receive(self):
         """What has come in, at most 256 bytes; b"" where nothing has."""
-        # An octet at a time, since a read of more would wait for it; and without an allocation for each.
+        # One byte at a time, because a read of more would wait for all of them. No byte allocates memory.
         count = 0
         while count < self.room and any(self._poll.ipoll(0)) and self._in.readinto(self._octet):
             self._received[count] = self._octet[0]
@@ -48,5 +48,5 @@ class SerialLink:
         return bytes(memoryview(self._received)[:count])
 
     def say(self, text):
-        """A line for a person; the gateway counts it as no frame."""
+        """Writes a line for a person; the gateway does not take it for a frame."""
         self._out.write(b"\r\npericard: " + text.encode() + b"\r\n\0")

@@ -31,11 +31,14 @@ _STAGED = ".update"
 
 
 class Refused(Exception):
-    """The update is not taken; the stream is looked through for another."""
+    """The update is not taken."""
 
 
 def finish():
-    """Puts an update whose files are all there in place; whether there was one. Safe to be cut short."""
+    """Puts the files of a complete update in place; returns whether there was one.
+
+    The power may fail at any moment: the next start goes on. boot.py, which no update replaces, calls this.
+    """
     try:
         manifest = json.loads(flash.read(READY_PATH))
     except flash.Damaged:
@@ -44,8 +47,8 @@ def finish():
     trial.begin(manifest["version"], paths)
     for path in paths:
         if not flash.exists(path + _STAGED):
-            continue  # in place already, before the power failed
-        if flash.exists(path):  # else it is a new file, or aside already
+            continue  # it was put in place before the power failed
+        if flash.exists(path):  # there is none where the file is new, or was renamed before the power failed
             os.rename(path, path + trial.OLD)
         os.rename(path + _STAGED, path)
     os.remove(READY_PATH)
@@ -53,17 +56,17 @@ def finish():
 
 
 class Receiver:
-    """Feed it what arrives: it stages an update, and says when one is complete."""
+    """Takes the bytes of an update, checks it, and writes its files beside those that they replace."""
 
     def __init__(self):
-        """A node without an update key takes no update."""
+        """Reads the update key; a node without one takes no update."""
         try:
             with open(KEY_PATH, "rb") as file:
                 self._key = file.read(32)
         except OSError:
             self._key = None
-        self.version = trial.version()
-        self.failed = trial.failed()
+        self.version = trial.running_version()
+        self.failed = trial.failed_version()
         self.rejected = 0
         self.complete = False  # an update is staged whole: the next start is of its version
         self._reset()
@@ -74,20 +77,20 @@ class Receiver:
         self._file = None
         self.taken = 0  # bytes of the update under way
 
-    def willing(self):
-        """Whether an update could be taken at all."""
+    def takes_updates(self):
+        """Whether this node has an update key, without which it takes none."""
         return self._key is not None
 
-    def busy(self):
-        """Whether an update is under way."""
+    def has_begun(self):
+        """Whether an update has begun and is neither complete nor refused."""
         return self.taken > 0 and not self.complete
 
-    def verified(self):
-        """Whether the update under way has shown its signature."""
+    def has_verified(self):
+        """Whether the signature of the update under way was right."""
         return self._manifest is not None
 
     def feed(self, data):
-        """Takes bytes; a stream that is none of ours, or a refused one, is counted and dropped."""
+        """Takes the next bytes; an update that is not taken is counted and dropped."""
         self.taken += len(data)
         try:
             self.complete = self._take(data)
@@ -95,13 +98,13 @@ class Receiver:
             self.refuse()
 
     def refuse(self):
-        """Counts and drops what is under way; a next update starts from its beginning."""
+        """Counts and drops the update under way; another begins with its first byte."""
         self.rejected += 1
         if self._file is not None:
             try:
                 self._file.close()
             except OSError:
-                pass  # the flash is full: what was written is no update anyway
+                pass  # the flash is full; the file is of no use anyway
         self._reset()
 
     def _take(self, data):
@@ -128,9 +131,9 @@ class Receiver:
         return True
 
     def _open(self, manifest, signature):
-        """The gate: nothing of the stream has touched the flash before this returns."""
-        gc.collect()  # the copy of the manifest wants room in one place
-        # What is on trial could not be taken back if another came over it.
+        """Checks signature, version and paths. Nothing of the update is written to the flash before that."""
+        gc.collect()  # the copy of the manifest needs one long piece of memory
+        # During a trial the *.old files are those of the version before: a second update would lose them.
         if trial.on_trial() or not verify(self._key, signature, manifest):
             raise Refused
         described = json.loads(manifest)
@@ -150,7 +153,7 @@ class Receiver:
         self._at = 0
 
     def _write_some(self):
-        """Writes what has come of the file under way; whether it is complete."""
+        """Writes what has come of the current file; returns whether the file is complete."""
         described = self._files[self._at]
         if self._file is None:
             self._file = open(described["path"] + _STAGED, "wb")  # noqa: SIM115 - closed when it is complete

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_tools.demo.parties import Party, StageFailed, pericard
-from pericard_tools.demo.story import LineTap, encodings
+from pericard_tools.demo.search import encodings
+from pericard_tools.demo.wire import LineTap
+from pericard_tools.parties import Party, StageFailed, pericard
 
 
 def run_demo(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

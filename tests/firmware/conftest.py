@@ -19,7 +19,7 @@ Interpreter = Callable[..., str]
 def run(interpreter: Path, script: Path, *arguments: Path | str, stdin: str = "", ok: int = 0) -> str:
     """What `script` prints; it must exit with `ok`."""
     done = subprocess.run(
-        [interpreter, script, *arguments], input=stdin, capture_output=True, text=True, timeout=120
+        [interpreter, script, *arguments], input=stdin, capture_output=True, text=True, timeout=540
     )
     assert done.returncode == ok, done.stdout + done.stderr
     return done.stdout

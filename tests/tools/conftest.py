@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import serial
@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from pericard_protocol.device.frame import Frame, Header, open_frame
 from pericard_protocol.device.stream import StreamDecoder
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.recording import FLASH_PATH, recording_file
+from pericard_tools.board.virtual import VirtualBoard
 
 BIN = Path(sys.executable).parent
 DEVICE = 7
@@ -26,7 +26,7 @@ DEVICE = 7
 INTERVALS = [1000, 600, 500, 4000, 750]
 
 
-class Ward(NamedTuple):
+class ReadyBoard(NamedTuple):
     """A board that runs, and what the gateway would know of it."""
 
     board: VirtualBoard
@@ -69,8 +69,8 @@ def read_frames(port: str, count: int, *, reset: VirtualBoard | None = None) -> 
     return frames[:count]
 
 
-def opened(ward: Ward, frames: list[Frame]) -> list[tuple[Header, dict[str, object]]]:
-    cipher = ward.cipher()
+def opened(ready: ReadyBoard, frames: list[Frame]) -> list[tuple[Header, dict[str, Any]]]:
+    cipher = ready.cipher()
     return [(frame.header, json.loads(open_frame(cipher, frame))) for frame in frames]
 
 
@@ -84,16 +84,16 @@ def board(tmp_path: Path) -> Iterator[VirtualBoard]:
 
 
 @pytest.fixture
-def ward(board: VirtualBoard, tmp_path: Path) -> Ward:
+def ready(board: VirtualBoard, tmp_path: Path) -> ReadyBoard:
     """A board with firmware, key and a fast recording."""
     registry = tmp_path / "devices.json"
     flash(board.port, firmware_files() | {FLASH_PATH: recording_file(INTERVALS, speed=50)})
     provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry))
-    return Ward(board, registry)
+    return ReadyBoard(board, registry)
 
 
 @contextmanager
-def quiet_board(folder: Path, update_key: bytes | None = None, **settings: object) -> Iterator[Ward]:
+def quiet_board(folder: Path, update_key: bytes | None = None, **settings: object) -> Iterator[ReadyBoard]:
     """A board ready to run, without power; with `settings` in its config.py."""
     (folder / "board").mkdir()
     registry = folder / "devices.json"
@@ -104,11 +104,11 @@ def quiet_board(folder: Path, update_key: bytes | None = None, **settings: objec
         provision(board.port, DEVICE, "bed 4", 61, RegistrySource(registry), update_key)
         board.kill()
         assert board.off.wait(60)
-        yield Ward(board, registry)
+        yield ReadyBoard(board, registry)
 
 
 @contextmanager
-def wireless_board(folder: Path) -> Iterator[Ward]:
+def wireless_board(folder: Path) -> Iterator[ReadyBoard]:
     """A board whose link is BLE, without power."""
-    with quiet_board(folder, LINK="ble") as ward:
-        yield ward
+    with quiet_board(folder, LINK="ble") as ready:
+        yield ready

@@ -18,22 +18,22 @@ from pericard_gateway.ports.ble import BlePort
 from pericard_protocol.device.frame import Frame, FrameError, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 
-from .conftest import Ward, wireless_board
+from .conftest import ReadyBoard, wireless_board
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
 
 @pytest.fixture
-def wireless(tmp_path: Path) -> Iterator[Ward]:
-    with wireless_board(tmp_path) as ward:
-        yield ward
+def wireless(tmp_path: Path) -> Iterator[ReadyBoard]:
+    with wireless_board(tmp_path) as ready:
+        yield ready
 
 
 class Received:
     """What the gateway's port handed on: frames that open, in order, and every rejection."""
 
-    def __init__(self, ward: Ward) -> None:
-        self._cipher = ward.cipher()
+    def __init__(self, ready: ReadyBoard) -> None:
+        self._cipher = ready.cipher()
         self.seqs: list[int] = []
         self.rejected: list[FrameError] = []
         self.sessions = 0
@@ -63,9 +63,9 @@ class Received:
 
 
 @asynccontextmanager
-async def carried(ward: Ward, received: Received, mtu: int) -> AsyncIterator[Peripheral]:
+async def carried(ready: ReadyBoard, received: Received, mtu: int) -> AsyncIterator[Peripheral]:
     """A port that reads the board, until the end."""
-    async with in_the_air(ward.board, mtu) as (peripheral, backend):
+    async with in_the_air(ready.board, mtu) as (peripheral, backend):
         port = BlePort(BOARD, received.room, Counters(), backend)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(port.run(received))
@@ -74,7 +74,7 @@ async def carried(ward: Ward, received: Received, mtu: int) -> AsyncIterator[Per
 
 
 @pytest.mark.parametrize("mtu", [23, 24, 100, 185, 247])
-def test_frames_are_split_and_joined_at_every_mtu(wireless: Ward, mtu: int) -> None:
+def test_frames_are_split_and_joined_at_every_mtu(wireless: ReadyBoard, mtu: int) -> None:
     async def ward_round() -> None:
         received = Received(wireless)
         async with carried(wireless, received, mtu):
@@ -85,16 +85,16 @@ def test_frames_are_split_and_joined_at_every_mtu(wireless: Ward, mtu: int) -> N
     asyncio.run(ward_round())
 
 
-def test_a_device_that_returns_has_lost_nothing(wireless: Ward) -> None:
+def test_a_device_that_returns_has_lost_nothing(wireless: ReadyBoard) -> None:
     async def ward_round() -> None:
         received = Received(wireless)
         async with carried(wireless, received, 100) as peripheral:
             for _ in range(3):
                 last = received.seqs[-1] if received.seqs else 0
                 await received.until(last + 10)
-                await peripheral.out_of_range()
+                await peripheral.leave_range()
                 await asyncio.sleep(0.5)
-                await peripheral.back_in_range()
+                await peripheral.enter_range()
             await received.until(received.seqs[-1] + 30)
         assert received.sessions == 4
         assert received.seqs == list(range(len(received.seqs)))
@@ -102,7 +102,7 @@ def test_a_device_that_returns_has_lost_nothing(wireless: Ward) -> None:
     asyncio.run(ward_round())
 
 
-def test_a_node_whose_program_crashes_is_connected_again(wireless: Ward) -> None:
+def test_a_node_whose_program_crashes_is_connected_again(wireless: ReadyBoard) -> None:
     """The radio keeps the connection through that, but would tell the new start nothing of it."""
     faulty = json.dumps({"speed": 50, "rr_ms": [1000] * 100 + ["two seconds from the start"]})
     (wireless.board.flash / "recording.json").write_text(faulty)
@@ -118,7 +118,7 @@ def test_a_node_whose_program_crashes_is_connected_again(wireless: Ward) -> None
     assert "TypeError" in (wireless.board.flash / "crash.log").read_text()
 
 
-def test_without_room_the_connection_is_given_up_until_there_is(wireless: Ward) -> None:
+def test_without_room_the_connection_is_given_up_until_there_is(wireless: ReadyBoard) -> None:
     """The spool is full: the node keeps its frames, and sends them when it is connected again."""
 
     async def ward_round() -> None:
@@ -141,7 +141,7 @@ def test_without_room_the_connection_is_given_up_until_there_is(wireless: Ward) 
 
 
 def test_whatever_the_radio_raises_the_port_tries_again(
-    wireless: Ward, monkeypatch: pytest.MonkeyPatch
+    wireless: ReadyBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One device's trouble must not end the gateway: an end of D-Bus is an EOFError, not a BleakError."""
     connect = BleakClient.connect
@@ -163,7 +163,7 @@ def test_whatever_the_radio_raises_the_port_tries_again(
 
 
 def test_a_disconnection_that_fails_does_not_keep_a_cancelled_port_running(
-    wireless: Ward, monkeypatch: pytest.MonkeyPatch
+    wireless: ReadyBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway's stop waits for its ports: what the radio says must not take the cancellation's place."""
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import serial
 
-from pericard_tools.board.board import VirtualBoard
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.board.virtual import VirtualBoard
+from pericard_tools.errors import BadArgument
 
 from .conftest import mpremote
 
@@ -99,5 +99,5 @@ def test_a_stopped_board_leaves_no_process_and_no_open_file(tmp_path: Path) -> N
 
 
 def test_a_flash_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NoSuchBoard, match="make one"):
+    with pytest.raises(BadArgument, match="make one"):
         VirtualBoard(tmp_path / "missing")

@@ -14,9 +14,11 @@ from pericard_tools.board.emulate import hearts
 
 from .conftest import BIN, read_frames, until
 
+PERICARD = str(BIN / "pericard")
+
 
 def pericard(*arguments: str | Path) -> str:
-    run = subprocess.run([BIN / "pericard", *arguments], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([PERICARD, *arguments], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -24,7 +26,7 @@ def pericard(*arguments: str | Path) -> str:
 @pytest.mark.slow
 def test_two_boards_by_name(tmp_path: Path) -> None:
     boards, registry = tmp_path / "boards", tmp_path / "devices.json"
-    command = [BIN / "pericard", "emulate", "amy", "bob", "--directory", boards, "--recording", "--json"]
+    command = [PERICARD, "emulate", "amy", "bob", "--directory", str(boards), "--recording", "--json"]
     (tmp_path / "bob.rr").write_text("500\n1000\n")
     speeds = ["--speed", "60", "--speed", "bob=100", "--replay", f"bob={tmp_path / 'bob.rr'}"]
     with subprocess.Popen([*command, *speeds], stdout=subprocess.PIPE, text=True) as emulation:
@@ -33,13 +35,15 @@ def test_two_boards_by_name(tmp_path: Path) -> None:
             running = [json.loads(emulation.stdout.readline()) for _ in range(2)]
             assert [board["name"] for board in running] == ["amy", "bob"]
             ports = [board["port"] for board in running]
-            pericard("flash", *ports)
+            flashed = [json.loads(line) for line in pericard("flash", *ports, "--json").splitlines()]
+            assert [one["port"] for one in flashed] == ports
+            assert all(one["written"] == one["files"] for one in flashed)
             for device, port in enumerate(ports, start=1):
                 said = pericard(
                     "provision", port, "--device", str(device), "--owner", "a b", "--age", "50",
-                    "--registry", registry,
+                    "--registry", registry, "--json",
                 )  # fmt: skip
-                assert f"device {device} provisioned" in said
+                assert json.loads(said) == {"port": port, "device": device}
             hearts = [json.loads((boards / name / "recording.json").read_text()) for name in ("amy", "bob")]
             assert [heart["speed"] for heart in hearts] == [60, 100]
             assert [len(heart["rr_ms"]) > 400 for heart in hearts] == [True, False]
@@ -71,7 +75,7 @@ def test_two_boards_replay_the_shipped_beats_from_places_of_their_own(tmp_path: 
 
 def test_the_end_of_emulate_leaves_no_processor(tmp_path: Path) -> None:
     """Even when it had no chance to end them: a VM dies with its terminal."""
-    command = [BIN / "pericard", "emulate", "amy", "--directory", tmp_path, "--json"]
+    command = [PERICARD, "emulate", "amy", "--directory", str(tmp_path), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulation:
         assert emulation.stdout is not None
         json.loads(emulation.stdout.readline())

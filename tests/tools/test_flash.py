@@ -10,30 +10,30 @@ from tests.parts.documents import ROOT
 
 from pericard_protocol.device.frame import NotAuthentic, open_frame
 from pericard_protocol.device.vitals import parse_vitals
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.flash import check_config, firmware_files, flash, precompiled
 from pericard_tools.board.provision import RegistrySource, provision
-from pericard_tools.errors import BoardError, NoSuchBoard
+from pericard_tools.board.virtual import VirtualBoard
+from pericard_tools.errors import BadArgument, BoardError
 
-from .conftest import DEVICE, Ward, mpremote, opened, read_frames
+from .conftest import DEVICE, ReadyBoard, mpremote, opened, read_frames
 
 
-def test_frames_hold_the_recording(ward: Ward) -> None:
-    frames = opened(ward, read_frames(ward.board.port, 5, reset=ward.board))
+def test_frames_hold_the_recording(ready: ReadyBoard) -> None:
+    frames = opened(ready, read_frames(ready.board.port, 5, reset=ready.board))
     assert [header.device for header, _ in frames] == [DEVICE] * 5
     assert [header.seq for header, _ in frames] == [0, 1, 2, 3, 4]
     # 60000 / interval; the interval of 4 s is no heart's and gives no reading, but its time passes.
     assert [vitals["heart_rate_bpm"] for _, vitals in frames] == [60, 100, 120, 80, 60]
     times = [vitals["timestamp"] for _, vitals in frames]
     assert [time - times[0] for time in times] == [0, 0, 1, 5, 6]
-    for frame in read_frames(ward.board.port, 3):
-        assert parse_vitals(open_frame(ward.cipher(), frame))[0] == 61
+    for frame in read_frames(ready.board.port, 3):
+        assert parse_vitals(open_frame(ready.cipher(), frame))[0] == 61
         with pytest.raises(NotAuthentic):
             open_frame(ChaCha20Poly1305(bytes(32)), frame)
 
 
-def test_every_start_has_its_own_boot_number(ward: Ward) -> None:
-    boots = [read_frames(ward.board.port, 1, reset=ward.board)[0].header.boot for _ in range(3)]
+def test_every_start_has_its_own_boot_number(ready: ReadyBoard) -> None:
+    boots = [read_frames(ready.board.port, 1, reset=ready.board)[0].header.boot for _ in range(3)]
     assert boots == [boots[0], boots[0] + 1, boots[0] + 2]
 
 
@@ -78,7 +78,7 @@ def test_the_registry_is_private_and_keeps_other_devices(board: VirtualBoard, tm
 def test_a_bad_registry_is_refused_before_the_board_is_touched(board: VirtualBoard, tmp_path: Path) -> None:
     registry = tmp_path / "devices.json"
     registry.write_text("[]")
-    with pytest.raises(NoSuchBoard, match="registry"):
+    with pytest.raises(BadArgument, match="registry"):
         provision(board.port, 1, "owner", 40, RegistrySource(registry))
     assert list(board.flash.iterdir()) == []
 
@@ -87,7 +87,7 @@ def test_a_bad_registry_is_refused_before_the_board_is_touched(board: VirtualBoa
     ("device", "owner", "age"), [(0, "o", 1), (2**32, "o", 1), (1, "", 1), (1, "o", -1), (1, "o", 131)]
 )
 def test_impossible_arguments_are_refused(tmp_path: Path, device: int, owner: str, age: int) -> None:
-    with pytest.raises(NoSuchBoard):
+    with pytest.raises(BadArgument):
         provision("/dev/null", device, owner, age, RegistrySource(tmp_path / "devices.json"))
 
 
@@ -100,7 +100,7 @@ def test_a_fault_on_the_board_never_shows_the_key(board: VirtualBoard, tmp_path:
 
 
 def test_a_port_that_is_not_there_is_named() -> None:
-    with pytest.raises(NoSuchBoard, match="/dev/nothing"):
+    with pytest.raises(BadArgument, match="/dev/nothing"):
         flash("/dev/nothing", {})
 
 
@@ -114,18 +114,18 @@ def test_every_module_compiles_for_the_chips(architecture: str) -> None:
 
 
 def test_a_module_that_is_no_python_is_named() -> None:
-    with pytest.raises(NoSuchBoard, match=r"/a/b\.py does not compile for xtensawin: SyntaxError"):
+    with pytest.raises(BadArgument, match=r"/a/b\.py does not compile for xtensawin: SyntaxError"):
         precompiled({"/a/b.py": b"def ("}, "xtensawin")
 
 
-def test_precompiled_modules_run(ward: Ward) -> None:
+def test_precompiled_modules_run(ready: ReadyBoard) -> None:
     """After them nothing of the modules' source is left, which the board would prefer."""
-    flash(ward.board.port, firmware_files(), compiled=True)
-    suffixes = {path.suffix for path in (ward.board.flash / "pericard_node").iterdir()}
+    flash(ready.board.port, firmware_files(), compiled=True)
+    suffixes = {path.suffix for path in (ready.board.flash / "pericard_node").iterdir()}
     assert suffixes == {".mpy"}
-    assert len(opened(ward, read_frames(ward.board.port, 2, reset=ward.board))) == 2
-    flash(ward.board.port, firmware_files())
-    suffixes = {path.suffix for path in (ward.board.flash / "pericard_node").iterdir()}
+    assert len(opened(ready, read_frames(ready.board.port, 2, reset=ready.board))) == 2
+    flash(ready.board.port, firmware_files())
+    suffixes = {path.suffix for path in (ready.board.flash / "pericard_node").iterdir()}
     assert suffixes == {".py"}
 
 

@@ -12,25 +12,29 @@ from pericard_protocol.device.frame import Frame, FrameType, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 from pericard_tools.board.recording import WAVEFORM_FLASH_PATH, shipped_waveform, waveform_file
 
-from .conftest import Ward, mpremote, read_frames, until
+from .conftest import ReadyBoard, mpremote, read_frames, until
+
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
+
+pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
 
-def configure(ward: Ward, **settings: object) -> None:
+def configure(ready: ReadyBoard, **settings: object) -> None:
     lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
-    (ward.board.flash / "config.py").write_text("".join(lines))
+    (ready.board.flash / "config.py").write_text("".join(lines))
 
 
 def frames_until(
-    ward: Ward, enough: Callable[[list[tuple[Frame, bytes]]], bool], typed: bytes = b""
+    ready: ReadyBoard, enough: Callable[[list[tuple[Frame, bytes]]], bool], typed: bytes = b""
 ) -> list[tuple[Frame, bytes]]:
     """The frames of a fresh start, each with its payload, until there are enough."""
-    cipher, decoder = ward.cipher(), StreamDecoder()
+    cipher, decoder = ready.cipher(), StreamDecoder()
     found: list[tuple[Frame, bytes]] = []
-    with serial.Serial(ward.board.port, timeout=0.2) as link:
-        ward.board.kill()
-        assert ward.board.off.wait(60)
+    with serial.Serial(ready.board.port, timeout=0.2) as link:
+        ready.board.kill()
+        assert ready.board.off.wait(60)
         link.reset_input_buffer()
-        ward.board.power_on()
+        ready.board.power_on()
         end = time.monotonic() + 60
         while not enough(found):
             assert time.monotonic() < end, f"not among {len(found)} frames"
@@ -46,9 +50,9 @@ def statuses(found: list[tuple[Frame, bytes]]) -> list[dict[str, object]]:
     return [json.loads(payload) for frame, payload in found if frame.header.type is FrameType.STATUS]
 
 
-def test_a_status_tells_how_the_node_is(ward: Ward) -> None:
-    configure(ward, STATUS_SECONDS=1)
-    found = frames_until(ward, lambda found: len(statuses(found)) == 2, typed=b"open sesame\r\n")
+def test_a_status_tells_how_the_node_is(ready: ReadyBoard) -> None:
+    configure(ready, STATUS_SECONDS=1)
+    found = frames_until(ready, lambda found: len(statuses(found)) == 2, typed=b"open sesame\r\n")
     first, second = statuses(found)
     assert set(first) == {
         "battery_volts", "uptime_seconds", "free_bytes", "rejected_commands", "rejected_beats",
@@ -66,11 +70,11 @@ def test_a_status_tells_how_the_node_is(ward: Ward) -> None:
     assert first["reset_cause"] == 1
 
 
-def test_a_waveform_comes_with_its_beats(ward: Ward) -> None:
+def test_a_waveform_comes_with_its_beats(ready: ReadyBoard) -> None:
     samples, rate = shipped_waveform()
-    (ward.board.flash / WAVEFORM_FLASH_PATH.lstrip("/")).write_bytes(waveform_file(samples, rate, speed=20))
-    configure(ward, SENSOR="waveform", WAVEFORM=True)
-    found = frames_until(ward, lambda found: len(found) > 30)
+    (ready.board.flash / WAVEFORM_FLASH_PATH.lstrip("/")).write_bytes(waveform_file(samples, rate, speed=20))
+    configure(ready, SENSOR="waveform", WAVEFORM=True)
+    found = frames_until(ready, lambda found: len(found) > 30)
     blocks = [payload for frame, payload in found if frame.header.type is FrameType.WAVEFORM]
     received: list[int] = []
     for block in blocks:
@@ -84,12 +88,12 @@ def test_a_waveform_comes_with_its_beats(ward: Ward) -> None:
     assert all(80 < beat["heart_rate_bpm"] < 150 for beat in beats[2:])
 
 
-def test_a_crash_is_logged_and_the_node_starts_again(ward: Ward) -> None:
-    recording = ward.board.flash / "recording.json"
+def test_a_crash_is_logged_and_the_node_starts_again(ready: ReadyBoard) -> None:
+    recording = ready.board.flash / "recording.json"
     recording.rename(recording.with_suffix(".away"))
-    with serial.Serial(ward.board.port, timeout=60) as link:
-        ward.board.reset()
-        log = ward.board.flash / "crash.log"
+    with serial.Serial(ready.board.port, timeout=60) as link:
+        ready.board.reset()
+        log = ready.board.flash / "crash.log"
         until(lambda: log.exists() and log.stat().st_size)
         assert "ENOENT" in log.read_text()
         recording.with_suffix(".away").rename(recording)
@@ -98,36 +102,36 @@ def test_a_crash_is_logged_and_the_node_starts_again(ward: Ward) -> None:
             assert time.monotonic() < end
 
 
-def crashed(ward: Ward) -> list[str]:
+def crashed(ready: ReadyBoard) -> list[str]:
     """The log after a fresh start of a node that crashes every second: when it has a crash more."""
-    log = ward.board.flash / "crash.log"
+    log = ready.board.flash / "crash.log"
     before = log.read_bytes() if log.exists() else b""
-    ward.board.reset()
+    ready.board.reset()
     until(lambda: log.exists() and log.read_bytes() not in (before, b""))
     return log.read_text().splitlines()
 
 
-def test_a_module_that_does_not_load_is_a_crash_too(ward: Ward) -> None:
-    (ward.board.flash / "pericard_node" / "ring.py").write_text("def (\n")
-    assert "SyntaxError: invalid syntax" in crashed(ward)
+def test_a_module_that_does_not_load_is_a_crash_too(ready: ReadyBoard) -> None:
+    (ready.board.flash / "pericard_node" / "ring.py").write_text("def (\n")
+    assert "SyntaxError: invalid syntax" in crashed(ready)
 
 
-def test_the_crash_log_does_not_fill_the_flash(ward: Ward) -> None:
-    (ward.board.flash / "recording.json").unlink()
-    (ward.board.flash / "crash.log").write_text("old\n" * 1025)
-    lines = crashed(ward)
+def test_the_crash_log_does_not_fill_the_flash(ready: ReadyBoard) -> None:
+    (ready.board.flash / "recording.json").unlink()
+    (ready.board.flash / "crash.log").write_text("old\n" * 1025)
+    lines = crashed(ready)
     assert "old" not in lines
     assert len([line for line in lines if line.startswith("Traceback")]) == 1
 
 
-def test_a_log_that_cannot_be_written_does_not_end_the_node(ward: Ward) -> None:
+def test_a_log_that_cannot_be_written_does_not_end_the_node(ready: ReadyBoard) -> None:
     """As on a full flash."""
-    recording = ward.board.flash / "recording.json"
+    recording = ready.board.flash / "recording.json"
     away = recording.with_suffix(".away")
     recording.rename(away)
-    (ward.board.flash / "crash.log").mkdir()
-    with serial.Serial(ward.board.port, timeout=60) as link:
-        ward.board.reset()
+    (ready.board.flash / "crash.log").mkdir()
+    with serial.Serial(ready.board.port, timeout=60) as link:
+        ready.board.reset()
         link.read_until(b"\0")  # a start that has come as far as its link
         link.read_until(b"\0")  # and the next
         away.rename(recording)
@@ -136,43 +140,43 @@ def test_a_log_that_cannot_be_written_does_not_end_the_node(ward: Ward) -> None:
             assert time.monotonic() < end
 
 
-def test_the_last_sequence_number_of_a_boot_is_followed_by_another_boot(ward: Ward) -> None:
+def test_the_last_sequence_number_of_a_boot_is_followed_by_another_boot(ready: ReadyBoard) -> None:
     """The end is brought near: nothing else tells a node's first frames from its 2^30th."""
-    module = ward.board.flash / "pericard_node" / "frame.py"
+    module = ready.board.flash / "pericard_node" / "frame.py"
     module.write_text(module.read_text().replace("MAX_SEQ = (1 << 30) - 1", "MAX_SEQ = 2"))
-    found = frames_until(ward, lambda found: len(found) >= 9)[:9]
+    found = frames_until(ready, lambda found: len(found) >= 9)[:9]
     places = [(frame.header.boot, frame.header.seq) for frame, _ in found]
     first = places[0][0]
     assert places == [(first + n // 3, n % 3) for n in range(9)]
 
 
-def test_an_epoch_has_all_of_its_frames(ward: Ward) -> None:
-    module = ward.board.flash / "pericard_node" / "keystore.py"
+def test_an_epoch_has_all_of_its_frames(ready: ReadyBoard) -> None:
+    module = ready.board.flash / "pericard_node" / "keystore.py"
     module.write_text(module.read_text().replace("EPOCH_FRAMES = 1 << 20", "EPOCH_FRAMES = 3"))
-    frames = read_frames(ward.board.port, 9, reset=ward.board)
+    frames = read_frames(ready.board.port, 9, reset=ready.board)
     assert [frame.header.epoch for frame in frames] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert [frame.header.seq for frame in frames] == list(range(9))
 
 
-def test_a_misspelt_setting_is_not_ignored(ward: Ward) -> None:
-    configure(ward, SENSORS="recording")
+def test_a_misspelt_setting_is_not_ignored(ready: ReadyBoard) -> None:
+    configure(ready, SENSORS="recording")
     load = (
         "from pericard_node import settings\ntry:\n settings.load()\nexcept ValueError as error: print(error)"
     )
-    said = mpremote(ward.board.port, "exec", load)
+    said = mpremote(ready.board.port, "exec", load)
     assert "config.py: unknown setting SENSORS" in said
 
 
-def test_the_watchdog_resets_a_node_that_hangs(ward: Ward) -> None:
-    configure(ward, WATCHDOG_SECONDS=1, STATUS_SECONDS=0)
-    (ward.board.flash / "recording.json").write_text('{"speed": 1, "rr_ms": [1, 700, 2900]}')
-    found = frames_until(ward, lambda found: any(status["reset_cause"] == 3 for status in statuses(found)))
+def test_the_watchdog_resets_a_node_that_hangs(ready: ReadyBoard) -> None:
+    configure(ready, WATCHDOG_SECONDS=1, STATUS_SECONDS=0)
+    (ready.board.flash / "recording.json").write_text('{"speed": 1, "rr_ms": [1, 700, 2900]}')
+    found = frames_until(ready, lambda found: any(status["reset_cause"] == 3 for status in statuses(found)))
     assert len({frame.header.boot for frame, _ in found}) > 1
 
 
-def test_deep_sleep_between_sends(ward: Ward) -> None:
-    configure(ward, SLEEP_SECONDS=1, READINGS_A_WAKE=2)
-    found = frames_until(ward, lambda found: len(statuses(found)) == 3)
+def test_deep_sleep_between_sends(ready: ReadyBoard) -> None:
+    configure(ready, SLEEP_SECONDS=1, READINGS_A_WAKE=2)
+    found = frames_until(ready, lambda found: len(statuses(found)) == 3)
     kinds = [frame.header.type for frame, _ in found]
     assert kinds == [FrameType.VITALS, FrameType.VITALS, FrameType.STATUS] * 3
     boots = [frame.header.boot for frame, _ in found]
@@ -181,14 +185,12 @@ def test_deep_sleep_between_sends(ward: Ward) -> None:
 
 
 @pytest.mark.parametrize(("room", "kept"), [(10_000, range(20)), (200, range(18, 20))])
-def test_what_waits_for_the_link_goes_out_in_order(ward: Ward, room: int, kept: range) -> None:
+def test_what_waits_for_the_link_goes_out_in_order(ready: ReadyBoard, room: int, kept: range) -> None:
     said = mpremote(
-        ward.board.port,
+        ready.board.port,
         "exec",
         f"""
 from pericard_node.ring import Ring
-
-pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 ring, out, up = Ring({room}), [], False
 def send(packet):
     if up: out.append(packet[0])
@@ -204,10 +206,10 @@ print(out, ring.dropped, len(ring))
     assert said == f"{list(kept)} {20 - len(kept)} 0\n"
 
 
-def test_an_electrode_that_is_off_stops_the_readings_and_not_the_node(ward: Ward) -> None:
+def test_an_electrode_that_is_off_stops_the_readings_and_not_the_node(ready: ReadyBoard) -> None:
     flat = waveform_file([0] * 3000, 250, speed=20)
-    (ward.board.flash / WAVEFORM_FLASH_PATH.lstrip("/")).write_bytes(flat)
-    configure(ward, SENSOR="waveform", STATUS_SECONDS=1, WATCHDOG_SECONDS=1)
-    found = frames_until(ward, lambda found: len(statuses(found)) == 2)
+    (ready.board.flash / WAVEFORM_FLASH_PATH.lstrip("/")).write_bytes(flat)
+    configure(ready, SENSOR="waveform", STATUS_SECONDS=1, WATCHDOG_SECONDS=1)
+    found = frames_until(ready, lambda found: len(statuses(found)) == 2)
     assert [frame.header.type for frame, _ in found] == [FrameType.STATUS] * 2
     assert {status["reset_cause"] for status in statuses(found)} == {1}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.flash import firmware_files
+from pericard_tools.board.virtual import VirtualBoard
 
 from .conftest import mpremote
 

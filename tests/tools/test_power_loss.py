@@ -5,7 +5,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from pericard_protocol.device.frame import Frame, open_frame
 from pericard_protocol.device.ratchet import advance
 from pericard_protocol.device.stream import StreamDecoder
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.recording import FLASH_PATH, recording_file
+from pericard_tools.board.virtual import VirtualBoard
 
-from .conftest import DEVICE, Ward, mpremote, until
+from .conftest import DEVICE, ReadyBoard, mpremote, until
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
@@ -90,6 +90,11 @@ def drain(port: str, ended: threading.Event) -> None:
             link.read(4096)
 
 
+def more_than(frames: int, line: Line) -> Callable[[], bool]:
+    """Whether the line has carried more by now."""
+    return lambda: line.frames > frames
+
+
 def test_at_every_change_of_the_flash(restless: tuple[VirtualBoard, Line]) -> None:
     board, line = restless
     for instant in range(1, 20):
@@ -98,7 +103,7 @@ def test_at_every_change_of_the_flash(restless: tuple[VirtualBoard, Line]) -> No
         line.cut()
         before = line.frames
         board.power_on()
-        until(lambda before=before: line.frames >= before + EPOCH_FRAMES + 1)
+        until(more_than(before + EPOCH_FRAMES, line))
         board.kill()
         assert board.off.wait(60)
         line.cut()
@@ -114,7 +119,7 @@ def test_at_random_moments(restless: tuple[VirtualBoard, Line]) -> None:
         board.power_on()
         if number % 50 == 0:  # how long a start takes on this machine, busy as it is now
             before, began = line.frames, time.monotonic()
-            until(lambda before=before: line.frames > before)
+            until(more_than(before, line))
             start = time.monotonic() - began
         else:  # from the VM's first instructions to some epochs later
             time.sleep(dice.uniform(0.3, 1.7) * start)
@@ -127,24 +132,24 @@ def test_at_random_moments(restless: tuple[VirtualBoard, Line]) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 36, b"x"], ids=["empty", "zeros", "cut"])
 @pytest.mark.parametrize("record", ["boot.bin", "keystore.bin"])
-def test_a_damaged_record_stops_transmission(ward: Ward, record: str, damage: bytes) -> None:
-    path = ward.board.flash / record
+def test_a_damaged_record_stops_transmission(ready: ReadyBoard, record: str, damage: bytes) -> None:
+    path = ready.board.flash / record
     path.write_bytes(path.read_bytes()[:-1] if damage == b"x" else damage)
-    assert "needs provisioning" in silent_start(ward)
+    assert "needs provisioning" in silent_start(ready)
 
 
-def test_a_counter_at_its_end_stops_transmission(ward: Ward) -> None:
+def test_a_counter_at_its_end_stops_transmission(ready: ReadyBoard) -> None:
     mpremote(
-        ward.board.port, "exec", "from pericard_node import flash; flash.write('/boot.bin', b'\\xff' * 4)"
+        ready.board.port, "exec", "from pericard_node import flash; flash.write('/boot.bin', b'\\xff' * 4)"
     )
-    assert "boot counter: used up" in silent_start(ward)
+    assert "boot counter: used up" in silent_start(ready)
 
 
-def silent_start(ward: Ward) -> str:
+def silent_start(ready: ReadyBoard) -> str:
     """What the board says when it starts, which is no frame."""
-    with serial.Serial(ward.board.port, timeout=60) as link:
-        ward.board.reset()
+    with serial.Serial(ready.board.port, timeout=60) as link:
+        ready.board.reset()
         link.read_until(b"pericard: ")
-        said = link.read_until(b">>> ")
+        said: bytes = link.read_until(b">>> ")
     assert not [found for found in StreamDecoder().feed(said) if isinstance(found, Frame)]
     return said.decode()

@@ -17,7 +17,7 @@ from pericard_protocol.device.frame import Frame, FrameType, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 from pericard_tools.board.flash import firmware_files, flash
 
-from .conftest import Ward, quiet_board, read_frames, until
+from .conftest import ReadyBoard, quiet_board, read_frames, until
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
@@ -35,21 +35,21 @@ TAKES_BACK_NOTHING = {
 
 
 @pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Ward]:
+def bed(tmp_path: Path) -> Iterator[ReadyBoard]:
     """A node without power whose watch over a trial bites after three seconds, not ten minutes."""
-    with quiet_board(tmp_path, STATUS_SECONDS=1) as ward:
-        watch(ward, 600000, 3000)
-        yield ward
+    with quiet_board(tmp_path, STATUS_SECONDS=1) as ready:
+        watch(ready, 600000, 3000)
+        yield ready
 
 
-def watch(bed: Ward, before: int, after: int) -> None:
+def watch(bed: ReadyBoard, before: int, after: int) -> None:
     boot = bed.board.flash / "boot.py"
     old = b"_WATCH_MS = %d" % before
     assert old in boot.read_bytes()
     boot.write_bytes(boot.read_bytes().replace(old, b"_WATCH_MS = %d" % after))
 
 
-def stage(bed: Ward, files: dict[str, bytes], version: int) -> None:
+def stage(bed: ReadyBoard, files: dict[str, bytes], version: int) -> None:
     """Leaves on the board what an update has brought whole, before its restart."""
     for path, content in files.items():
         (bed.board.flash / f"{path.lstrip('/')}.update").write_bytes(content)
@@ -57,20 +57,20 @@ def stage(bed: Ward, files: dict[str, bytes], version: int) -> None:
     (bed.board.flash / "update.bin").write_bytes(hashlib.sha256(manifest).digest() + manifest)
 
 
-def holds(bed: Ward, files: dict[str, bytes]) -> bool:
+def holds(bed: ReadyBoard, files: dict[str, bytes]) -> bool:
     return all(
         (bed.board.flash / path.lstrip("/")).read_bytes() == content for path, content in files.items()
     )
 
 
-def left_behind(bed: Ward) -> list[Path]:
+def left_behind(bed: ReadyBoard) -> list[Path]:
     found = [path for path in bed.board.flash.rglob("*") if path.suffix in (".old", ".update", ".new")]
     return (
         found + [path for path in bed.board.flash.glob("trial.*")] + list(bed.board.flash.glob("update.bin"))
     )
 
 
-def status(bed: Ward, met: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def status(bed: ReadyBoard, met: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The first status frame of which `met` holds; a board that starts again may be silent for a while."""
     cipher, decoder, end = bed.cipher(), StreamDecoder(), time.monotonic() + 60
     with serial.Serial(bed.board.port, timeout=0.2) as link:
@@ -83,7 +83,7 @@ def status(bed: Ward, met: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     raise AssertionError("the status that was waited for did not come")
 
 
-def test_firmware_that_sends_a_frame_has_proved_itself(bed: Ward) -> None:
+def test_firmware_that_sends_a_frame_has_proved_itself(bed: ReadyBoard) -> None:
     stage(bed, GOOD, 7)
     bed.board.power_on()
     told = status(bed, lambda told: bool(told["uptime_seconds"]))
@@ -96,7 +96,7 @@ def test_firmware_that_sends_a_frame_has_proved_itself(bed: Ward) -> None:
 
 
 @pytest.mark.parametrize("bad", [DOES_NOT_LOAD, CRASHES, HANGS, TAKES_BACK_NOTHING])
-def test_firmware_that_does_not_work_is_taken_back(bed: Ward, bad: dict[str, bytes]) -> None:
+def test_firmware_that_does_not_work_is_taken_back(bed: ReadyBoard, bad: dict[str, bytes]) -> None:
     stage(bed, bad, 7)
     bed.board.power_on()
     told = status(bed, lambda told: told["failed_version"] == 7)
@@ -111,11 +111,11 @@ def test_firmware_that_does_not_work_is_taken_back(bed: Ward, bad: dict[str, byt
     assert status(bed, lambda told: told["version"] == 8)["failed_version"] == 7
 
 
-def staged(bed: Ward) -> None:
+def staged(bed: ReadyBoard) -> None:
     stage(bed, GOOD, 7)
 
 
-def on_trial(bed: Ward, files: dict[str, bytes], starts: int) -> None:
+def on_trial(bed: ReadyBoard, files: dict[str, bytes], starts: int) -> None:
     """Leaves on the board what `finish` does, and so many starts after it."""
     replaced = [path for path in files if path != ADDED]
     for path, content in files.items():
@@ -128,16 +128,18 @@ def on_trial(bed: Ward, files: dict[str, bytes], starts: int) -> None:
     (bed.board.flash / "trial.n").write_bytes(b"." * starts)
 
 
-def about_to_be_proved(bed: Ward) -> None:
+def about_to_be_proved(bed: ReadyBoard) -> None:
     on_trial(bed, GOOD, 1)
 
 
-def about_to_be_taken_back(bed: Ward) -> None:
+def about_to_be_taken_back(bed: ReadyBoard) -> None:
     on_trial(bed, {MAIN: b"no Python\n"} | CRASHES, 5)
 
 
 @pytest.mark.parametrize("begun", [staged, about_to_be_proved, about_to_be_taken_back])
-def test_the_power_fails_at_every_change_in_turn(bed: Ward, begun: Callable[[Ward], None]) -> None:
+def test_the_power_fails_at_every_change_in_turn(
+    bed: ReadyBoard, begun: Callable[[ReadyBoard], None]
+) -> None:
     good = begun is not about_to_be_taken_back
     before = {path: path.read_bytes() for path in bed.board.flash.rglob("*") if path.is_file()}
     instant, cut = 0, True
@@ -166,7 +168,7 @@ def test_the_power_fails_at_every_change_in_turn(bed: Ward, begun: Callable[[War
     assert instant > 4
 
 
-def test_what_an_earlier_trial_left_beside_is_never_put_back(bed: Ward) -> None:
+def test_what_an_earlier_trial_left_beside_is_never_put_back(bed: ReadyBoard) -> None:
     """A trial that was cut while it ended has left an *.old; the next is cut before it has one of its own."""
     flash_of = bed.board.flash
     stale = flash_of / f"{APP.lstrip('/')}.old"
@@ -184,7 +186,7 @@ def test_what_an_earlier_trial_left_beside_is_never_put_back(bed: Ward) -> None:
     assert holds(bed, {APP: FIRMWARE[APP]})
 
 
-def test_a_cable_ends_a_trial(bed: Ward) -> None:
+def test_a_cable_ends_a_trial(bed: ReadyBoard) -> None:
     watch(bed, 3000, 600000)  # which must not bite meanwhile, however slow this machine is
     stage(bed, HANGS, 7)
     bed.board.power_on()

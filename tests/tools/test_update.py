@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import time
+import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,14 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pericard_protocol.device.frame import Frame, FrameType, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 from pericard_protocol.device.update import UpdateError, build, parse
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.recording import FLASH_PATH, recording_file
-from pericard_tools.board.update import load_key, load_public_key
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.board.update import load_key, load_public_key, send
+from pericard_tools.board.virtual import VirtualBoard
+from pericard_tools.errors import BadArgument, BoardError
 
-from .conftest import BIN, DEVICE, INTERVALS, Ward, read_frames
+from .conftest import BIN, DEVICE, INTERVALS, ReadyBoard, read_frames
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
@@ -33,7 +34,7 @@ NEW = {"/pericard_node/news.py": b"# new\n" * 100, "/main.py": firmware_files()[
 
 
 @pytest.fixture
-def updatable(board: VirtualBoard, tmp_path: Path) -> Ward:
+def updatable(board: VirtualBoard, tmp_path: Path) -> ReadyBoard:
     """A node that takes KEY's updates and tells its version every second."""
     registry = tmp_path / "devices.json"
     settings = {"/config.py": b"STATUS_SECONDS = 1\n", FLASH_PATH: recording_file(INTERVALS, speed=50)}
@@ -46,13 +47,13 @@ def updatable(board: VirtualBoard, tmp_path: Path) -> Ward:
         RegistrySource(registry),
         update_key=KEY.public_key().public_bytes_raw(),
     )
-    return Ward(board, registry)
+    return ReadyBoard(board, registry)
 
 
-def statuses(ward: Ward, *streams: bytes) -> Iterator[dict[str, int]]:
+def statuses(ready: ReadyBoard, *streams: bytes) -> Iterator[dict[str, int]]:
     """Status frames as they come, after the streams were typed, one after each of the first statuses."""
-    cipher, decoder, waiting = ward.cipher(), StreamDecoder(), list(streams)
-    with serial.Serial(ward.board.port, timeout=0.2) as link:
+    cipher, decoder, waiting = ready.cipher(), StreamDecoder(), list(streams)
+    with serial.Serial(ready.board.port, timeout=0.2) as link:
         end = time.monotonic() + 60
         while time.monotonic() < end:
             for found in decoder.feed(link.read(512)):
@@ -69,7 +70,7 @@ def statuses(ward: Ward, *streams: bytes) -> Iterator[dict[str, int]]:
     raise AssertionError("the status that was waited for did not come")
 
 
-def test_an_update_is_taken_once(updatable: Ward) -> None:
+def test_an_update_is_taken_once(updatable: ReadyBoard) -> None:
     stream = build(NEW, 7, KEY).stream
     for status in statuses(updatable, stream, stream):
         if status["version"] == 7 and status["rejected_commands"]:
@@ -107,7 +108,7 @@ def climbing() -> bytes:
 
 
 @pytest.mark.parametrize("bad", [forged, changed_manifest, changed_file, keystore, climbing])
-def test_a_bad_update_is_refused_and_counted(updatable: Ward, bad: object) -> None:
+def test_a_bad_update_is_refused_and_counted(updatable: ReadyBoard, bad: object) -> None:
     before = {path: path.read_bytes() for path in updatable.board.flash.rglob("*.py")}
     stream = bad()  # type: ignore[operator]
     with pytest.raises(UpdateError):
@@ -120,7 +121,7 @@ def test_a_bad_update_is_refused_and_counted(updatable: Ward, bad: object) -> No
 
 
 @pytest.mark.parametrize("instant", range(1, 7))
-def test_a_power_cut_while_it_is_finished(updatable: Ward, instant: int) -> None:
+def test_a_power_cut_while_it_is_finished(updatable: ReadyBoard, instant: int) -> None:
     """The board has all of it; the power fails at each change in turn; the next start completes it."""
     board = updatable.board
     board.kill()
@@ -158,7 +159,7 @@ def never_signed(link: serial.Serial, turn: int) -> None:
     ("outsider", "seconds", "most"), [(flood, 3, 0.0), (drip, 8, 2.0), (never_signed, 10, 5.0)]
 )
 def test_an_outsider_keeps_the_sensor_waiting_once_and_not_for_long(
-    updatable: Ward, outsider: Callable[[serial.Serial, int], None], seconds: float, most: float
+    updatable: ReadyBoard, outsider: Callable[[serial.Serial, int], None], seconds: float, most: float
 ) -> None:
     """A reading comes some 30 times a second here; the rest after a wait lasts nine times as long."""
     decoder = StreamDecoder()
@@ -183,8 +184,25 @@ def test_an_outsider_keeps_the_sensor_waiting_once_and_not_for_long(
 
 def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("not a key")
-    with pytest.raises(NoSuchBoard, match="openssl genpkey"):
+    with pytest.raises(BadArgument, match="openssl genpkey"):
         load_key(tmp_path / "key.pem")
+
+
+def test_a_board_that_goes_away_while_it_is_updated_is_named() -> None:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    port = os.ttyname(slave)
+    os.close(slave)
+    sent: list[int] = []
+
+    def go_away(count: int) -> None:
+        sent.append(count)
+        if len(sent) == 2:
+            os.close(master)
+
+    with pytest.raises(BoardError, match=f"{port}: the board went away at byte 256: send it again"):
+        send(port, bytes(1000), go_away)
+    assert sent == [128, 128]
 
 
 def test_the_commands_of_the_manual_make_an_update_that_its_key_verifies(tmp_path: Path) -> None:

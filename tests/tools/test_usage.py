@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pericard_tools.board.board import VirtualBoard
+from pericard_tools.board.virtual import VirtualBoard
 
 from .conftest import BIN
+
+pytestmark = pytest.mark.slow  # each runs the command
 
 
 def mistyped(*words: str | Path, folder: Path) -> str:

@@ -9,5 +9,5 @@ class BoardError(PeerError):
     reason = "board"
 
 
-class NoSuchBoard(UsageError):
-    """What the operator named, a board, a port, a file or a number, is not there or can be of no use."""
+class BadArgument(UsageError):
+    """What the operator named cannot be used: a port, a file or a number; the command exits with 2."""

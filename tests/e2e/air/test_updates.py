@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.parts.radio import BOARD, Peripheral, in_the_air
 from tests.parts.ward import Line, StandInHospital, Ward, pericard_gateway, telling, until
-from tests.tools.conftest import DEVICE, quiet_board
-from tests.tools.conftest import Ward as Bed
+from tests.tools.conftest import DEVICE, ReadyBoard, quiet_board
 
 from pericard_edge.config import load
 from pericard_gateway.config import Settings
@@ -65,7 +64,9 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 class Round:
     """A bed, the gateway that reads it, and the hospital that gets its frames."""
 
-    def __init__(self, bed: Bed, ward: Ward, hospital: StandInHospital, files: dict[str, bytes]) -> None:
+    def __init__(
+        self, bed: ReadyBoard, ward: Ward, hospital: StandInHospital, files: dict[str, bytes]
+    ) -> None:
         self.bed, self.ward, self.hospital = bed, ward, hospital
         stream = build(files, 7, KEY).stream
         (ward.folder / "node.update").write_bytes(stream)
@@ -241,7 +242,7 @@ def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospita
         async with one.running():
             assert one.radio is not None
             await one.until(lambda: one.told().get("percent", 0) > 20)
-            await one.radio.out_of_range()
+            await one.radio.leave_range()
             await one.until(lambda: one.told()["state"] == "waiting")
             # Whether a write was under way when the connection ended.
             assert (await one.now())["why"] in (
@@ -249,7 +250,7 @@ def test_out_of_range_in_the_middle_and_back(tmp_path: Path, ward: Ward, hospita
                 "the node does not go on",
             )
             assert not one.has(firmware())
-            await one.radio.back_in_range()
+            await one.radio.enter_range()
             await one.until_updated()
             assert (await one.now())["version"] == 7
         assert one.has(firmware())
@@ -343,17 +344,12 @@ def test_a_node_without_an_update_key_is_shown_with_what_to_do(
         async with one.running():
             await one.until(lambda: one.told().get("state") == "failed")
             findings = await asyncio.to_thread(list, examine(load(ward.folder / "gateway.toml", Settings)))
-            table = await asyncio.to_thread(
-                subprocess.run,
-                [*pericard_gateway("status"), "--config", ward.folder / "gateway.toml"],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
+            asking = [*pericard_gateway("status"), "--config", str(ward.folder / "gateway.toml")]
+            table = await asyncio.to_thread(subprocess.check_output, asking, text=True)
         (advised,) = [one for one in findings if one.what == f"update 7, device {DEVICE}"]
         assert "provision it with --update-key" in advised.found
         assert advised.advice
-        assert "failed (it has no update key" in " ".join(table.stdout.split())
+        assert "failed (it has no update key" in " ".join(table.split())
 
     with round_of(tmp_path, ward, hospital, small()) as one:
         (one.bed.board.flash / "update.pub").unlink()

@@ -29,6 +29,8 @@ from pericard_server.custody.keys import HospitalKeys
 from pericard_server.custody.kms import KmsKeys
 from pericard_server.errors import NoPrivateKey, TamperedRow
 
+pytestmark = pytest.mark.slow  # a KMS starts for each
+
 NOW_DAY = 86_400
 
 

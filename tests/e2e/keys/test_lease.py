@@ -26,6 +26,8 @@ from pericard_protocol.device.frame import FrameType, Header, parse, seal_frame
 from pericard_protocol.device.lease import LeaseError
 from pericard_tools.board.provision import Issued, KmsSource
 
+pytestmark = pytest.mark.slow  # a KMS starts for each
+
 DEVICE = 7
 OTHER_KEY = b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
 

@@ -44,7 +44,7 @@ def test_a_board_on_ble_reaches_the_records_and_loses_nothing_on_its_way(
     async def ward_round(bed: Any) -> None:
         stop, ready = asyncio.Event(), asyncio.Event()
         async with in_the_air(bed.board, 185) as (peripheral, backend):
-            await peripheral.out_of_range()
+            await peripheral.leave_range()
             running = asyncio.create_task(
                 Gateway(settings, partial(open_ports, radio=backend)).run(stop, telling(ready))
             )
@@ -53,15 +53,15 @@ def test_a_board_on_ble_reaches_the_records_and_loses_nothing_on_its_way(
             # Ready has not waited for a device that is away: in this air, an attempt lasts until it is back.
             assert (await asyncio.to_thread(ward.status))["troubles"][PORT] == "not connected yet"
 
-            await peripheral.back_in_range()
+            await peripheral.enter_range()
             await settled(lambda: len(seqs()) > 10)
             assert PORT not in (await asyncio.to_thread(ward.status))["troubles"]
             assert (await asyncio.to_thread(told)) == Finding(PORT, "is connected to the gateway")
 
-            await peripheral.out_of_range()
+            await peripheral.leave_range()
             await settled(lambda: PORT in ward.status()["troubles"])
             away = len(seqs())
-            await peripheral.back_in_range()
+            await peripheral.enter_range()
             await settled(lambda: len(seqs()) > away + 10)
 
             counted = (await asyncio.to_thread(ward.status))["devices"][str(DEVICE)]["accepted"]

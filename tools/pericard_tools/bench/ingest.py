@@ -6,30 +6,29 @@ The hospital's cost is all of `SessionOpener.open` and `Records.commit`: session
 assignments, duplicates, Django. Both by the wall clock, on the same disk.
 """
 
-import json
 import os
 import sqlite3
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import click
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from pericard_edge.machine import machine
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SealedRecord
 from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.records.suites import SUITES, Suite
+from pericard_tools.bench.load import DEVICES, opened_frames
+from pericard_tools.bench.shape import BenchFailed, Measured, benchmark, by_turns, median_ratio, percentiles
 
 BATCH_FRAMES = 256
-DEVICES = 32
 
 _TABLE = """
 PRAGMA journal_mode = WAL;
@@ -43,21 +42,6 @@ CREATE INDEX by_patient ON reading (patient, received);
 """
 
 _ROW = "INSERT INTO reading VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-
-def _frames(count: int) -> list[OpenedFrame]:
-    payload = '{{"age": 70, "heart_rate_bpm": {}, "sensor_id": "ecg-{:08x}", "timestamp": {}}}'
-    return [
-        OpenedFrame(
-            device=1 + index % DEVICES,
-            boot=1,
-            seq=index // DEVICES,
-            received_at_us=1_700_000_000_000_000 + index,
-            type=1,
-            payload=payload.format(55.5 + index % 40, 1 + index % DEVICES, 1_700_000_000 + index).encode(),
-        )
-        for index in range(count)
-    ]
 
 
 class _Session:
@@ -89,20 +73,22 @@ class _Session:
         )
 
 
-def _floor(suite: Suite, frames: list[OpenedFrame], folder: Path) -> float:
-    """Seconds of the bare primitives."""
+def _floor(suite: Suite, frames: list[OpenedFrame], folder: Path) -> list[float]:
+    """Seconds of each record by the bare primitives, into a fresh database."""
     sealing = AESGCM(os.urandom(32))
     plain = [frame.payload for frame in frames]
     sealed = [
         sealing.encrypt(start.to_bytes(12, "big"), b"".join(plain[start : start + BATCH_FRAMES]), b"")
         for start in range(0, len(plain), BATCH_FRAMES)
     ]
-    database = sqlite3.connect(folder / "floor.db", isolation_level=None)
+    path = folder / "floor.db"
+    path.unlink(missing_ok=True)
+    database = sqlite3.connect(path, isolation_level=None)
     database.executescript(_TABLE)
     seal = _bare_seal(suite)
-    began = time.perf_counter()
-    for number, record in enumerate(sealed):
-        start = number * BATCH_FRAMES
+
+    def commit(start: int, record: bytes) -> float:
+        began = time.perf_counter()
         sealing.decrypt(start.to_bytes(12, "big"), record, b"")
         rows = [
             (1 + index % DEVICES, 0, 1, index // DEVICES, 1, index, None, 1, suite.name, seal(plain[index]))
@@ -111,9 +97,11 @@ def _floor(suite: Suite, frames: list[OpenedFrame], folder: Path) -> float:
         database.execute("BEGIN IMMEDIATE")
         database.executemany(_ROW, rows)
         database.execute("COMMIT")
-    seconds = time.perf_counter() - began
+        return time.perf_counter() - began
+
+    each = [commit(number * BATCH_FRAMES, record) for number, record in enumerate(sealed)]
     database.close()
-    return seconds
+    return each
 
 
 def _bare_seal(suite: Suite) -> Callable[[bytes], bytes]:
@@ -122,8 +110,8 @@ def _bare_seal(suite: Suite) -> Callable[[bytes], bytes]:
     return lambda payload: cipher.seal(payload, identity)
 
 
-def _ingest(suite: Suite, session: _Session, keys: KeyFolder) -> tuple[float, list[float]]:
-    """Seconds for all records, and milliseconds of each, into the emptied database of this process."""
+def _ingest(suite: Suite, session: _Session, keys: KeyFolder) -> list[float]:
+    """Seconds of each record by the hospital's own code, into the emptied database of this process."""
     from pericard_server.fleet.losses import Losses
     from pericard_server.records.keyring import Keyring
     from pericard_server.records.models import DataKey, Reading
@@ -137,65 +125,48 @@ def _ingest(suite: Suite, session: _Session, keys: KeyFolder) -> tuple[float, li
         began = time.perf_counter()
         stored = records.commit(opener.open(record).frames)
         if stored.new != BATCH_FRAMES:
-            raise AssertionError(f"{stored.new} new rows of {BATCH_FRAMES}")
-        return (time.perf_counter() - began) * 1e3
+            raise BenchFailed(f"the hospital stored {stored.new} of a record's {BATCH_FRAMES} frames")
+        return time.perf_counter() - began
 
-    each = [commit(record) for record in session.records]
-    return sum(each) / 1e3, each
+    return [commit(record) for record in session.records]
 
 
-def measure(records: int, runs: int) -> dict[str, object]:
-    """All figures; medians over `runs`."""
+def _measure(records: int, runs: int) -> dict[str, Any]:
+    """The row of each at-rest suite."""
     import django
     from django.core.management import call_command
 
-    frames = _frames(records * BATCH_FRAMES)
+    frames = opened_frames(records * BATCH_FRAMES)
     session = _Session(frames)
-    suites: dict[str, object] = {}
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    suites: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="pericard-bench-") as name:
+        folder = Path(name)
         keys = KeyFolder(folder / "keys", provider("cryptography"))
         keys.create()
         os.environ["DATABASE_URL"] = f"sqlite://{folder / 'records.db'}"
         os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"
         django.setup()
         call_command("migrate", verbosity=0)
-        with click.progressbar(length=len(SUITES) * runs, label="ingest", file=sys.stderr) as bar:
-            for name, suite in SUITES.items():
-                floors, times, each = [], [], []
-                for _ in range(runs):
-                    floors.append(_floor(suite, frames, folder))
-                    (folder / "floor.db").unlink()
-                    seconds, parts = _ingest(suite, session, keys)
-                    times.append(seconds)
-                    each += parts
-                    bar.update(1)
-                cuts = statistics.quantiles(each, n=100)
-                ratios = [cost / floor for cost, floor in zip(times, floors, strict=True)]
-                suites[name] = {
-                    "frames_per_s": round(len(frames) / statistics.median(times)),
-                    "floor_frames_per_s": round(len(frames) / statistics.median(floors)),
-                    "ratio": round(statistics.median(ratios), 2),
-                    "p50_ms": round(cuts[49], 1),
-                    "p99_ms": round(cuts[98], 1),
-                }
-    return {
-        "name": "ingest",
-        "machine": machine("cryptography", "protobuf", "Django"),
-        "runs": runs,
-        "frames": len(frames),
-        "suites": suites,
-    }
+        for suite in SUITES.values():
+            sides = {
+                "floor": partial(_floor, suite, frames, folder),
+                "cost": partial(_ingest, suite, session, keys),
+            }
+            found = by_turns(f"ingest {suite.name}", runs, sides)
+            floors, costs = ([sum(each) for each in found[side]] for side in ("floor", "cost"))
+            p50, p99 = percentiles([seconds * 1e3 for each in found["cost"] for seconds in each])
+            suites[suite.name] = {
+                "frames_per_s": round(len(frames) / statistics.median(costs)),
+                "floor_frames_per_s": round(len(frames) / statistics.median(floors)),
+                "ratio": median_ratio(costs, floors),
+                "p50_ms": p50,
+                "p99_ms": p99,
+            }
+    return {"frames": len(frames), "suites": suites}
 
 
-@click.command("ingest")
-@click.option("--quick", is_flag=True, help="Fewer records and runs: under a minute.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def bench(quick: bool, as_json: bool) -> None:
-    """Frames a second into the hospital's records, against the bare primitives in the same run."""
-    figures = measure(12, 3) if quick else measure(60, 5)
-    if as_json:
-        click.echo(json.dumps(figures))
-        return
-    for name, value in figures.items():
-        click.echo(f"{name:10} {value}")
+@benchmark("ingest", "cryptography", "protobuf", "Django")
+def ingest(quick: bool) -> Measured:
+    """Time frames on their way into the hospital's records, against the bare primitives in the same run."""
+    records, runs = (12, 3) if quick else (60, 5)
+    return Measured(runs, _measure(records, runs))

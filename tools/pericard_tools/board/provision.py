@@ -1,6 +1,6 @@
-"""Gives a board its identity and key, which the KMS issues, or which we make for a gateway's registry.
+"""Gives a board its identity and its key, which the KMS issues or which is made here for a gateway.
 
-A key travels only over the board's REPL, the KMS's TLS, and into registry files of mode 0600.
+The key goes nowhere but over the board's REPL, over TLS from the KMS, and into registry files of mode 0600.
 """
 
 import fcntl
@@ -19,9 +19,10 @@ from typing import Protocol
 from pericard_edge.kms import KmsClient
 from pericard_protocol.device.frame import KEY_BYTES
 from pericard_protocol.device.ratchet import MAX_EPOCH
+from pericard_protocol.errors import UsageError
 from pericard_tools.board.flash import write_file
 from pericard_tools.board.repl import hard_reset, raw_repl
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.errors import BadArgument
 
 _MAX_DEVICE = 0xFFFFFFFF
 _OLDEST_AGE = 130
@@ -39,13 +40,13 @@ _Registry = dict[str, list[dict[str, object]]]
 
 
 class KeySource(Protocol):
-    """Where a device's key comes from, and who else is told."""
+    """Who issues a device's key, and is told when the board has it."""
 
     def issue(self, device: int, owner: str) -> "Issued":
         """A key that no board had before."""
 
-    def written(self, device: int, owner: str, issued: "Issued") -> None:
-        """The board has it."""
+    def confirm(self, device: int, owner: str, issued: "Issued") -> None:
+        """Notes that the board has the key."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +63,26 @@ class RegistrySource:
 
     def __init__(self, registry: Path, epoch: int = 0) -> None:
         if not 0 <= epoch <= MAX_EPOCH:
-            raise NoSuchBoard(f"an epoch is between 0 and {MAX_EPOCH}")
+            raise BadArgument(f"an epoch is between 0 and {MAX_EPOCH}")
         self._registry, self._epoch = registry, epoch
 
     def issue(self, device: int, owner: str) -> Issued:
-        """Random bytes. A key is never given twice, so the boot counter may start at 0."""
-        # Before the board is touched: an unusable registry is the operator's to mend.
+        """A random key. No board ever had it, so the board's boot number may start at 0."""
+        # Looked at before the board is touched, so that an unusable registry costs the board nothing.
         _read(self._registry)
         if not os.access(self._registry.parent, os.W_OK):
-            raise NoSuchBoard(
+            raise BadArgument(
                 f"{self._registry.parent} is no folder that can be written: name another registry"
             )
         return Issued(secrets.token_bytes(KEY_BYTES), self._epoch, 0)
 
-    def written(self, device: int, owner: str, issued: Issued) -> None:
-        """Adds the device. Should it fail, the gateway refuses the board, and a new run gives a new key."""
+    def confirm(self, device: int, owner: str, issued: Issued) -> None:
+        """Adds the device. Where that fails, the gateway refuses the board until it is provisioned again."""
         entry = {"device": device, "epoch": issued.epoch, "key": issued.key.hex(), "owner": owner}
         try:
             _add(self._registry, entry)
         except OSError as error:
-            raise NoSuchBoard(
+            raise UsageError(
                 f"{self._registry} cannot be written ({error.strerror}): the new key is lost, provision again"
             ) from None
 
@@ -100,7 +101,7 @@ class KmsSource:
         answer = self._client.call("POST", f"devices/devices/{device}/provision", {})
         return Issued(b64decode(answer["key"]), int(answer["epoch"]), int(answer["boot"]))
 
-    def written(self, device: int, owner: str, issued: Issued) -> None:
+    def confirm(self, device: int, owner: str, issued: Issued) -> None:
         """The KMS knows already."""
 
 
@@ -125,7 +126,8 @@ def provision(
         now: Unix seconds.
 
     Raises:
-        NoSuchBoard: the port, an argument or the registry cannot be used.
+        BadArgument: the port, an argument or the registry cannot be used.
+        UsageError: the registry could be read and not written: the board's new key is lost.
         Refused, Unavailable: the KMS gives no key.
         BoardError: the board did not answer as MicroPython does.
     """
@@ -148,17 +150,17 @@ def provision(
         if update_key is not None:
             write_file(board, "/update.pub", update_key)
         board.exec(_SET_CLOCK.format(tuple(time.gmtime(clock))))
-        source.written(device, owner, issued)
+        source.confirm(device, owner, issued)
         hard_reset(board)
 
 
 def _check(device: int, owner: str, age: int) -> None:
     if not 0 < device <= _MAX_DEVICE:
-        raise NoSuchBoard(f"a device id is between 1 and {_MAX_DEVICE}")
+        raise BadArgument(f"a device id is between 1 and {_MAX_DEVICE}")
     if not 0 <= age <= _OLDEST_AGE:
-        raise NoSuchBoard(f"an age is between 0 and {_OLDEST_AGE} years")
+        raise BadArgument(f"an age is between 0 and {_OLDEST_AGE} years")
     if not 0 < len(owner) <= _MAX_OWNER_CHARACTERS:
-        raise NoSuchBoard(f"an owner is a text of 1 to {_MAX_OWNER_CHARACTERS} characters")
+        raise BadArgument(f"an owner is a text of 1 to {_MAX_OWNER_CHARACTERS} characters")
 
 
 def _record(body: bytes) -> bytes:
@@ -174,7 +176,7 @@ def _read(registry: Path) -> _Registry:
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("devices"), list):
-        raise NoSuchBoard(f"{registry} cannot be read as a registry of devices: mend it or name another file")
+        raise BadArgument(f"{registry} cannot be read as a registry of devices: mend it or name another file")
     return found
 
 

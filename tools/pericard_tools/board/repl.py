@@ -1,4 +1,4 @@
-"""A board's raw REPL through mpremote's own transport: the one way in, for real and virtual boards."""
+"""A board's raw REPL through mpremote's own transport, the same for real and virtual boards."""
 
 import time
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import serial
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
-from pericard_tools.errors import BoardError, NoSuchBoard
+from pericard_tools.errors import BadArgument, BoardError
 
-# A board that says nothing for so long is not running MicroPython, or its UART is another.
+# A board that prints nothing for so long runs no MicroPython, or its REPL is on another port.
 _SILENCE_SECONDS = 5.0
-# After a reset a chip's ROM takes about a second, in which it loses what is typed: so it is typed again.
+# For about a second after a reset a chip loses what is typed: so it is typed again.
 _ATTEMPTS = 3
 _ATTEMPT_SECONDS = 4
 _RESET_SECONDS = 0.1
@@ -26,33 +26,33 @@ def raw_repl(port: str) -> Iterator[SerialTransport]:
     """The board on `port`, interrupted and freshly soft-reset, so that main.py does not run meanwhile.
 
     Raises:
-        NoSuchBoard: the port cannot be opened, or another program has it.
+        BadArgument: the port cannot be opened, or another program has it.
         BoardError: no MicroPython answered, or a command failed there.
     """
     try:
         transport = SerialTransport(port, timeout=_SILENCE_SECONDS)
     except (TransportError, OSError, serial.SerialException):
-        raise NoSuchBoard(
+        raise BadArgument(
             f"{port} cannot be opened: is the board there, and no other program on it?"
         ) from None
     try:
         _interrupt(transport)
         yield transport
     except TransportExecError as error:
-        # The last line of the board's traceback names the fault; the code that was sent (it may hold a key)
-        # is not in it.
+        # Only the last line of the board's traceback is told: it names the fault. The code that was sent, in
+        # which a key may be, is not in it.
         fault = error.error_output.strip().rpartition("\n")[2]
         raise BoardError(f"{port}: the board reports {fault}") from None
     except (TransportError, serial.SerialException):
         raise BoardError(f"{port}: MicroPython does not answer; see hardware.md, 'Flashing'") from None
-    except OSError as error:  # mpremote's word for an error of the board's file system
+    except OSError as error:  # how mpremote tells an error of the board's file system
         raise BoardError(f"{port}: the board reports OSError: {error.strerror}") from None
     finally:
         transport.close()
 
 
 def _interrupt(transport: SerialTransport) -> None:
-    """Stops what runs, so that mpremote's own first try succeeds: it prints what it did not understand."""
+    """Stops what runs before mpremote connects, which prints to stdout whatever it does not understand."""
     for _ in range(_ATTEMPTS):
         transport.serial.write(_STOP + _TO_RAW_REPL)
         heard = transport.read_until(1, _RAW_REPL, timeout_overall=_ATTEMPT_SECONDS)
@@ -65,4 +65,4 @@ def _interrupt(transport: SerialTransport) -> None:
 def hard_reset(transport: SerialTransport) -> None:
     """Starts the board again as after power-on; the connection is of no use afterwards."""
     transport.exec_raw_no_follow("import machine\nmachine.reset()")
-    time.sleep(_RESET_SECONDS)  # a board that resets says nothing, so there is nothing to wait for
+    time.sleep(_RESET_SECONDS)  # nothing that a board sends tells that it has begun to reset

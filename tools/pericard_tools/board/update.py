@@ -1,5 +1,6 @@
 """Signs firmware updates, and sends them over a cable; over the air it is the gateway that brings them."""
 
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from pericard_tools.board.flash import BOOT_PATH, firmware_files
-from pericard_tools.errors import NoSuchBoard
+from pericard_tools.errors import BadArgument, BoardError
 
+# A node looks for bytes every 5 ms and its buffers hold 256 of them; it may be busy with its flash meanwhile.
 _PIECE_BYTES = 128
 _PIECE_SECONDS = 0.012
 
@@ -19,14 +21,14 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     """The signing key in a PEM file.
 
     Raises:
-        NoSuchBoard: the file is not one, or holds another kind of key.
+        BadArgument: the file is not one, or holds another kind of key.
     """
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
-        raise NoSuchBoard(f"{path} holds no Ed25519 key: openssl genpkey -algorithm ed25519 -out {path}")
+        raise BadArgument(f"{path} holds no Ed25519 key: openssl genpkey -algorithm ed25519 -out {path}")
     return key
 
 
@@ -34,14 +36,14 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     """The key that an update's signature is checked by, in a PEM file; a signing key's file holds it too.
 
     Raises:
-        NoSuchBoard: the file is neither, or holds another kind of key.
+        BadArgument: the file is neither, or holds another kind of key.
     """
     try:
         key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError):
         return load_key(path).public_key()
     if not isinstance(key, Ed25519PublicKey):
-        raise NoSuchBoard(f"{path} holds no Ed25519 key: openssl pkey -in SIGNING.pem -pubout -out {path}")
+        raise BadArgument(f"{path} holds no Ed25519 key: openssl pkey -in SIGNING.pem -pubout -out {path}")
     return key
 
 
@@ -55,18 +57,32 @@ def update_files() -> dict[str, bytes]:
 def send(port: str, stream: bytes, progress: Callable[[int], None] = lambda done: None) -> None:
     """Writes an update to a serial port at the pace at which a node takes it.
 
-    The node's word of how far it has come is sealed for the gateway: who has no device key can only be slow.
+    How far the node has come it says in sealed status frames, which only the gateway opens. Whoever has no
+    device key hears nothing, and can only be slow.
+
+    Args:
+        port: a serial port on which a node runs.
+        stream: the update, signed.
+        progress: is told how many bytes more were written.
 
     Raises:
-        NoSuchBoard: the port cannot be opened or written.
+        BadArgument: the port cannot be opened.
+        BoardError: the board went away while the update was written.
     """
     try:
-        with serial.Serial(port, timeout=0, exclusive=True) as line:
-            for at in range(0, len(stream), _PIECE_BYTES):
+        line = serial.Serial(port, timeout=0, exclusive=True)
+    except (OSError, serial.SerialException):
+        raise BadArgument(f"{port} cannot be opened: is another program on it?") from None
+    with line:
+        for at in range(0, len(stream), _PIECE_BYTES):
+            try:
                 line.write(stream[at : at + _PIECE_BYTES])
                 line.flush()
-                # A node polls every 5 ms and its buffers hold 256 bytes; it may be busy with the flash.
-                time.sleep(_PIECE_SECONDS)
-                progress(min(_PIECE_BYTES, len(stream) - at))
-    except (OSError, serial.SerialException):
-        raise NoSuchBoard(f"{port} cannot be opened: is another program on it?") from None
+            except (
+                OSError,
+                serial.SerialException,
+                termios.error,
+            ):  # the last is no OSError; flush raises it
+                raise BoardError(f"{port}: the board went away at byte {at}: send it again") from None
+            time.sleep(_PIECE_SECONDS)
+            progress(min(_PIECE_BYTES, len(stream) - at))

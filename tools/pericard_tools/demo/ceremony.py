@@ -3,8 +3,8 @@
 import json
 
 from pericard_edge.kms import KmsClient
-from pericard_tools.demo.parties import Party, pericard
 from pericard_tools.demo.world import GATEWAY, World
+from pericard_tools.parties import Party, pericard
 
 HOSPITAL_FILES = "hospital-files"
 GATEWAY_FILES = f"{GATEWAY}-files"
@@ -12,7 +12,7 @@ _TTL = "1h"
 
 
 class Ceremony:
-    """Does it once; keeps the tokens that the parties get, in memory only."""
+    """Holds the ceremony when it is made, and keeps the tokens for the parties, in memory only."""
 
     def __init__(self, kms: Party, world: World) -> None:
         self.address = f"https://{kms.address}"

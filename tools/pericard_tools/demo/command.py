@@ -7,17 +7,23 @@ import sys
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn
 from rich.table import Table
 
 from pericard_protocol.errors import PericardError
 from pericard_server.records.suites import DEFAULT_SUITE, SUITES
-from pericard_tools.demo.story import Outcome, play
+from pericard_tools.demo.outcome import Outcome
+from pericard_tools.demo.story import play
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
-    "--seconds", default=20.0, show_default=True, type=click.FloatRange(1, 3600), help="How long to send."
+    "--seconds",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(1, 3600),
+    help="How long the boards send.",
 )
 @click.option(
     "--at-rest",
@@ -28,19 +34,24 @@ from pericard_tools.demo.story import Outcome, play
     help="How the hospital seals what it stores.",
 )
 def demo(as_json: bool, seconds: float, suite: str) -> None:
-    """Run the whole pipeline on this machine: boards, gateway, hospital, cloud."""
+    """Run the whole pipeline on this machine, without hardware.
+
+    Three virtual boards, a gateway, a hospital, its KMS and a cloud run as processes of their own. It fails
+    unless every frame that was sent is stored and every result of the cloud is right, and leaves no file.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every party is stopped on the way out
     screen = Console(stderr=True)
-    with screen.status("") as status:
+    columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", total=1.0)
 
-        def say(what: str) -> None:
-            if screen.is_terminal:
-                status.update(what)
-            elif not what.startswith("the boards send"):
+        def tell(what: str, done: float) -> None:
+            bar.update(task, description=what, completed=done)
+            if bar.disable and not what.startswith("the boards send"):  # which is told twice a second
                 screen.print(what, highlight=False)
 
         try:
-            outcome = play(say, seconds, suite)
+            outcome = play(tell, seconds, suite)
         except PericardError as error:
             raise click.ClickException(f"pericard demo: FAILED: {error}") from None
     if as_json:

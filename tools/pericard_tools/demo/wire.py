@@ -1,4 +1,4 @@
-"""The hostile network of the demo: a TCP relay that passes everything on, counts it and keeps a copy."""
+"""What an eavesdropper sees in the demo: on a board's line, and on the network between two parties."""
 
 import contextlib
 import socket
@@ -9,8 +9,26 @@ from typing import Self
 _CHUNK = 1 << 16
 
 
+class LineTap:
+    """Counts what a board puts on its line: bytes, and frames by their closing 0x00."""
+
+    def __init__(self) -> None:
+        self.bytes = self.frames = 0
+        self._packet = False
+
+    def __call__(self, data: bytes) -> None:
+        """Takes the next bytes."""
+        self.bytes += len(data)
+        for part in data.split(b"\0")[:-1]:
+            self.frames += bool(part) or self._packet
+            self._packet = False
+        self._packet = bool(data.rpartition(b"\0")[2]) or (self._packet and b"\0" not in data)
+
+
 class Wire:
-    """Listens on a free loopback port and relays each connection to `target` (host:port).
+    """The network: a TCP relay that passes everything on, counts it and keeps a copy.
+
+    Listens on a free loopback port and relays each connection to `target` (host:port).
 
     `address` is where to connect instead; `capture` holds every byte of both directions afterwards.
     """

@@ -22,7 +22,7 @@ class Bed:
 
     @property
     def sensor_id(self) -> str:
-        """What the firmware names a sensor by default: a text that stands in every payload of this bed."""
+        """The firmware's default name of the sensor, which is in every payload from this bed."""
         return f"ecg-{self.device:08x}"
 
 
@@ -98,7 +98,7 @@ class World:
         self.folder = folder
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-        # TLS keys live for an hour: what proves who is who in the long run is in the KMS.
+        # TLS keys are good for an hour only; the long-lived keys are in the KMS.
         ends = datetime.now(UTC) + timedelta(hours=1)
         for name in ("hospital", "cloud", "127.0.0.1", GATEWAY):
             certificate = authority.issue_cert(name, not_after=ends)

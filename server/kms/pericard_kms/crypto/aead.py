@@ -24,7 +24,7 @@ SALT_BYTES = 16
 NONCE_BYTES = 12
 TAG_BYTES = 16
 _LABEL = b"pericard kms transit message"
-_AEADS: dict[str, Any] = {
+CIPHERS: dict[str, Any] = {
     "aes128-gcm96": AESGCM,
     "aes256-gcm96": AESGCM,
     "aes256-gcm-siv": AESGCMSIV,
@@ -37,11 +37,6 @@ def _message_key(key: bytes, salt: bytes, size: int) -> bytes:
     return hmac.digest(key, block, "sha256")[:size]
 
 
-def bare_cipher(name: str, key: bytes) -> Any:
-    """The bare AEAD of a key type under `key`: what the published vectors are run against."""
-    return _AEADS[name](key)
-
-
 def encrypt(
     kind: KeyType, key: bytes, plaintext: bytes, associated: bytes, *, convergent: bool = False
 ) -> bytes:
@@ -51,7 +46,7 @@ def encrypt(
         random = hmac.digest(derive(key, b"", b"convergent"), framed, "sha256")[: SALT_BYTES + NONCE_BYTES]
     else:
         random = os.urandom(SALT_BYTES + NONCE_BYTES)
-    cipher = _AEADS[kind.name](_message_key(key, random[:SALT_BYTES], kind.size))
+    cipher = CIPHERS[kind.name](_message_key(key, random[:SALT_BYTES], kind.size))
     sealed: bytes = cipher.encrypt(random[SALT_BYTES:], plaintext, associated or None)
     return random + sealed
 
@@ -64,7 +59,7 @@ def decrypt(kind: KeyType, key: bytes, box: bytes, associated: bytes) -> bytes:
     """
     if len(box) < SALT_BYTES + NONCE_BYTES + TAG_BYTES:
         raise Invalid("invalid ciphertext length")
-    cipher = _AEADS[kind.name](_message_key(key, box[:SALT_BYTES], kind.size))
+    cipher = CIPHERS[kind.name](_message_key(key, box[:SALT_BYTES], kind.size))
     try:
         opened: bytes = cipher.decrypt(
             box[SALT_BYTES : SALT_BYTES + NONCE_BYTES], box[SALT_BYTES + NONCE_BYTES :], associated or None

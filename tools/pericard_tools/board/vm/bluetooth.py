@@ -1,7 +1,7 @@
 """The virtual board's `bluetooth`: MicroPython's BLE as a peripheral, its radio at the other end of a socket.
 
-Lines of JSON go over `radio`, which bootstrap.py sets; what the other end does with them is its own affair
-(a simulated controller, as a rule). Events are delivered when the firmware calls into the module.
+Lines of JSON go over `radio`, a socket that bootstrap.py sets. Whoever has its other end is the air: in tests
+a simulated controller. The firmware gets its events when it calls a function of this module.
 """
 
 import json

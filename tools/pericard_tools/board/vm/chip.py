@@ -1,4 +1,4 @@
-"""The virtual board's `machine`: what MicroPython's own unix port has, and what only a chip has.
+"""The virtual board's `machine`: that of MicroPython's unix port, and what only a chip has.
 
 A hard reset ends the whole processor, so it is asked of the board over `control`, which bootstrap.py sets.
 """
@@ -19,7 +19,7 @@ cause = PWRON_RESET
 
 
 def tell(*words):
-    """A line to the board: what pericard_tools/board/board.py understands."""
+    """A line to the board: what pericard_tools/board/virtual.py understands."""
     control.write(" ".join(str(word) for word in words) + "\n")
 
 

@@ -1,8 +1,8 @@
 """The virtual board's flash: a directory of the host as a MicroPython file system, and nothing outside it.
 
-It keeps what LittleFS, a chip's file system, promises when the power fails, and no more: a rename happened
-or did not; what was written and neither flushed nor closed is gone; and, worse than LittleFS, what was being
-made durable at that instant may be there by half.
+When the power fails it keeps what LittleFS, a chip's file system, promises and no more. A rename has happened
+or has not. What was neither flushed nor closed is gone. What was being flushed may be there by half, which is
+worse than LittleFS.
 """
 
 import io
@@ -10,7 +10,7 @@ import io
 from vfs import VfsPosix
 
 _TYPE = 0xF000  # the bits of st_mode that say what an entry is
-# What is written beyond this is made durable without being asked: nobody has memory for it.
+# A file with more unflushed bytes is flushed, as a chip has no memory for them.
 _CACHE_BYTES = 32768
 _SIZE = 6  # where st_size stands in what stat returns
 
@@ -38,7 +38,7 @@ class Flash:
         return "/".join([self._directory] + parts)
 
     def change(self, file=None, data=()):
-        """Counts a change that is to be made; where the power fails at it, half of the pieces' bytes are."""
+        """Counts a change before it is made; where the power is to fail then, writes half of `data` first."""
         self._instants -= 1
         if self._instants == 0:
             half = sum(len(piece) for piece in data) // 2

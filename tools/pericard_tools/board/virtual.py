@@ -2,8 +2,8 @@
 
 There are two pseudo-terminals. The inner one is the VM's terminal, so that Ctrl-C interrupts it as on a
 board; the outer one is the "USB port" that pyserial and mpremote open, and it outlives the VM. A thread
-carries bytes between them and starts the VM again when it ends, as a board does after a reset. Where
-nobody reads the port, the VM waits in its write: a real board would lose those bytes.
+carries bytes between them and starts the VM again when it ends, as a board does after a reset. In one thing
+it is no real board: where nobody reads the port, the VM waits in its write, and a real board loses the bytes.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ from typing import Self
 
 import micropython_run
 
-from pericard_tools.errors import BoardError, NoSuchBoard
+from pericard_tools.errors import BadArgument, BoardError
 
 # A 64-bit VM needs about twice the heap of a board's 32-bit one; an ESP32 without PSRAM leaves some 110 KB.
 _HEAP_BYTES = 256 * 1024
 _CHUNK = 4096
 _BOOTSTRAP = Path(__file__).parent / "vm" / "bootstrap.py"
-# The VM is the wheel's extension module. Its terminal becomes the controlling one (for Ctrl-C); when that
-# goes, so does the VM.
+# The VM is an extension module of the MicroPython wheel, run in a Python process of its own. Its terminal
+# becomes the controlling one: then Ctrl-C interrupts it, and it ends with its terminal.
 _VM = (
     "import fcntl, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     "signal.pthread_sigmask(signal.SIG_SETMASK, ()); sys.path.insert(0, sys.argv[1]);"
@@ -58,7 +58,7 @@ class VirtualBoard:
 
     def __init__(self, flash: Path, *, radio: bool = False) -> None:
         if not flash.is_dir():
-            raise NoSuchBoard(f"{flash} is not a directory: make one to be the board's flash")
+            raise BadArgument(f"{flash} is not a directory: make one to be the board's flash")
         self.flash = flash.resolve()
         #: Set while the board has no power.
         self.off = threading.Event()
@@ -72,8 +72,8 @@ class VirtualBoard:
         self._outer, self._port = os.openpty()
         tty.setraw(self._port)
         self.port = os.ttyname(self._port)
-        self._orders, self._order = os.pipe()
-        for end in (self._outer, self._orders):
+        self._orders_start, self._orders_end = os.pipe()
+        for end in (self._outer, self._orders_start):
             os.set_blocking(end, False)
         self._inner = self._control = -1
         self._vm: subprocess.Popen[bytes] | None = None
@@ -85,7 +85,7 @@ class VirtualBoard:
         if radio:
             self.radio, self._antenna = socket.socketpair()
         self._tail = b""
-        # A Ctrl-C before MicroPython listens for it would end the VM: what is typed waits.
+        # Before MicroPython handles Ctrl-C, one would end the VM: until then what is typed waits.
         self._started = self._at_repl = self._raw = self._enter_raw = False
         self._held_until = 0.0
         self._to_port = self._to_vm = b""
@@ -107,25 +107,25 @@ class VirtualBoard:
 
     def reset(self) -> None:
         """A hard reset at this very instant, wherever the VM is."""
-        self._say(b"r")
+        self._give_order(b"r")
 
     def kill(self) -> None:
         """Cuts the power: nothing of the VM runs on. The flash keeps what was written; `power_on` follows."""
-        self._say(b"k")
+        self._give_order(b"k")
 
     def power_on(self, cut_at: int = 0) -> None:
-        """Gives power again after `kill`; where `cut_at` is not 0, only until that change of the flash."""
+        """Gives power again after `kill`; where `cut_at` is not 0, until that change of the flash."""
         self._cut_at = cut_at
         self.off.clear()
-        self._say(b"p")
+        self._give_order(b"p")
 
     def stop(self) -> None:
         """Ends the VM and closes the port."""
         if self._thread is not None:
-            self._say(b"q")
+            self._give_order(b"q")
             self._thread.join()
             self._thread = None
-        for end in (self._outer, self._port, self._orders, self._order):
+        for end in (self._outer, self._port, self._orders_start, self._orders_end):
             os.close(end)
         for far in (self.radio, self._antenna):
             if far is not None:
@@ -133,8 +133,8 @@ class VirtualBoard:
         if self._fault is not None:
             raise BoardError(f"the virtual board {self.flash.name} failed: {self._fault}") from self._fault
 
-    def _say(self, order: bytes) -> None:
-        os.write(self._order, order)
+    def _give_order(self, order: bytes) -> None:
+        os.write(self._orders_end, order)
 
     def _run(self) -> None:
         try:
@@ -204,62 +204,62 @@ class VirtualBoard:
     def _serve(self) -> bool:
         """Carries bytes until the VM ends or an order comes. False: the board is to stop."""
         poll = select.poll()
-        poll.register(self._orders, select.POLLIN)
+        poll.register(self._orders_start, select.POLLIN)
         if self._vm is not None:
             # Each way is read only when what came before has gone on, so that memory stays bounded.
             poll.register(self._control, select.POLLIN)
             poll.register(self._outer, select.POLLIN if self._started and not self._to_vm else 0)
             poll.register(self._inner, 0 if self._to_port else select.POLLIN)
-        # A flush at the port's far end makes room without a word: hence the second look.
-        ready = dict(poll.poll(self._patience_ms()))
-        if self._orders in ready:
-            return self._obey(os.read(self._orders, 1))
+        # A flush at the port's far end makes room without an event: then only another look finds it.
+        ready = dict(poll.poll(self._poll_timeout_ms()))
+        if self._orders_start in ready:
+            return self._follow(os.read(self._orders_start, 1))
         if self._wakes_at is not None and time.monotonic() >= self._wakes_at:
             self._restart(_DEEP_SLEEP)
         elif self._bites_at is not None and time.monotonic() >= self._bites_at:
             self._restart(_WATCHDOG)
         if self._vm is None:
-            self._to_port = _write(self._outer, self._to_port)
+            self._to_port = _write_some(self._outer, self._to_port)
             return True
-        if self._control in ready and self._told(os.read(self._control, _CHUNK)):
+        if self._control in ready and self._carry_out(os.read(self._control, _CHUNK)):
             return True
         if ready.get(self._outer, 0) & select.POLLIN and not self._to_vm:
             self._to_vm = os.read(self._outer, _CHUNK)
         if self._inner in ready and not self._to_port:
             try:
-                self._hear(os.read(self._inner, _CHUNK))
+                self._take_output(os.read(self._inner, _CHUNK))
             except OSError:  # EIO: the VM has closed its terminal, it has ended
                 self._soft_reset()
                 return True
-        self._to_port = _write(self._outer, self._to_port)
-        self._to_vm = self._type(self._to_vm)
+        self._to_port = _write_some(self._outer, self._to_port)
+        self._to_vm = self._type_in(self._to_vm)
         return True
 
-    def _type(self, data: bytes) -> bytes:
-        """Gives the VM what was typed; what has to wait.
+    def _type_in(self, data: bytes) -> bytes:
+        """Gives the VM what was typed; returns what has to wait.
 
-        A board keeps what follows a Ctrl-C until its REPL reads it, but the unix port discards its input
-        when the REPL starts: so that waits here for the REPL's first words.
+        A real board keeps what follows a Ctrl-C until its REPL reads it. The unix port discards its input
+        when its REPL starts: so what follows a Ctrl-C waits here for the first words of the REPL.
         """
         now = time.monotonic()
         if self._at_repl:
-            return _write(self._inner, data)
+            return _write_some(self._inner, data)
         if (cut := data.rfind(_CTRL_C) + 1) > 0:
             self._held_until = now + _HELD_SECONDS
-            return _write(self._inner, data[:cut]) + data[cut:]
-        return data if now < self._held_until else _write(self._inner, data)
+            return _write_some(self._inner, data[:cut]) + data[cut:]
+        return data if now < self._held_until else _write_some(self._inner, data)
 
-    def _patience_ms(self) -> float | None:
+    def _poll_timeout_ms(self) -> float | None:
         times = [at for at in (self._wakes_at, self._bites_at) if at is not None]
         left = [max(0.0, (at - time.monotonic()) * 1000) for at in times]
         return min([*left, _SECOND_LOOK_MS] if self._to_port or self._to_vm else left, default=None)
 
-    def _told(self, lines: bytes) -> bool:
-        """Does what the processor asks for (vm/chip.py); whether it ended by that."""
+    def _carry_out(self, lines: bytes) -> bool:
+        """Does what the processor asks for (vm/chip.py); returns whether that ended the processor."""
         for line in lines.decode().splitlines():
             word, *numbers = line.split()
             if word in ("reset", "cut", "sleep"):
-                self._hear(_rest(self._inner))  # what was said before
+                self._take_output(_read_rest(self._inner))  # what it printed before it asked
                 if word == "reset":
                     self._restart(_HARD_RESET)
                 else:
@@ -282,7 +282,7 @@ class VirtualBoard:
         self._cause = cause
         self._power_on("main")
 
-    def _obey(self, order: bytes) -> bool:
+    def _follow(self, order: bytes) -> bool:
         if order == b"q":
             return False
         if order == b"k":
@@ -293,22 +293,22 @@ class VirtualBoard:
         return True
 
     def _soft_reset(self) -> None:
-        """The VM ended by itself (Ctrl-D, machine.soft_reset): a board starts it again in the same REPL."""
+        """Starts the VM again, in the REPL that it was in, after it ended by itself (Ctrl-D)."""
         self._power_off()
         self._to_port += b"MPY: soft reboot\r\n"
         self._enter_raw = self._raw
         self._cause = _SOFT_RESET
         self._power_on("raw" if self._raw else "main")
 
-    def _hear(self, data: bytes) -> None:
-        """Takes what the VM said on its way to the port."""
+    def _take_output(self, data: bytes) -> None:
+        """Takes what the VM printed, for the port and for `tap`."""
         self._to_port += data
-        self._watch(data)
+        self._track_repl(data)
         if self.tap is not None:
             self.tap(data)
 
-    def _watch(self, data: bytes) -> None:
-        """Notes from the VM's words which REPL it is in, and brings it back to the raw one if need be."""
+    def _track_repl(self, data: bytes) -> None:
+        """Notes from what the VM printed which REPL it is in; after a soft reset, re-enters the raw one."""
         seen = self._tail + data
         raw, friendly = seen.rfind(_RAW_REPL), seen.rfind(_FRIENDLY_REPL)
         self._at_repl = self._at_repl or friendly >= 0
@@ -320,19 +320,19 @@ class VirtualBoard:
         self._tail = seen[-len(_FRIENDLY_REPL) :]
 
 
-def _rest(end: int) -> bytes:
-    """What the VM, which waits for its end, has written to its terminal: at most the terminal's buffer."""
+def _read_rest(end: int) -> bytes:
+    """What an ending VM has printed and nobody has read yet: at most the terminal's buffer."""
     try:
         return os.read(end, _CHUNK)
     except BlockingIOError:
         return b""
 
 
-def _write(end: int, data: bytes) -> bytes:
-    """Writes what `end` takes now; what is left."""
+def _write_some(end: int, data: bytes) -> bytes:
+    """Writes as much as `end` takes now; returns what is left."""
     try:
         return data[os.write(end, data) :] if data else b""
     except BlockingIOError:
         return data
-    except OSError:  # the VM ended while it was spoken to; what was meant for it is lost
+    except OSError:  # the VM has ended: what was meant for it is lost
         return b""

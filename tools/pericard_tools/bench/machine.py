@@ -4,9 +4,10 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 
-def machine(*libraries: str) -> dict[str, object]:
+def machine(*libraries: str) -> dict[str, Any]:
     """Cores that this process may use, processor, Python, and the versions of the named distributions."""
     return {
         "cores": len(os.sched_getaffinity(0)),

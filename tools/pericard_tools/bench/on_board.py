@@ -8,7 +8,7 @@ ON_BOARD = """
 import gc, json, time
 gc.collect()
 before = gc.mem_alloc()
-from pericard_node import aead, app, frame, sensor, settings, uart
+from pericard_node import aead, app, frame, reading, settings, uart
 class Silent:
     room = 256
     up = True
@@ -16,7 +16,7 @@ class Silent:
     def receive(self): return b""
 class Steady:
     rejected = 0
-    def read(self): return sensor.Reading(0, 60.0)
+    def read(self): return reading.Reading(0, 60.0)
 class Store:
     key = bytes(32); device = 1; epoch = 0; age = 61; clock = 0; boot = since = 0
     def epoch_is_over(self, *_): return False
