@@ -29,6 +29,7 @@ from pericard_protocol.proto.uplink_pb2 import (
 )
 from pericard_protocol.uplink.enrolment import requested_key
 from pericard_protocol.uplink.session import SessionOpener
+from pericard_server.counts import Counts
 from pericard_server.custody.keys import HospitalKeys
 from pericard_server.errors import EmptyMessage, UnknownGateway, UnknownSession
 from pericard_server.fleet import gateways
@@ -69,9 +70,11 @@ class Tally:
 class Uplink:
     """The servicer of `pericard.protocol.uplink.v1.Uplink`."""
 
-    def __init__(self, records: Records, keys: HospitalKeys, authority: Authority | None = None) -> None:
+    def __init__(
+        self, records: Records, keys: HospitalKeys, counts: Counts, authority: Authority | None = None
+    ) -> None:
         """`authority` renews certificates; without one, gateways get theirs elsewhere."""
-        self._records = records
+        self._records, self._counts = records, counts
         self._authority = authority
         self._keys = keys
         self._streams: dict[grpc.ServicerContext, str] = {}
@@ -121,6 +124,7 @@ class Uplink:
         tally = Tally()
         log.info("stream began", extra=fields(gateway=gateway.name))
         self._streams[context] = gateway.name
+        self._counts.streams.inc()
         try:
             yield from self._acks(
                 self._while_admitted(parts, context), gateway.name, verifier, sessions, tally
@@ -131,6 +135,7 @@ class Uplink:
             context.abort(grpc.StatusCode.UNAVAILABLE, "the hospital cannot reach its keys")
         finally:
             self._streams.pop(context, None)
+            self._counts.streams.dec()
             log.info("stream ended", extra=fields(gateway=gateway.name, **vars(tally)))
 
     def _while_admitted(self, parts: Iterator[Sealed], context: grpc.ServicerContext) -> Iterator[Sealed]:
@@ -174,12 +179,14 @@ class Uplink:
                 log.warning(
                     "frames refused", extra=fields(gateway=gateway, reason=LOST, frames=stored.refused)
                 )
+            self._counts.commit(len(record.ciphertext), stored)
             tally.add(len(record.ciphertext), stored, opened - began, time.perf_counter() - opened)
         except PeerError as error:
             self._count_refusal(error, gateway)
             ack.status, ack.reason = Ack.REFUSED, error.reason
         except DatabaseError as error:
             log.error("not committed", extra=fields(gateway=gateway, error=type(error).__name__))
+            self._counts.retry()
             ack.status, ack.reason = Ack.RETRY, "storage"
         else:
             ack.status = Ack.COMMITTED
@@ -198,5 +205,6 @@ class Uplink:
             raise  # abort has raised already; this tells the type checker
 
     def _count_refusal(self, error: PeerError, gateway: str) -> None:
+        self._counts.refuse(error.reason)
         self._records.count_refusal(error.reason)
         log.warning("refused", extra=fields(gateway=gateway, reason=error.reason, why=str(error)))
