@@ -9,6 +9,7 @@ nothing of it has to be sent again.
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -67,6 +68,19 @@ class Tally:
         self.commit_ms += commit_seconds * 1e3
 
 
+@contextmanager
+def _keys_at_hand(context: grpc.ServicerContext) -> Iterator[None]:
+    """Ends the call with UNAVAILABLE where our own keys cannot be had, now or until somebody mends them.
+
+    It is our trouble and refuses nothing: the gateway keeps its records and comes back.
+    """
+    try:
+        yield
+    except (Unavailable, UsageError) as error:
+        log.error("keys cannot be had", extra=fields(why=str(error)))
+        context.abort(grpc.StatusCode.UNAVAILABLE, "the hospital cannot reach its keys")
+
+
 class Uplink:
     """The servicer of `pericard.protocol.uplink.v1.Uplink`."""
 
@@ -97,7 +111,8 @@ class Uplink:
     def GetKeyBundle(self, request: KeyBundleRequest, context: grpc.ServicerContext) -> SignedKeyBundle:
         """Today's bundle of the first suite that both offer."""
         self._admit(context)
-        signed = self._keys.bundle(list(request.suites), time.time())
+        with _keys_at_hand(context):
+            signed = self._keys.bundle(list(request.suites), time.time())
         signed.server_time_us = int(time.time() * 1e6)
         return signed
 
@@ -126,13 +141,10 @@ class Uplink:
         self._streams[context] = gateway.name
         self._counts.streams.inc()
         try:
-            yield from self._acks(
-                self._while_admitted(parts, context), gateway.name, verifier, sessions, tally
-            )
-        except (Unavailable, UsageError) as error:
-            # Our own keys cannot be had, now or until somebody mends them: the gateway keeps its records.
-            log.error("stream cut", extra=fields(gateway=gateway.name, why=str(error)))
-            context.abort(grpc.StatusCode.UNAVAILABLE, "the hospital cannot reach its keys")
+            with _keys_at_hand(context):
+                yield from self._acks(
+                    self._while_admitted(parts, context), gateway.name, verifier, sessions, tally
+                )
         finally:
             self._streams.pop(context, None)
             self._counts.streams.dec()
