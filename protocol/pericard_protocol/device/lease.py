@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pericard_protocol.errors import PeerError
 
 DOMAIN = b"pericard lease v1\x00"
-# A new lease begins at this moment by the KMS's clock: by ours, which may be slower, it begins in the future.
+# `not_before` is the KMS's own time. A gateway whose clock is behind sees it in the future, and accepts that
+# up to this difference.
 SKEW_SECONDS = 30.0
 
 

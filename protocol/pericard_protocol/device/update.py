@@ -25,7 +25,7 @@ _MAX_MANIFEST_BYTES = 4000
 _MAX_FILE_BYTES = 65536
 _MAX_FILES = 64
 _CTRL_C = b"\x03"
-# Code only: the keystore, the counter and the update key are not an update's to replace, and neither is
+# An update may replace code only. It must not touch the keystore, the boot counter, the update key, or
 # boot.py, which takes bad updates back.
 _PATH = r"^/(main\.py|pericard_node/([^./]|\.[^./])+)$"
 
@@ -80,7 +80,7 @@ def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
         length = int(stream[len(_MAGIC) : _HEAD_BYTES], 16) if stream.startswith(_MAGIC) else 0
     except ValueError:
         length = 0
-    if stream[:_HEAD_BYTES] != _head(length):  # int() takes signs, spaces and capitals, too
+    if stream[:_HEAD_BYTES] != _head(length):  # int() also reads signs, spaces and capitals
         length = 0
     signed = _HEAD_BYTES + length
     end = signed + _SIGNATURE_DIGITS
@@ -90,7 +90,7 @@ def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
     if key is not None:
         try:
             signature = bytes.fromhex(stream[signed:end].decode("latin-1"))
-            if signature.hex().encode() != stream[signed:end]:  # one spelling only, as of the length
+            if signature.hex().encode() != stream[signed:end]:  # fromhex() also reads spaces and capitals
                 raise InvalidSignature
             key.verify(signature, manifest)
         except (InvalidSignature, ValueError):

@@ -107,7 +107,8 @@ def _check_ciphertext(
     _equal(what, "degree", degree, parameters.degree)
     _equal(what, "number of primes", levels, primes)
     _equal(what, "correction factor", correction, 1)
-    # Rescaling divides by a prime that is not quite a power of two: 2^-20 is far more than it differs.
+    # Rescaling divides by a prime close to a power of two, which leaves the scale slightly off. The primes
+    # differ from powers of two by a much smaller part than 2^-20.
     if not math.isclose(declared, scale, rel_tol=2**-20):
         raise MisshapenObject(
             f"{what}: its scale is not the parameters': make it again under {parameters.name}"

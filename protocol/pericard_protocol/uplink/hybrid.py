@@ -48,7 +48,8 @@ class HybridOver:
         lattice_secret, lattice_share = self._lattice.encapsulate(public[:-_CURVE_BYTES])
         key, nonce = _schedule(_combine(lattice_secret, agreed, share, recipient))
         secret = secrets.token_bytes(32)
-        # The key is this encapsulation's alone and seals once: HPKE's nonce for its first message.
+        # The nonce is HPKE's for its first message. It cannot repeat under `key`: that is new for each
+        # encapsulation and seals this one message.
         return secret, lattice_share + share + AESGCM(key).encrypt(nonce, secret, b"")
 
     def decapsulate(self, private: bytes, wrapped: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """Keys, encryption and decryption under CKKS: the functions that run in the hospital's worker processes.
 
-All but `new_keys`, which has a worker do it, take and return bytes and run confined, because what `decrypt`
-parses comes from the cloud. Pyfhel is imported inside them, because only workers may import it: see
-`pericard_edge.confined`.
+They take and return bytes and run in confined workers, because what `decrypt` parses comes from the cloud.
+Pyfhel is imported inside them, because only workers may import it: see `pericard_edge.confined`. The
+exception is `new_keys`: the server calls it, and it has a worker run `generate_keys`.
 """
 
 from collections.abc import Sequence

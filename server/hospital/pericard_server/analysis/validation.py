@@ -50,17 +50,27 @@ class Tolerance:
 
     @property
     def mean(self) -> float:
-        """Of a patient's encoded mean: at most one column for a reading, so no more than a column's."""
+        """Of a patient's encoded mean.
+
+        Each of the patient's columns may be off by `total`. The mean divides their sum by the number of
+        readings, and there are at least as many readings as columns.
+        """
         return self.total
 
     @property
     def variance(self) -> float:
-        """Of a patient's encoded variance: E[v^2] uses a slot of each result, E[v]^2 two and their square."""
+        """Of a patient's encoded variance, E[v^2] - E[v]^2.
+
+        E[v^2] may be off by `squares`, and E[v]^2 by 2 total + total^2, for |v| <= 1: 4 total is above that.
+        """
         return self.squares + 4 * self.total
 
     @property
     def covariance(self) -> float:
-        """Of a patient's encoded covariance: E[v w] is half a slot of squares, E[v] E[w] as above."""
+        """Of a patient's encoded covariance, E[v w] - E[v] E[w].
+
+        E[v w] is half of a sum of squares; E[v] E[w] may be off by 2 total + total^2: 3 total is above that.
+        """
         return self.squares / 2 + 3 * self.total
 
 

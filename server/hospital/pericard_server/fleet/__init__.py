@@ -1,1 +1,1 @@
-"""The gateways: who may enrol, by which invitation, and which certificate they get."""
+"""The gateways and how they enrol; which device serves which patient; which devices are lost."""

@@ -28,12 +28,12 @@ from pericard_server.fleet.models import Loss
 
 log = logging.getLogger("pericard.server.losses")
 
-# How a refused frame is counted.
+# The word under which metrics and `pericard server status` count frames refused because of a loss.
 REASON = "lost device"
-# How long the register's word is used again: each question is an entry of the KMS's audit log.
+# The register is asked no more often than this, because the KMS writes each question into its audit log.
 FRESH_SECONDS = 10.0
-# How long the hospital goes on by the last word when the KMS is silent. A gateway's session, which the KMS
-# has to open, lasts no longer; after that, frames are not taken and the gateways keep them.
+# When the KMS does not answer, its last answer counts for this long. Then frames are no longer taken, and the
+# gateways keep them. A session lasts no longer than that, and a new one cannot be opened without the KMS.
 SILENCE_SECONDS = 60.0
 
 
@@ -49,7 +49,7 @@ class DeviceRegister(Protocol):
     """Who knows which devices are lost."""
 
     def lost_devices(self, ended: Collection[tuple[int, int]]) -> Sequence[DeviceLoss]:
-        """Every loss that it knows; of those in `ended` (device, since_us) it may leave out that they ended.
+        """Every loss that it knows, but perhaps those in `ended` (device, since_us), whose end is known here.
 
         Raises:
             Unavailable: it does not answer now.
@@ -110,7 +110,8 @@ def _note_told(told: Sequence[DeviceLoss]) -> None:
                 defaults=changes,
                 create_defaults={**changes, "who": "the KMS", "why": "the KMS has the reason"},
             )
-            # The register tells of a device's newest loss: an older one has ended, at the latest by then.
+            # The register names only a device's newest loss. An older one that is still open here has ended
+            # without our hearing of it, at the latest when the newer one began.
             Loss.objects.filter(device=device, until_us=None).exclude(since_us=since_us).update(
                 until_us=Greatest(F("since_us"), since_us)
             )

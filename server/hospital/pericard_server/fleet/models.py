@@ -45,8 +45,9 @@ class Assignment(models.Model):
 class Loss(models.Model):
     """A device was lost from a time on; with `until_us`, it was found and got a new key then.
 
-    Until it is found its new frames are refused. Its readings of the time between are in quarantine: those
-    with a row number above `released_through`, for an operator lets go only what is stored already.
+    Until it is found its new frames are refused. Its readings of the time between are in quarantine. An
+    operator's release ends that for the rows stored by then, up to number `released_through`; rows that come
+    later are in quarantine until the next release.
     """
 
     device = models.BigIntegerField()
