@@ -67,10 +67,10 @@ setup-gateway: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.gateway; @: ## .venv wi
 setup-kms: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.kms; @: ## .venv with the key management system
 setup-statistics: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.server $(VENV)/.cloud; @: ## .venv with hospital and cloud
 
-lint: dev ## ruff, mypy --strict, import contracts
+lint: dev ## ruff, mypy --strict over the tests too, import contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { echo "run: make format"; exit 1; }
-	@$(BIN)/mypy $(foreach one,$(DISTRIBUTIONS),$(call folder,$(one))/pericard_$(one)) protocol/pericard_edge | tail -40; exit $${PIPESTATUS[0]}
+	@$(BIN)/mypy $(foreach one,$(DISTRIBUTIONS),$(call folder,$(one))/pericard_$(one)) protocol/pericard_edge tests | tail -40; exit $${PIPESTATUS[0]}
 	@$(BIN)/lint-imports --no-logo 2>&1 | tail -20; exit $${PIPESTATUS[0]}
 
 format: dev ## let ruff rewrite the layout

@@ -53,8 +53,9 @@ def health_page(troubles: Mapping[str, str], unwell: bool) -> Page:
 class Pages:
     """Serves each path by a function that makes its page."""
 
-    def __init__(self, pages: Mapping[str, Callable[[], Page]]) -> None:
-        self._pages = dict(pages)
+    def __init__(self, pages: Mapping[str, Callable[[], Page]], *, in_threads: bool = False) -> None:
+        """With `in_threads` pages are made outside the loop, so that one may wait for a database."""
+        self._pages, self._in_threads = dict(pages), in_threads
         self._server: asyncio.Server | None = None
         self._open = 0
         self.refused = 0
@@ -84,7 +85,7 @@ class Pages:
                 self.refused += 1
                 return
             async with asyncio.timeout(REQUEST_SECONDS):
-                page = self._answer(await reader.readuntil(b"\r\n\r\n"))
+                page = await self._answer(await reader.readuntil(b"\r\n\r\n"))
                 writer.write(_response(page))
                 await writer.drain()
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
@@ -93,14 +94,14 @@ class Pages:
             self._open -= 1
             writer.close()
 
-    def _answer(self, request: bytes) -> Page:
+    async def _answer(self, request: bytes) -> Page:
         method, _, rest = request.partition(b" ")
         make = self._pages.get(rest.partition(b" ")[0].decode("latin-1"))
         if method != b"GET" or make is None:
             self.refused += 1
             return Page(b"there is no such page\n", status=HTTPStatus.NOT_FOUND)
         try:
-            return make()
+            return await asyncio.to_thread(make) if self._in_threads else make()
         except Exception as error:  # whoever watches must learn of it, and the pages go on
             _log.error("a page could not be made: %s: %s", type(error).__name__, error)
             return Page(b"this page could not be made\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -120,7 +121,7 @@ def served_beside(
     """/metrics and /healthz while the block runs, from a thread of their own; gives their address.
 
     For a process whose work is done by threads; one with an asyncio loop starts `Pages` in it. Without
-    settings nothing is served, and the address is None. `health` runs in that thread.
+    settings nothing is served, and the address is None. `health` may take its time, and threads of its own.
 
     Raises:
         NoPages: the address cannot be listened on.
@@ -128,7 +129,7 @@ def served_beside(
     if settings is None:
         yield None
         return
-    pages = Pages({"/metrics": lambda: metrics_page(registry), "/healthz": health})
+    pages = Pages({"/metrics": lambda: metrics_page(registry), "/healthz": health}, in_threads=True)
     started: Future[tuple[str, Callable[[], object]]] = Future()
     thread = threading.Thread(
         target=lambda: asyncio.run(_serve_until_told(pages, settings.listen, started)),

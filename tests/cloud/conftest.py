@@ -37,8 +37,8 @@ class Sealed:
         subprocess.run([sys.executable, SEALER, "open", self.folder, file], check=True, timeout=60)
         return np.load(file.with_suffix(".npy"))
 
-    def job(self, **changes: Any) -> Any:
-        described = {
+    def job(self, **changes: Any) -> bytes:
+        described: dict[str, Any] = {
             "job_id": bytes(16),
             "parameters": MOMENTS.name,
             "key_fingerprint": self.fingerprint,

@@ -18,7 +18,7 @@ FINGERPRINT = bytes(32)
 
 
 class _Untouched(Executor):
-    def submit(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
+    def submit(self, *_: Any, **__: Any) -> NoReturn:
         raise AssertionError("a worker was called")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 
 import pytest
 from cobs import cobs
@@ -14,7 +15,7 @@ from pericard_protocol.device.stream import StreamDecoder
 from .conftest import Interpreter
 
 
-def ask(interpreter: Interpreter, *questions: tuple[str, list[object]]) -> list[bytes]:
+def ask(interpreter: Interpreter, *questions: tuple[str, Sequence[object]]) -> list[bytes]:
     return [
         bytes.fromhex(answer) for answer in json.loads(interpreter("answers.py", stdin=json.dumps(questions)))
     ]

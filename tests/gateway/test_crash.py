@@ -10,7 +10,8 @@ from tests.parts.ward import StandInHospital, Ward, committed, feed, new_line, u
 KILLS = int(os.environ.get("PERICARD_KILLS", "12"))
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(KILLS, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [KILLS])
 def test_kill_9_loses_nothing_committed(ward: Ward, hospital: StandInHospital, kills: int) -> None:
     device = ward.devices[0]
     expected: set[tuple[int, int, int]] = set()

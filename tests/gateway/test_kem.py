@@ -1,8 +1,6 @@
 """[kem] of gateway.toml: the provider asked for seals, is shown, and is never replaced by another."""
 
 import asyncio
-from types import ModuleType
-from typing import cast
 
 import cryptography
 import pytest
@@ -38,7 +36,7 @@ def test_without_a_word_the_running_gateway_seals_by_cryptography(
 def test_liboqs_seals_when_asked_for(
     ward: Ward, hospital: StandInHospital, liboqs_js: LiboqsJs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(liboqs, "load", lambda: cast(ModuleType, Oqs(liboqs_js)))
+    monkeypatch.setattr(liboqs, "load", lambda: Oqs(liboqs_js))
     ward.extra = LIBOQS
     before = liboqs_js.asked.copy()
 
@@ -84,6 +82,6 @@ def test_the_doctor_sees_that_the_running_gateway_has_another(
     ward: Ward, liboqs_js: LiboqsJs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ward.start()
-    monkeypatch.setattr(liboqs, "load", lambda: cast(ModuleType, Oqs(liboqs_js)))
+    monkeypatch.setattr(liboqs, "load", lambda: Oqs(liboqs_js))
     ward.extra = LIBOQS
     assert _told(ward).advice == "restart the gateway"

@@ -178,6 +178,12 @@ def test_a_hospital_without_its_keys_keeps_nothing_and_refuses_nothing(hospital:
         for key in keys:
             key.chmod(0o600)
         assert deliver(stub, parts) == [(Ack.COMMITTED, "")]
+        identity = hospital.folder / "keys" / "identity.seed"
+        identity.chmod(0o644)
+        request = KeyBundleRequest(suites=[0x647A])
+        assert refused_code(lambda: stub.GetKeyBundle(request, timeout=60)) == StatusCode.UNAVAILABLE
+        identity.chmod(0o600)
+        stub.GetKeyBundle(request, timeout=60)
     assert status(hospital)["refused"] == {}
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db.models import F
@@ -87,7 +88,7 @@ def test_two_patients_have_two_data_keys(records: Records) -> None:
     assert sorted(DataKey.objects.values_list("owner", flat=True)) == ["device-9", "patient-p-1"]
 
 
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "payload": {"sealed": b"\0" * 60},
     "device": {"device": 8},
     "epoch": {"epoch": 2},

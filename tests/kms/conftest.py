@@ -13,6 +13,7 @@ import pytest
 
 from pericard_kms.http.api import Api
 from pericard_kms.storage.journal import JournaledDatabase
+from pericard_kms.storage.sealed_store import SealedStore
 from pericard_protocol.uplink.suites import SUITES, Suite
 
 
@@ -34,6 +35,18 @@ class Client:
         self.api = Api(database, clock, suites=suites)
         self.token = ""
         self.shares: list[str] = []
+
+    @property
+    def store(self) -> SealedStore:
+        """What this KMS stores; only while it is unsealed."""
+        assert self.api.unsealed is not None, "the KMS is sealed"
+        return self.api.unsealed.store
+
+    def stored(self, name: str) -> bytes:
+        """The value of `name`, which must be there."""
+        value = self.store.get(name)
+        assert value is not None, name
+        return value
 
     def __call__(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, token: str | None = None
@@ -117,7 +130,7 @@ class Process:
         """Starts it and waits for the line that says it listens."""
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "pericard_tools", "kms", "run", "--data", str(self.data)),
+                *(sys.executable, "-m", "pericard_kms", "run", "--data", str(self.data)),
                 *("--listen", "127.0.0.1:0", *self.options),
             ],
             stdout=subprocess.PIPE,

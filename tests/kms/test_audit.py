@@ -5,11 +5,15 @@ import hmac
 import json
 import re
 import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.kms.conftest import Client
 
 from pericard_kms.crypto.checkpoints import open_checkpoint, sign_checkpoint
 from pericard_kms.crypto.merkle import Frontier, check_consistency, check_inclusion, leaf_hash
@@ -20,19 +24,19 @@ from pericard_kms.storage.audit_log import Recorder
 WRONG = "hvs." + "A" * 32
 
 
-def take(kms):
+def take(kms: Client) -> Any:
     """(public key, export lines, checkpoint) of the KMS's log as it is now."""
     key = base64.b64decode(kms.ok("GET", "sys/audit-log/key")["public_key"])
     note = kms.ok("GET", "sys/audit-log/checkpoint")["checkpoint"]
     origin, size, _, _ = open_checkpoint(note, key)
-    leaves = []
+    leaves: list[str] = []
     while len(leaves) < size:
         leaves += kms.ok("GET", f"sys/audit-log/entries?start={len(leaves)}&stop={size}")["entries"]
     return key, list(audit_export.write(origin, key, leaves, note)), note
 
 
 @pytest.fixture
-def exported(kms):
+def exported(kms: Client) -> Any:
     for number in range(20):
         kms.ok("POST", "transit/encrypt/k", {"plaintext": base64.b64encode(b"%d" % number).decode()})
     _, _, older = take(kms)
@@ -41,7 +45,7 @@ def exported(kms):
     return *take(kms), older
 
 
-def test_a_true_export_verifies(exported):
+def test_a_true_export_verifies(exported: Any) -> None:
     key, lines, note, older = exported
     verified = audit_export.verify(lines, key, [older, note])
     assert verified.entries == len(lines) - 2 > 40
@@ -49,7 +53,7 @@ def test_a_true_export_verifies(exported):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
-def test_every_flipped_character_is_found(exported, data):
+def test_every_flipped_character_is_found(exported: Any, data: st.DataObject) -> None:
     key, lines, *_ = exported
     at = data.draw(st.integers(0, len(lines) - 1))
     line = lines[at]
@@ -60,11 +64,11 @@ def test_every_flipped_character_is_found(exported, data):
         audit_export.verify(changed, key)
 
 
-def test_dropping_reordering_cutting_and_splicing_are_found(exported):
+def test_dropping_reordering_cutting_and_splicing_are_found(exported: Any) -> None:
     key, lines, _, older = exported
     n = len(lines)
 
-    def renumbered(entries):
+    def renumbered(entries: Any) -> Any:
         """The cleverer forger: positions rewritten so that they count up."""
         fixed = [re.sub(r'"position":\d+', f'"position":{at}', line) for at, line in enumerate(entries)]
         return [lines[0], *fixed, lines[-1]]
@@ -94,7 +98,7 @@ def test_dropping_reordering_cutting_and_splicing_are_found(exported):
         audit_export.verify(short, key, [exported[2]])
 
 
-def test_a_forger_with_another_key_is_found(exported):
+def test_a_forger_with_another_key_is_found(exported: Any) -> None:
     key, lines, *_ = exported
     forged = [line.replace('"status":403', '"status":200') for line in lines[1:-1]]
     frontier = Frontier()
@@ -112,18 +116,18 @@ def test_a_forger_with_another_key_is_found(exported):
         audit_export.verify([lines[0], *whole[1:]], key)
 
 
-def test_a_rewritten_history_contradicts_an_older_checkpoint(exported, kms):
+def test_a_rewritten_history_contradicts_an_older_checkpoint(exported: Any, kms: Client) -> None:
     """The KMS itself, taken over, rewrites the past and signs it: who kept a checkpoint sees it."""
     key, lines, note, older = exported
     origin, size, _, time = open_checkpoint(older, key)
-    rewritten = sign_checkpoint(kms.api.unsealed.store.log._signer, origin, size, bytes(32), time)
+    rewritten = sign_checkpoint(kms.store.log._signer, origin, size, bytes(32), time)
     with pytest.raises(Tampered, match="history was rewritten"):
         audit_export.verify(lines, key, [rewritten, note])
     with pytest.raises(Tampered, match="two histories"):
         audit_export.verify(lines, key, [rewritten, older])
 
 
-def test_proofs_from_the_api_verify(exported, kms):
+def test_proofs_from_the_api_verify(exported: Any, kms: Client) -> None:
     key, lines, note, older = exported
     _, size, root, _ = open_checkpoint(note, key)
     for position in (0, 7, size - 1):
@@ -136,7 +140,7 @@ def test_proofs_from_the_api_verify(exported, kms):
     kms.refused(400, "GET", f"sys/audit-log/inclusion?position=0&size={size + 10_000}")
 
 
-def test_the_log_tells_who_what_and_when_but_no_secret(kms):
+def test_the_log_tells_who_what_and_when_but_no_secret(kms: Client) -> None:
     secret = base64.b64encode(b"the patient's secret").decode()
     box = kms.ok("POST", "transit/encrypt/k", {"plaintext": secret})["ciphertext"]
     kms.ok("POST", "transit/decrypt/k", {"ciphertext": box})
@@ -154,7 +158,7 @@ def test_the_log_tells_who_what_and_when_but_no_secret(kms):
     assert entry["request"]["data"]["ciphertext"] == hashed
 
 
-def test_refused_requests_are_logged_too(kms):
+def test_refused_requests_are_logged_too(kms: Client) -> None:
     """A stranger's without its fields: nobody without a token can make the log grow by megabytes."""
     kms.refused(403, "POST", "transit/encrypt/k", {"plaintext": ["a"] * 100_000}, token=WRONG)
     kms.refused(404, "GET", "transit/keys/none")
@@ -167,7 +171,7 @@ def test_refused_requests_are_logged_too(kms):
     }
 
 
-def test_many_leaves_and_a_restart(kms, reopen):
+def test_many_leaves_and_a_restart(kms: Client, reopen: Callable[..., Client]) -> None:
     items = {"batch_input": [{"plaintext": ""}] * 3}
     for _ in range(600):
         kms.ok("POST", "transit/encrypt/k", items)
@@ -184,7 +188,7 @@ def test_many_leaves_and_a_restart(kms, reopen):
     check_inclusion(leaf, 300, size, [base64.b64decode(step) for step in proof], root)
 
 
-def change(tmp_path, statement):
+def change(tmp_path: Path, statement: Any) -> None:
     """What a thief with write access to the file can do."""
     database = sqlite3.connect(tmp_path / "kms" / "kms.sqlite3")
     with database:
@@ -192,7 +196,9 @@ def change(tmp_path, statement):
     database.close()
 
 
-def test_a_value_moved_in_the_store_is_found(kms, reopen, tmp_path):
+def test_a_value_moved_in_the_store_is_found(
+    kms: Client, reopen: Callable[..., Client], tmp_path: Path
+) -> None:
     kms.ok("POST", "transit/keys/a")
     kms.ok("POST", "transit/keys/b")
     kms.database.close()
@@ -212,7 +218,9 @@ def test_a_value_moved_in_the_store_is_found(kms, reopen, tmp_path):
         "DELETE FROM leaf WHERE position = 1",
     ],
 )
-def test_a_leaf_changed_in_the_store_keeps_it_sealed(kms, reopen, tmp_path, statement):
+def test_a_leaf_changed_in_the_store_keeps_it_sealed(
+    kms: Client, reopen: Callable[..., Client], tmp_path: Path, statement: str
+) -> None:
     kms.database.close()
     change(tmp_path, statement)
     with pytest.raises(AssertionError, match="audit"):
@@ -220,7 +228,7 @@ def test_a_leaf_changed_in_the_store_keeps_it_sealed(kms, reopen, tmp_path, stat
 
 
 @given(st.binary(min_size=32, max_size=32), st.text(min_size=1, max_size=300))
-def test_the_log_shows_hmac_sha256(key, value):
+def test_the_log_shows_hmac_sha256(key: bytes, value: str) -> None:
     expected = hmac.digest(key, value.encode(), "sha256").hex()
     assert Recorder(key).hidden({"a": [value, "", 7, None]}) == {
         "a": [f"hmac-sha256:{expected}", "", 7, None]

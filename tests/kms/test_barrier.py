@@ -1,5 +1,7 @@
 """Invariant: open(name, seal(name, x)) = x; anything moved, changed, cut or relabelled does not open."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,9 @@ NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, 
 
 
 @given(NAMES, NAMES, st.binary(max_size=200), st.data())
-def test_a_value_opens_only_where_it_was_sealed(name, other, value, data):
+def test_a_value_opens_only_where_it_was_sealed(
+    name: str, other: Any, value: bytes, data: st.DataObject
+) -> None:
     ring = Keyring.fresh(0.0)
     blob = ring.seal(name, value)
     assert ring.open(name, blob) == value
@@ -27,7 +31,7 @@ def test_a_value_opens_only_where_it_was_sealed(name, other, value, data):
         ring.open(name, blob[: data.draw(st.integers(0, len(blob) - 1))])
 
 
-def test_old_terms_open_and_the_new_one_seals():
+def test_old_terms_open_and_the_new_one_seals() -> None:
     ring = Keyring.fresh(0.0)
     old = ring.seal("a", b"1")
     assert ring.rotate(1.0) == 2
@@ -40,12 +44,12 @@ def test_old_terms_open_and_the_new_one_seals():
         alone.open("a", old)
 
 
-def test_equal_values_do_not_look_equal():
+def test_equal_values_do_not_look_equal() -> None:
     ring = Keyring.fresh(0.0)
     assert len({ring.seal("a", b"same") for _ in range(100)}) == 100
 
 
-def test_the_root_key_opens_only_what_it_sealed():
+def test_the_root_key_opens_only_what_it_sealed() -> None:
     blob = seal_under(b"k" * 32, "core/keyring", b"ring")
     assert open_under(b"k" * 32, "core/keyring", blob) == b"ring"
     for key, name in ((b"j" * 32, "core/keyring"), (b"k" * 32, "core/other")):
@@ -53,7 +57,7 @@ def test_the_root_key_opens_only_what_it_sealed():
             open_under(key, name, blob)
 
 
-def test_no_key_shows_in_a_repr():
+def test_no_key_shows_in_a_repr() -> None:
     ring = Keyring.fresh(0.0)
     assert ring.terms[1].key.hex() not in repr(ring) + repr(ring.terms[1])
     assert str(ring.terms[1].key) not in repr(ring.terms[1])

@@ -3,10 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cryptography
 import pytest
 from click.testing import CliRunner
+from tests.kms.conftest import Client, Process
 
 from pericard_edge.kms import KmsClient, read_sealed
 from pericard_kms.access.roles import ROLES
@@ -17,12 +21,13 @@ from pericard_protocol.uplink import liboqs
 class Command:
     """`pericard kms …` with an address and a token."""
 
-    def __init__(self, url):
+    def __init__(self, url: str) -> None:
         self.url, self.token = url, ""
+        self.shares: list[str] = []
 
-    def __call__(self, *arguments, code=0, typed="", token=None):
+    def __call__(self, *arguments: str, code: int = 0, typed: str = "", token: str | None = None) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "pericard_tools", "kms", "--address", self.url, *arguments],
+            [sys.executable, "-m", "pericard_kms", "--address", self.url, *arguments],
             input=typed,
             capture_output=True,
             text=True,
@@ -33,7 +38,9 @@ class Command:
         return done.stdout if code == 0 else done.stderr
 
 
-def test_a_kem_provider_that_is_not_installed_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+def test_a_kem_provider_that_is_not_installed_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(liboqs, "find_spec", lambda name: None)
     data = tmp_path / "kms"
     done = CliRunner().invoke(kms, ["run", "--data", str(data), "--insecure-http", "--kem", "liboqs"])
@@ -41,19 +48,19 @@ def test_a_kem_provider_that_is_not_installed_is_refused_before_anything_is_made
     assert not data.exists()
 
 
-def test_the_log_says_who_computes(tmp_path, start):
+def test_the_log_says_who_computes(tmp_path: Path, start: Callable[..., Process]) -> None:
     process = start(tmp_path / "kms")
     process.process.terminate()
     assert f'"kem": "cryptography {cryptography.__version__}"' in process.process.communicate()[1].decode()
 
 
 @pytest.fixture
-def command(process):
+def command(process: Process) -> Command:
     command = Command(process.url)
     assert (
         "initialized: False"
         in subprocess.run(
-            [sys.executable, "-m", "pericard_tools", "kms", "--address", process.url, "status"],
+            [sys.executable, "-m", "pericard_kms", "--address", process.url, "status"],
             capture_output=True,
             text=True,
         ).stdout
@@ -67,7 +74,7 @@ def command(process):
 
 
 @pytest.mark.slow
-def test_keys_devices_and_leases(command, process, tmp_path):
+def test_keys_devices_and_leases(command: Command, process: Process, tmp_path: Path) -> None:
     assert json.loads(command("status", "--json"))["sealed"] is False
     assert command("roles").split() == list(ROLES)
     officer = command("token", "--policy", "key-officer", "--ttl", "8h").strip()
@@ -110,7 +117,7 @@ with KmsClient(sys.argv[1], sys.argv[2]) as client:
 
 
 @pytest.mark.slow
-def test_the_audit_ceremony(command, tmp_path):
+def test_the_audit_ceremony(command: Command, tmp_path: Path) -> None:
     command("roles")
     auditor = command("token", "--policy", "auditor").strip()
     key = command("audit", "key", token=auditor).strip()
@@ -130,7 +137,7 @@ def test_the_audit_ceremony(command, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_erasure_receipt_is_verified_offline(command, tmp_path):
+def test_an_erasure_receipt_is_verified_offline(command: Command, tmp_path: Path) -> None:
     with KmsClient(command.url, command.token) as client:
         client.call("POST", "patients/patients/anna/datakey", {})
         receipt = client.call("POST", "patients/patients/anna/erase", {"reason": "her request"})
@@ -140,7 +147,7 @@ def test_an_erasure_receipt_is_verified_offline(command, tmp_path):
     assert "sound: erased the wrapping key of the patient anna" in command(
         "audit", "receipt", str(file), "--key", key
     )
-    forged = [
+    forged: list[dict[str, object]] = [
         {"patient": "bert"},
         {"position": 0},
         {"entry": receipt["entry"].replace("anna", "bert")},
@@ -151,7 +158,7 @@ def test_an_erasure_receipt_is_verified_offline(command, tmp_path):
         assert "Error: " in command("audit", "receipt", str(file), "--key", key, code=1)
 
 
-def test_every_role_is_least_privilege(kms):
+def test_every_role_is_least_privilege(kms: Client) -> None:
     """For every path that matters: exactly the roles that need it may use it."""
     kms.ok("POST", "transit/keys/k")
     tokens = {name: kms.limited(text, name) for name, text in ROLES.items()}
@@ -184,10 +191,10 @@ def test_every_role_is_least_privilege(kms):
         assert granted == roles, (capability, path)
 
 
-def test_usage_errors_say_what_to_do(tmp_path):
-    def run(*arguments):
+def test_usage_errors_say_what_to_do(tmp_path: Path) -> None:
+    def run(*arguments: Any) -> Any:
         done = subprocess.run(
-            [sys.executable, "-m", "pericard_tools", "kms", *arguments], capture_output=True, text=True
+            [sys.executable, "-m", "pericard_kms", *arguments], capture_output=True, text=True
         )
         return done.returncode, done.stderr
 

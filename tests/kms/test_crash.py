@@ -5,8 +5,12 @@ import json
 import os
 import subprocess
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.kms.conftest import Process
 
 from pericard_edge.kms import KmsClient
 from pericard_kms.storage.audit_export import verify
@@ -15,7 +19,7 @@ DATA = base64.b64encode(b"heart").decode()
 
 
 @pytest.fixture
-def opened(process):
+def opened(process: Process) -> Any:
     """A client of the running process, unsealed; and what unseals it again."""
     with KmsClient(process.url) as client:
         made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
@@ -26,7 +30,7 @@ def opened(process):
     return made
 
 
-def again(process, made):
+def again(process: Process, made: Any) -> Any:
     """Starts the killed process again and unseals it."""
     process.start()
     client = KmsClient(process.url, made["root_token"])
@@ -34,7 +38,7 @@ def again(process, made):
     return client
 
 
-def call_until_killed(process, made, answers, step):
+def call_until_killed(process: Process, made: Any, answers: Any, step: Any) -> None:
     """Calls `step` over and over; what was answered is in `answers` when the process dies."""
     with KmsClient(process.url, made["root_token"]) as client:
         while True:
@@ -46,14 +50,15 @@ def call_until_killed(process, made, answers, step):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("work", ["rotation", "rewrap"])
-def test_kill_9_loses_nothing_that_was_answered(process, opened, work):
+def test_kill_9_loses_nothing_that_was_answered(process: Process, opened: Any, work: str) -> None:
     with KmsClient(process.url, opened["root_token"]) as client:
         first = client.call("POST", "transit/encrypt/k", {"plaintext": DATA})["ciphertext"]
-    seen_versions, boxes, entries = {}, [first], 0
+    seen_versions: dict[str, str] = {}
+    boxes, entries = [first], 0
     for crash in range(4):
-        answers = []
+        answers: list[str] = []
 
-        def step(client):
+        def step(client: Any) -> Any:
             if work == "rotation":
                 client.call("POST", "transit/keys/k/rotate", {})
                 return client.call("POST", "transit/encrypt/k", {"plaintext": DATA})["ciphertext"]
@@ -95,7 +100,7 @@ def test_kill_9_loses_nothing_that_was_answered(process, opened, work):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path: Path) -> Iterator[Any]:
     """A file system of 96 MiB."""
     folder = tmp_path / "small"
     folder.mkdir()
@@ -107,7 +112,9 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(small_disk, start):
+def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(
+    small_disk: Any, start: Callable[..., Process]
+) -> None:
     process = start(small_disk / "kms")
     with KmsClient(process.url) as client:
         made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})

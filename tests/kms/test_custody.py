@@ -2,14 +2,18 @@
 
 import base64
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from tests.kms.conftest import Client, Clock
 from tests.parts.liboqs_js import Oqs
 
 from pericard_kms.crypto.checkpoints import open_checkpoint
@@ -23,11 +27,11 @@ from pericard_protocol.uplink.suites import SUITES
 DAY = 86400
 
 
-def b64(data):
+def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def test_a_data_key_opens_for_its_patient_and_quarter_only(kms):
+def test_a_data_key_opens_for_its_patient_and_quarter_only(kms: Client) -> None:
     made = kms.ok("POST", "patients/patients/anna/datakey", {"associated_data": b64(b"2026-Q4")})
     body = {"ciphertext": made["ciphertext"], "associated_data": b64(b"2026-Q4")}
     assert kms.ok("POST", "patients/patients/anna/unwrap", body)["plaintext"] == made["plaintext"]
@@ -38,12 +42,12 @@ def test_a_data_key_opens_for_its_patient_and_quarter_only(kms):
     assert kms.ok("POST", "patients/patients/anna/unwrap", body)["plaintext"] == made["plaintext"]
 
 
-def test_erasure_leaves_a_receipt_that_proves_it(kms, reopen):
+def test_erasure_leaves_a_receipt_that_proves_it(kms: Client, reopen: Callable[..., Client]) -> None:
     made = kms.ok("POST", "patients/patients/anna/datakey")
     kms.ok("POST", "patients/patients/anna/rotate")
-    store = kms.api.unsealed.store
+    store = kms.store
     name = next(name for name in store.names("mount/") if name.endswith("/key/anna"))
-    secret = json.loads(store.get(name))["versions"][0]["material"]
+    secret = json.loads(kms.stored(name))["versions"][0]["material"]
     receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "her request of 3 May"})
     assert (receipt["destroyed_versions"], receipt["copies_found"]) == ([1, 2], [])
     assert receipt["values_searched"] > 0
@@ -57,22 +61,21 @@ def test_erasure_leaves_a_receipt_that_proves_it(kms, reopen):
     assert "destroyed" in kms.refused(400, "POST", "patients/patients/anna/unwrap", body)
     assert "erased" in kms.refused(400, "POST", "patients/patients/anna/datakey", {})
     assert kms.ok("GET", "patients/patients/anna/receipt") == receipt
-    store = kms.api.unsealed.store
-    assert not [n for n in store.names("") if n.startswith("mount/") and secret.encode() in store.get(n)]
+    assert not [n for n in kms.store.names("mount/") if secret.encode() in kms.stored(n)]
 
 
-def test_the_search_finds_a_copy_that_lives(kms):
+def test_the_search_finds_a_copy_that_lives(kms: Client) -> None:
     kms.ok("POST", "patients/patients/anna/datakey")
-    store = kms.api.unsealed.store
+    store = kms.store
     name = next(name for name in store.names("mount/") if name.endswith("/key/anna"))
-    store.put("mount/elsewhere/copy", store.get(name))
+    store.put("mount/elsewhere/copy", kms.stored(name))
     store.keep_request()
     receipt = kms.ok("POST", "patients/patients/anna/erase", {"reason": "a test"})
     assert receipt["copies_found"] == ["mount/elsewhere/copy"]
 
 
 @pytest.fixture
-def lodged(kms):
+def lodged(kms: Client) -> Any:
     return kms.ok(
         "POST",
         "fhe/keys/q4",
@@ -80,7 +83,7 @@ def lodged(kms):
     )
 
 
-def test_the_cloud_gets_the_evaluation_key_and_nothing_else(kms, lodged):
+def test_the_cloud_gets_the_evaluation_key_and_nothing_else(kms: Client, lodged: Any) -> None:
     cloud = kms.limited('path "fhe/keys/+/evaluation" { capabilities = ["read"] }', "cloud")
     got = kms.ok("GET", "fhe/keys/q4/evaluation", token=cloud)
     assert base64.b64decode(got["evaluation"]) == b"E" * 50
@@ -92,7 +95,7 @@ def test_the_cloud_gets_the_evaluation_key_and_nothing_else(kms, lodged):
         kms.refused(403, method, path, {} if method == "POST" else None, token=cloud)
 
 
-def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms, lodged):
+def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms: Client, lodged: Any) -> None:
     worker = MLKEM768PrivateKey.generate()
     answer = kms.ok("POST", "fhe/keys/q4/release", {"recipient": b64(worker.public_key().public_bytes_raw())})
     assert b64(b"S" * 9)[:8] not in json.dumps(answer)
@@ -105,29 +108,30 @@ def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms, lodged):
     kms.refused(400, "POST", "fhe/keys/q4/release", {"recipient": b64(b"x")})
 
 
-def test_a_key_has_one_fingerprint_also_where_its_record_says_another(kms, lodged):
+def test_a_key_has_one_fingerprint_also_where_its_record_says_another(kms: Client, lodged: Any) -> None:
     """The one by which hospital and cloud call for it; before, the KMS stored one of its own."""
     expected = key_fingerprint("n=8192", b"E" * 50).hex()
     assert lodged["fingerprint"] == expected
-    store = kms.api.unsealed.store
+    store = kms.store
     name = next(name for name in store.names("mount/") if name.endswith("/fhe/q4"))
-    record = json.loads(store.get(name))
+    record = json.loads(kms.stored(name))
     store.put(name, json.dumps({**record, "fingerprint": "0" * 64}).encode())
     assert kms.ok("GET", "fhe/keys/q4")["fingerprint"] == expected
     assert kms.ok("GET", "fhe/keys/q4/evaluation")["fingerprint"] == expected
     kms.refused(400, "POST", "fhe/keys/q5", {"scheme": "ckks", "parameters": "a\0b", "secret": b64(b"s")})
 
 
-def test_a_lodged_key_is_never_replaced(kms, lodged):
+def test_a_lodged_key_is_never_replaced(kms: Client, lodged: Any) -> None:
     other = {"scheme": "ckks", "secret": b64(b"s"), "evaluation": b64(b"e")}
     assert "take another name" in kms.refused(400, "POST", "fhe/keys/q4", other)
     assert base64.b64decode(kms.ok("GET", "fhe/keys/q4/evaluation")["evaluation"]) == b"E" * 50
 
 
 @pytest.mark.parametrize("suite", sorted(SUITES))
-def test_a_gateway_seals_to_the_bundle_and_the_kms_opens(kms, clock, suite):
+def test_a_gateway_seals_to_the_bundle_and_the_kms_opens(kms: Client, clock: Clock, suite: Any) -> None:
     pem = kms.ok("GET", "bundles/identity")["public_key"]
     identity = load_pem_public_key(pem.encode())
+    assert isinstance(identity, MLDSA65PublicKey)
     answer = kms.ok("GET", f"bundles/today?suites={suite}")
     signed = SignedKeyBundle.FromString(base64.b64decode(answer["bundle"]))
     bundle = verify_bundle(signed, identity, clock.now)
@@ -143,11 +147,11 @@ def test_a_gateway_seals_to_the_bundle_and_the_kms_opens(kms, clock, suite):
 
 @pytest.mark.parametrize("suite", sorted(SUITES))
 def test_a_kms_on_liboqs_opens_the_keys_of_one_on_cryptography_and_makes_its_own(
-    reopen, clock, liboqs_js, suite
-):
+    reopen: Callable[..., Client], clock: Clock, liboqs_js: Any, suite: Any
+) -> None:
     """The provider may be changed at any start: the keys are the same bytes."""
 
-    def sealed_today(kms):
+    def sealed_today(kms: Client) -> Any:
         signed = SignedKeyBundle.FromString(
             base64.b64decode(kms.ok("GET", f"bundles/today?suites={suite}")["bundle"])
         )
@@ -166,7 +170,7 @@ def test_a_kms_on_liboqs_opens_the_keys_of_one_on_cryptography_and_makes_its_own
     assert liboqs_js.asked["decapsulate", lattice] >= 2
 
 
-def test_a_days_key_is_destroyed_unless_a_gateway_needs_it(kms, clock):
+def test_a_days_key_is_destroyed_unless_a_gateway_needs_it(kms: Client, clock: Clock) -> None:
     one = kms.ok("GET", "bundles/today?suites=65")["key_id"]
     other = kms.ok("GET", "bundles/today?suites=66")["key_id"]
     kms.ok("POST", f"bundles/keys/{other}/hold", {"gateway": "gw-1"})

@@ -1,8 +1,11 @@
 """Invariants: a device's epoch and boot never go back, and what is lost, suspended or retired is not lent."""
 
 import base64
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from tests.kms.conftest import Client, Clock
 
 from pericard_kms.access.roles import ROLES
 from pericard_protocol.device.lease import LeaseError, check_lease
@@ -12,20 +15,20 @@ DAY = 86400
 
 
 @pytest.fixture
-def device(kms):
+def device(kms: Client) -> Any:
     kms.ok("POST", "devices/devices/7", {"owner": "ward north"})
     return kms.ok("POST", "devices/devices/7/provision")
 
 
-def lend(kms, **more):
+def lend(kms: Client, **more: Any) -> Any:
     return kms.ok("POST", "devices/leases", {"gateway": "gw-1", "devices": [7], "frames": 100, **more})
 
 
-def log_key(kms):
+def log_key(kms: Client) -> Any:
     return base64.b64decode(kms.ok("GET", "sys/audit-log/key")["public_key"])
 
 
-def test_keys_are_random_per_device(kms, device):
+def test_keys_are_random_per_device(kms: Client, device: Any) -> None:
     keys = {device["key"]}
     for number in range(8, 28):
         kms.ok("POST", f"devices/devices/{number}", {"owner": "x"})
@@ -38,8 +41,8 @@ def test_keys_are_random_per_device(kms, device):
     kms.refused(404, "GET", "devices/devices/99")
 
 
-def test_the_life_of_a_device(kms, device):
-    def become(state, **more):
+def test_the_life_of_a_device(kms: Client, device: Any) -> None:
+    def become(state: Any, **more: Any) -> Any:
         return kms.ok("POST", "devices/devices/7/state", {"state": state, "reason": "a test", **more})
 
     assert lend(kms)["keys"]["7"]["key"] == device["key"]
@@ -52,13 +55,13 @@ def test_the_life_of_a_device(kms, device):
     kms.refused(400, "POST", "devices/devices/7/provision")
 
 
-def test_lost_refuses_and_quarantines_from_the_time_given(kms, device, clock):
+def test_lost_refuses_and_quarantines_from_the_time_given(kms: Client, device: Any, clock: Clock) -> None:
     lease = lend(kms)
     seen = clock.now
     clock.now += 3600
     kms.ok("POST", "devices/devices/7/state", {"state": "lost", "reason": "gone", "since": int(seen) + 60})
 
-    def verdict(received):
+    def verdict(received: Any) -> Any:
         return kms.ok("POST", "devices/devices/7/verdict", {"received": int(received)})["verdict"]
 
     assert verdict(clock.now) == "quarantine"
@@ -88,13 +91,15 @@ def test_lost_refuses_and_quarantines_from_the_time_given(kms, device, clock):
         ("retired", "refuse", "quarantine"),
     ],
 )
-def test_the_verdict_is_that_of_the_manual(kms, device, clock, state, before, since):
+def test_the_verdict_is_that_of_the_manual(
+    kms: Client, device: Any, clock: Clock, state: str, before: str, since: str
+) -> None:
     """docs/kms.md: the rows of its table, for a device that was lost once and, but for lost, found."""
     server = kms.limited(ROLES["server"], "server")
     loss = int(clock.now)
     clock.now += 100
 
-    def become(to, **more):
+    def become(to: Any, **more: Any) -> None:
         body = {"state": to, "reason": "a test", **more}
         kms.ok("POST", "devices/devices/7/state", body)
 
@@ -108,7 +113,7 @@ def test_the_verdict_is_that_of_the_manual(kms, device, clock, state, before, si
     found = int(clock.now)
     clock.now += 100
 
-    def verdict(received):
+    def verdict(received: Any) -> Any:
         answer = kms.ok("POST", "devices/devices/7/verdict", {"received": received}, token=server)
         return answer["verdict"]
 
@@ -119,7 +124,9 @@ def test_the_verdict_is_that_of_the_manual(kms, device, clock, state, before, si
     assert listed == {"7": {"since": loss, "state": state}}
 
 
-def test_provisioning_anew_carries_the_floor_over(kms, device, reopen):
+def test_provisioning_anew_carries_the_floor_over(
+    kms: Client, device: Any, reopen: Callable[..., Client]
+) -> None:
     lease = lend(kms)
     number = kms.ok("LIST", "devices/leases")["keys"][0]
     used = {"used": {"7": {"frames": 60, "epoch": 3, "boot": 41}}}
@@ -137,7 +144,7 @@ def test_provisioning_anew_carries_the_floor_over(kms, device, reopen):
     kms.refused(400, "POST", f"devices/leases/{number}/reconcile", far)
 
 
-def test_a_lease_is_checked_offline(kms, device, clock):
+def test_a_lease_is_checked_offline(kms: Client, device: Any, clock: Clock) -> None:
     lease, public = lend(kms, ttl="1h"), log_key(kms)
     document = check_lease(lease["lease"], lease["signature"], public, "gw-1", clock.now)
     assert (document["devices"], document["frames"]) == ({"7": 0}, 100)
@@ -151,7 +158,7 @@ def test_a_lease_is_checked_offline(kms, device, clock):
             check_lease(text, lease["signature"], public, gateway, now)
 
 
-def test_a_gateways_token_acts_for_that_gateway_only(kms, device):
+def test_a_gateways_token_acts_for_that_gateway_only(kms: Client, device: Any) -> None:
     mine, other = (
         kms.limited(ROLES["gateway"], "gateway", meta={"gateway": name}) for name in ("gw-1", "gw-2")
     )
@@ -159,7 +166,8 @@ def test_a_gateways_token_acts_for_that_gateway_only(kms, device):
     kms.refused(403, "POST", "devices/leases", asked, token=other)
     kms.ok("POST", "devices/leases", asked, token=mine)
     number = kms.ok("LIST", "devices/leases")["keys"][0]
-    for act, body in [("renew", {}), ("reconcile", {"used": {}})]:
+    acts: list[tuple[str, dict[str, Any]]] = [("renew", {}), ("reconcile", {"used": {}})]
+    for act, body in acts:
         kms.refused(403, "POST", f"devices/leases/{number}/{act}", body, token=other)
         kms.ok("POST", f"devices/leases/{number}/{act}", body, token=mine)
     kms.refused(403, "GET", f"devices/leases/{number}", token=other)
@@ -167,7 +175,7 @@ def test_a_gateways_token_acts_for_that_gateway_only(kms, device):
     kms.refused(403, "POST", f"bundles/keys/{day}/release", {"gateway": "gw-1"}, token=other)
 
 
-def test_leases_renew_end_and_are_revoked(kms, device, clock):
+def test_leases_renew_end_and_are_revoked(kms: Client, device: Any, clock: Clock) -> None:
     lend(kms, ttl="1h")
     number = kms.ok("LIST", "devices/leases")["keys"][0]
     clock.now += 3000
@@ -185,6 +193,10 @@ def test_leases_renew_end_and_are_revoked(kms, device, clock):
     second = next(one for one in kms.ok("LIST", "devices/leases")["keys"] if one != number)
     kms.ok("POST", f"devices/leases/{second}/revoke", {})
     kms.refused(400, "POST", f"devices/leases/{second}/renew", {})
-    for wrong in ({"ttl": "1s"}, {"ttl": "30d"}, {"frames": 0}, {"devices": []}, {"devices": [9]}):
+    refused: list[dict[str, Any]] = [
+        *({"ttl": "1s"}, {"ttl": "30d"}),
+        *({"frames": 0}, {"devices": []}, {"devices": [9]}),
+    ]
+    for wrong in refused:
         status, _ = kms("POST", "devices/leases", {"gateway": "g", "devices": [7], **wrong})
         assert status in (400, 404)

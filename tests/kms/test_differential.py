@@ -11,9 +11,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.kms.conftest import Process
 from tests.parts.ports import lasting_port
 
 pytestmark = pytest.mark.slow  # OpenBao starts
@@ -47,10 +50,12 @@ NOT_HERE = {"sys/policies/acl/p": {".data.version"}, "sys/policy/p": {".version"
 class Server:
     """One of the two servers."""
 
-    def __init__(self, url, token):
+    def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url, token
 
-    def __call__(self, method, path, body=None, token=None):
+    def __call__(
+        self, method: str, path: str, body: dict[str, Any] | None = None, token: str | None = None
+    ) -> Any:
         data = None if body is None else json.dumps(body).encode()
         headers = {"X-Vault-Token": self.token if token is None else token}
         request = urllib.request.Request(f"{self.url}/v1/{path}", data, headers, method=method)  # noqa: S310
@@ -63,7 +68,7 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def bao(tmp_path_factory):
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     port = lasting_port()
     process = subprocess.Popen(
         [BAO, "server", "-dev", f"-dev-root-token-id={ROOT}", f"-dev-listen-address=127.0.0.1:{port}"],
@@ -84,7 +89,7 @@ def bao(tmp_path_factory):
 
 
 @pytest.fixture
-def both(bao, process):
+def both(bao: Any, process: Process) -> Any:
     ours = Server(process.url, "")
     _, made = ours("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
     ours("PUT", "sys/unseal", {"key": made["keys"][0]})
@@ -95,7 +100,7 @@ def both(bao, process):
     return bao, ours
 
 
-def lacks(theirs, ours, at=""):
+def lacks(theirs: Any, ours: Any, at: Any = "") -> Any:
     """The fields of OpenBao's answer that ours does not have, or has with another JSON type."""
     if isinstance(theirs, dict):
         if not isinstance(ours, dict):
@@ -238,7 +243,7 @@ SCRIPT = [
 ]
 
 
-def test_every_answer_is_alike(both):
+def test_every_answer_is_alike(both: Any) -> None:
     bao, ours = both
     faults = []
     for method, path, body in SCRIPT:
@@ -252,7 +257,7 @@ def test_every_answer_is_alike(both):
     assert not faults, "\n".join(faults)
 
 
-def test_denials_are_alike(both):
+def test_denials_are_alike(both: Any) -> None:
     for server in both:
         server("POST", "transit/keys/k", {})
         server(
@@ -270,7 +275,7 @@ def test_denials_are_alike(both):
         ("GET", "auth/token/lookup-self"),
         ("POST", "auth/token/create"),
     ]:
-        body = {} if method != "GET" else None
+        body: dict[str, Any] | None = {} if method != "GET" else None
         codes = [server(method, path, body, token=tokens[server])[0] for server in both]
         assert codes[0] == codes[1], (method, path, codes)
     for token in ("", "bad"):
@@ -278,7 +283,7 @@ def test_denials_are_alike(both):
 
 
 @pytest.mark.parametrize("kind", ["aes256-gcm96", "ed25519", "ecdsa-p256", "rsa-2048", "chacha20-poly1305"])
-def test_each_opens_what_it_should(both, kind):
+def test_each_opens_what_it_should(both: Any, kind: str) -> None:
     bao, ours = both
     signing = kind not in ("aes256-gcm96", "chacha20-poly1305")
     for server in both:

@@ -1,10 +1,12 @@
 """Invariant: whatever is asked of whatever path, by the root token even, is no internal error."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.kms.conftest import Client
 
 FIELDS = [
     *("plaintext", "ciphertext", "context", "associated_data", "batch_input", "key_version", "input", "hmac"),
@@ -116,26 +118,27 @@ PATHS = st.sampled_from(
 )
 
 
+@pytest.fixture
+def furnished(kms: Client) -> Client:
+    """The same KMS for every request: it has something of every kind."""
+    for key, kind in {"k": "aes256-gcm96", "ed": "ed25519", "rsa": "rsa-2048", "kem": "ml-kem-768"}.items():
+        kms.ok("POST", f"transit/keys/{key}", {"type": kind})
+    kms.ok("POST", "transit/keys/mac", {"type": "hmac", "key_size": 32})
+    kms.ok("POST", "devices/devices/7", {})
+    kms.ok("POST", "patients/patients/anna/datakey", {})
+    kms.ok("POST", "fhe/keys/q", {"scheme": "ckks", "secret": "YQ==", "evaluation": "YQ=="})
+    kms.ok("GET", "transit/wrapping_key")
+    return kms
+
+
 @pytest.mark.slow
 @settings(max_examples=1500, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(["GET", "POST", "LIST", "DELETE", "PUT", "BREW"]), PATHS, NAMES, BODIES)
 @example("POST", "transit/restore/{}", "k", {"backup": "eyJrZXkiOiB7fSwgInVzZXMiOiB7fX0="})
-def test_no_request_is_an_internal_error(kms, method, path, name, body):
-    if not hasattr(kms, "ready"):
-        for key, kind in {
-            "k": "aes256-gcm96",
-            "ed": "ed25519",
-            "rsa": "rsa-2048",
-            "kem": "ml-kem-768",
-        }.items():
-            kms.ok("POST", f"transit/keys/{key}", {"type": kind})
-        kms.ok("POST", "transit/keys/mac", {"type": "hmac", "key_size": 32})
-        kms.ok("POST", "devices/devices/7", {})
-        kms.ok("POST", "patients/patients/anna/datakey", {})
-        kms.ok("POST", "fhe/keys/q", {"scheme": "ckks", "secret": "YQ==", "evaluation": "YQ=="})
-        kms.ok("GET", "transit/wrapping_key")
-        kms.ready = True
-    status, answer = kms(method, path.replace("{}", name), body)
+def test_no_request_is_an_internal_error(
+    furnished: Client, method: str, path: str, name: str, body: dict[str, Any]
+) -> None:
+    status, answer = furnished(method, path.replace("{}", name), body)
     assert status < 500 or (status == 501), (status, answer)
     assert status < 400 or isinstance(answer.get("errors", []), list), answer
     json.dumps(answer)

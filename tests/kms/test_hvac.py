@@ -1,16 +1,18 @@
 """hvac, unchanged, against the real command: what it offers on transit, tokens, policies, seal and health."""
 
 import base64
+from typing import Any
 
 import hvac
 import pytest
 from hvac import exceptions
+from tests.kms.conftest import Process
 
 PLAIN = base64.b64encode(b"64 bytes of a heart").decode()
 
 
 @pytest.fixture
-def client(process):
+def client(process: Process) -> Any:
     client = hvac.Client(url=process.url)
     assert not client.sys.is_initialized()
     assert client.sys.read_health_status(method="GET").status_code == 501
@@ -31,7 +33,7 @@ def client(process):
     return client
 
 
-def test_transit(client):
+def test_transit(client: Any) -> None:
     transit = client.secrets.transit
     transit.create_key("k", exportable=True, allow_plaintext_backup=True)
     transit.create_key("derived", derived=True, convergent_encryption=True)
@@ -71,7 +73,7 @@ def test_transit(client):
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa-p256", "rsa-2048"])
-def test_signatures(client, kind):
+def test_signatures(client: Any, kind: str) -> None:
     transit = client.secrets.transit
     transit.create_key("s", key_type=kind)
     more = {"signature_algorithm": "pss", "marshaling_algorithm": "asn1"}
@@ -80,7 +82,7 @@ def test_signatures(client, kind):
     assert checked["data"]["valid"]
 
 
-def test_tokens_and_policies(client):
+def test_tokens_and_policies(client: Any) -> None:
     client.sys.create_or_update_policy("gateway", 'path "transit/encrypt/*" { capabilities = ["update"] }')
     client.sys.create_or_update_policy("json", {"path": {"transit/*": {"capabilities": ["read"]}}})
     assert set(client.sys.list_policies()["data"]["policies"]) == {"default", "gateway", "json", "root"}
@@ -114,7 +116,7 @@ def test_tokens_and_policies(client):
     client.auth.token.tidy()
 
 
-def test_seal_and_the_rest(client):
+def test_seal_and_the_rest(client: Any) -> None:
     assert client.sys.read_leader_status() == {"ha_enabled": False}
     mounts = client.sys.list_mounted_secrets_engines()["data"]
     assert mounts["transit/"]["type"] == "transit"

@@ -1,6 +1,8 @@
 """Invariant: after any crash the store holds exactly the commits that returned, whole, in order."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +16,7 @@ NAMES = st.sampled_from(["a", "a/b", "b", "c/d/e"])
 COMMITS = st.lists(st.dictionaries(NAMES, st.none() | st.binary(max_size=50), max_size=3), max_size=12)
 
 
-def crash(database):
+def crash(database: Any) -> None:
     """Leaves the files as a kill -9 would: nothing drained, nothing closed in order."""
     os.close(database._file)
     database._base.close()
@@ -22,10 +24,13 @@ def crash(database):
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(COMMITS, st.data())
-def test_a_crash_loses_nothing_that_returned(tmp_path_factory, commits, data):
+def test_a_crash_loses_nothing_that_returned(
+    tmp_path_factory: pytest.TempPathFactory, commits: Any, data: st.DataObject
+) -> None:
     folder = tmp_path_factory.mktemp("journal")
     database = JournaledDatabase(folder, sync=False)
-    expected, leaves = {}, []
+    expected: dict[str, bytes | None] = {}
+    leaves: list[bytes] = []
     for values in commits:
         database.commit(values, [(len(leaves), b"leaf %d" % len(leaves))])
         leaves.append(b"leaf %d" % len(leaves))
@@ -45,7 +50,7 @@ def test_a_crash_loses_nothing_that_returned(tmp_path_factory, commits, data):
     database.close()
 
 
-def test_a_torn_record_is_not_replayed(tmp_path):
+def test_a_torn_record_is_not_replayed(tmp_path: Path) -> None:
     database = JournaledDatabase(tmp_path)
     database.commit({"a": b"1"}, [(0, b"x")])
     end = database._at
@@ -63,7 +68,7 @@ def test_a_torn_record_is_not_replayed(tmp_path):
     database.close()
 
 
-def test_a_commit_larger_than_the_journal_is_whole(tmp_path):
+def test_a_commit_larger_than_the_journal_is_whole(tmp_path: Path) -> None:
     database = JournaledDatabase(tmp_path)
     database.commit({"small": b"1"}, [])
     big = os.urandom(journal.JOURNAL_BYTES + 1)
@@ -75,14 +80,14 @@ def test_a_commit_larger_than_the_journal_is_whole(tmp_path):
     database.close()
 
 
-def test_one_process_at_a_time(tmp_path):
+def test_one_process_at_a_time(tmp_path: Path) -> None:
     database = JournaledDatabase(tmp_path)
     with pytest.raises(Misused, match="another KMS"):
         JournaledDatabase(tmp_path)
     database.close()
 
 
-def test_files_are_for_the_owner_only(tmp_path):
+def test_files_are_for_the_owner_only(tmp_path: Path) -> None:
     database = open_database(tmp_path / "new")
     database.commit({"a": b"1"}, [])
     for path in [*(tmp_path / "new").iterdir()]:
@@ -90,11 +95,11 @@ def test_files_are_for_the_owner_only(tmp_path):
     database.close()
 
 
-def test_a_failed_write_is_undone(tmp_path, monkeypatch):
+def test_a_failed_write_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = JournaledDatabase(tmp_path)
     database.commit({"a": b"1"}, [])
 
-    def fails(_):
+    def fails(_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -108,6 +113,6 @@ def test_a_failed_write_is_undone(tmp_path, monkeypatch):
     database.close()
 
 
-def test_only_postgresql_urls(tmp_path):
+def test_only_postgresql_urls(tmp_path: Path) -> None:
     with pytest.raises(Misused, match="not a PostgreSQL URL"):
         open_database(tmp_path, "mysql://user:secret@host/db")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from pericard_kms.errors import Invalid, Tampered
 VECTORS = Path(__file__).parents[1] / "vectors" / "merkle"
 
 
-def plain_root(leaves):
+def plain_root(leaves: Any) -> Any:
     """The definition of section 2.1.1, as it stands there."""
     if not leaves:
         return hashlib.sha256().digest()
@@ -26,7 +27,7 @@ def plain_root(leaves):
     return hashlib.sha256(b"\x01" + plain_root(leaves[:split]) + plain_root(leaves[split:])).digest()
 
 
-def grow(leaves):
+def grow(leaves: Any) -> Any:
     """(frontier, tree) of `leaves`."""
     frontier, tiles = merkle.Frontier(), []
     for leaf in leaves:
@@ -37,7 +38,7 @@ def grow(leaves):
     return frontier, tree
 
 
-def test_the_known_roots():
+def test_the_known_roots() -> None:
     files = sorted(VECTORS.glob("*.json"))
     assert files
     for file in files:
@@ -51,7 +52,7 @@ def test_the_known_roots():
 
 @settings(max_examples=40)
 @given(st.integers(1, 700), st.data())
-def test_every_proof_verifies_and_no_other(size, data):
+def test_every_proof_verifies_and_no_other(size: int, data: st.DataObject) -> None:
     leaves = [b"%d" % number for number in range(size)]
     frontier, tree = grow(leaves)
     root = frontier.root()
@@ -80,7 +81,7 @@ def test_every_proof_verifies_and_no_other(size, data):
             merkle.check_consistency(old, size, old_root, root, path[:position])
 
 
-def test_a_frontier_from_tiles_is_the_same():
+def test_a_frontier_from_tiles_is_the_same() -> None:
     leaves = [b"%d" % number for number in range(600)]
     frontier, tree = grow(leaves)
     again = merkle.Frontier()
@@ -94,7 +95,7 @@ def test_a_frontier_from_tiles_is_the_same():
         again.append(b"x" * 32, merkle.TILE_LEVEL)
 
 
-def test_what_is_not_in_the_log_has_no_proof():
+def test_what_is_not_in_the_log_has_no_proof() -> None:
     _, tree = grow([b"a", b"b"])
     with pytest.raises(Invalid):
         tree.inclusion(2, 2)

@@ -1,6 +1,7 @@
 """Invariant: nothing is allowed that no rule allows; deny wins; what is not understood is refused."""
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ path "old/*" { policy = "read" } /* the short form */
 """
 
 
-def test_hcl_and_json_say_the_same():
+def test_hcl_and_json_say_the_same() -> None:
     rules = parse(HCL)
     assert rules["transit/keys/+/rotate"] == {"update", "sudo"}
     assert rules["old/*"] == {"read", "list"}
@@ -43,7 +44,7 @@ def test_hcl_and_json_say_the_same():
         ("old", "read", False),
     ],
 )
-def test_what_the_rules_allow(path, capability, allowed):
+def test_what_the_rules_allow(path: str, capability: str, allowed: bool) -> None:
     assert Acl([parse(HCL)]).allows(capability, path) is allowed
 
 
@@ -57,12 +58,12 @@ def test_what_the_rules_allow(path, capability, allowed):
         (["+/b/c", "+/+/c"], "a/b/c", "+/b/c"),
     ],
 )
-def test_the_most_specific_pattern_decides(patterns, path, winner):
+def test_the_most_specific_pattern_decides(patterns: Any, path: str, winner: str) -> None:
     acl = Acl([{pattern: frozenset({pattern}) for pattern in patterns}])
     assert acl.capabilities(path) == {winner}
 
 
-def test_policies_add_up_and_deny_wins():
+def test_policies_add_up_and_deny_wins() -> None:
     read, write = (
         parse('path "a" { capabilities = ["read"] }'),
         parse('path "a" { capabilities = ["update"] }'),
@@ -91,19 +92,19 @@ def test_policies_add_up_and_deny_wins():
         "{",
     ],
 )
-def test_what_is_not_understood_is_refused(text):
+def test_what_is_not_understood_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         parse(text)
 
 
 @given(st.text(max_size=200))
-def test_any_text_parses_or_is_refused(text):
+def test_any_text_parses_or_is_refused(text: str) -> None:
     with contextlib.suppress(Invalid):
         parse(text)
 
 
 @given(st.text("ab/", max_size=12), st.text("ab/+*", max_size=8))
-def test_matching_is_the_regular_expression(path, pattern):
+def test_matching_is_the_regular_expression(path: str, pattern: str) -> None:
     import re
 
     prefix = pattern.endswith("*")

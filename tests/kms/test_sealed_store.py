@@ -2,8 +2,11 @@
 
 import base64
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from tests.kms.conftest import Client
 
 from pericard_kms.errors import StorageFailed
 from pericard_kms.storage.barrier import term_of
@@ -11,18 +14,18 @@ from pericard_kms.storage.barrier import term_of
 PLAIN = {"plaintext": base64.b64encode(b"x").decode()}
 
 
-def handle(kms, method, path, body=None):
+def handle(kms: Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """Handles without a flush, as the service does for a group."""
     data = b"" if body is None else json.dumps(body).encode()
     return kms.api.handle(method, "/v1/" + path, kms.token, data, "127.0.0.1").status
 
 
 @pytest.fixture
-def failing(kms, monkeypatch):
+def failing(kms: Client, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Switches the store's commits to failure."""
     database = kms.database
 
-    def fail(on):
+    def fail(on: bool) -> None:
         if on:
             monkeypatch.setattr(
                 database, "commit", lambda *_: (_ for _ in ()).throw(StorageFailed("the disk is full"))
@@ -33,9 +36,9 @@ def failing(kms, monkeypatch):
     return fail
 
 
-def test_what_was_not_written_never_was(kms, failing):
+def test_what_was_not_written_never_was(kms: Client, failing: Callable[[bool], None]) -> None:
     kms.ok("POST", "transit/keys/k")
-    size = kms.api.unsealed.store.log.size
+    size = kms.store.log.size
     failing(True)
     assert handle(kms, "POST", "transit/keys/new") == 200
     assert handle(kms, "POST", "transit/keys/k/rotate") == 200
@@ -43,13 +46,15 @@ def test_what_was_not_written_never_was(kms, failing):
     with pytest.raises(StorageFailed):
         kms.api.flush()
     failing(False)
-    assert kms.api.unsealed.store.log.size == size
+    assert kms.store.log.size == size
     assert kms.ok("LIST", "transit/keys")["keys"] == ["k"]
     key = kms.ok("GET", "transit/keys/k")
     assert (key["latest_version"], key["versions"]["1"]["uses"]) == (1, 0)
 
 
-def test_a_failed_flush_inside_a_group_fails_the_whole_group(kms, failing):
+def test_a_failed_flush_inside_a_group_fails_the_whole_group(
+    kms: Client, failing: Callable[[bool], None]
+) -> None:
     kms.ok("POST", "transit/keys/k")
     failing(True)
     assert handle(kms, "POST", "transit/keys/k/rotate") == 200
@@ -61,7 +66,7 @@ def test_a_failed_flush_inside_a_group_fails_the_whole_group(kms, failing):
     kms.ok("POST", "transit/encrypt/k", PLAIN)
 
 
-def test_a_refused_request_does_not_cost_its_neighbours_their_counts(kms):
+def test_a_refused_request_does_not_cost_its_neighbours_their_counts(kms: Client) -> None:
     kms.ok("POST", "transit/keys/k")
     for _ in range(3):
         assert handle(kms, "POST", "transit/encrypt/k", PLAIN) == 200
@@ -72,26 +77,28 @@ def test_a_refused_request_does_not_cost_its_neighbours_their_counts(kms):
     assert kms.ok("LIST", "transit/keys")["keys"] == ["k"]
 
 
-def test_the_keyring_rotates_and_everything_is_sealed_again(kms, reopen):
+def test_the_keyring_rotates_and_everything_is_sealed_again(
+    kms: Client, reopen: Callable[..., Client]
+) -> None:
     box = kms.ok("POST", "transit/encrypt/k", PLAIN)["ciphertext"]
     kms.ok("POST", "sys/rotate")
     kms.ok("POST", "transit/keys/other")
-    while kms.api.unsealed.store.reseal(3):
+    while kms.store.reseal(3):
         pass
     database = kms.database
-    terms = {
-        name: term_of(database.get(name))
-        for name in database.names("")
-        if name not in ("core/seal", "core/keyring")
-    }
-    assert set(terms.values()) == {2}
+    terms = set()
+    for name in set(database.names("")) - {"core/seal", "core/keyring"}:
+        sealed = database.get(name)
+        assert sealed is not None, name
+        terms.add(term_of(sealed))
+    assert terms == {2}
     kms = reopen()
     assert kms.ok("POST", "transit/decrypt/k", {"ciphertext": box})["plaintext"] == PLAIN["plaintext"]
     assert kms.ok("GET", "sys/key-status")["term"] == 2
 
 
-def test_a_worn_barrier_key_rotates_by_itself(kms, reopen):
-    ring = kms.api.unsealed.store.keyring
+def test_a_worn_barrier_key_rotates_by_itself(kms: Client, reopen: Callable[..., Client]) -> None:
+    ring = kms.store.keyring
     ring.terms[1].seals = 2**30
     kms.ok("POST", "transit/keys/k")
     assert kms.ok("GET", "sys/key-status")["term"] == 2
@@ -99,17 +106,17 @@ def test_a_worn_barrier_key_rotates_by_itself(kms, reopen):
     kms.ok("GET", "transit/keys/k")
 
 
-def test_the_count_of_seals_never_falls_behind(kms, reopen):
+def test_the_count_of_seals_never_falls_behind(kms: Client, reopen: Callable[..., Client]) -> None:
     """Restart after restart, with few seals each: the count on disk grows all the same."""
-    before = kms.api.unsealed.store.keyring.terms[1].seals
+    before = kms.store.keyring.terms[1].seals
     for _ in range(3):
         kms = reopen()
-        now = kms.api.unsealed.store.keyring.terms[1].seals
+        now = kms.store.keyring.terms[1].seals
         assert now > before
         before = now
 
 
-def test_rekeying_gives_new_shares_and_ends_the_old(kms, reopen):
+def test_rekeying_gives_new_shares_and_ends_the_old(kms: Client, reopen: Callable[..., Client]) -> None:
     old = kms.shares
     box = kms.ok("POST", "transit/encrypt/k", PLAIN)["ciphertext"]
     begun = kms.ok("PUT", "sys/rekey/init", {"secret_shares": 5, "secret_threshold": 3})
@@ -135,7 +142,7 @@ def test_rekeying_gives_new_shares_and_ends_the_old(kms, reopen):
     kms.refused(400, "PUT", "sys/rekey/init", {"secret_shares": 1, "secret_threshold": 2})
 
 
-def test_sealing_tells_who_did_it(kms, reopen):
+def test_sealing_tells_who_did_it(kms: Client, reopen: Callable[..., Client]) -> None:
     kms.ok("PUT", "sys/seal")
     kms = reopen()
     entries = [json.loads(entry) for entry in kms.ok("GET", "sys/audit-log/entries")["entries"]]

@@ -3,9 +3,13 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.kms.conftest import Client, Process
 
 from pericard_edge.kms import KmsClient
 from pericard_kms.ceremonies.seals import PassphraseSeal
@@ -15,12 +19,12 @@ MODULES = [Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/lib/x86_64-linux-
 MODULE = next((path for path in MODULES if path.exists()), None)
 
 
-def private(path, text):
+def private(path: Path, text: str) -> None:
     path.touch(0o600)
     path.write_text(text)
 
 
-def test_shares_of_another_kms_do_not_unseal(kms, reopen):
+def test_shares_of_another_kms_do_not_unseal(kms: Client, reopen: Callable[..., Client]) -> None:
     kms.ok("PUT", "sys/seal")
     for share in ("ab" * 33, "cd" * 33):
         status, answer = kms("PUT", "sys/unseal", {"key": share})
@@ -33,18 +37,18 @@ def test_shares_of_another_kms_do_not_unseal(kms, reopen):
     reopen()
 
 
-def test_the_same_share_twice_is_one(kms, reopen):
+def test_the_same_share_twice_is_one(kms: Client, reopen: Callable[..., Client]) -> None:
     kms.ok("PUT", "sys/seal")
     for _ in range(3):
         assert kms("PUT", "sys/unseal", {"key": "ab" * 33})[1]["progress"] == 1
     assert kms("PUT", "sys/unseal", {"reset": True})[1]["progress"] == 0
 
 
-def test_a_second_init_is_refused(kms):
+def test_a_second_init_is_refused(kms: Client) -> None:
     assert "already initialized" in kms.refused(400, "PUT", "sys/init", {"secret_shares": 1})
 
 
-def test_the_passphrase_opens_and_another_does_not():
+def test_the_passphrase_opens_and_another_does_not() -> None:
     record = json.loads(json.dumps(PassphraseSeal(b"five quite random words here").wrap(b"r" * 32)))
     assert PassphraseSeal(b"five quite random words here").unwrap(record) == b"r" * 32
     with pytest.raises(Tampered):
@@ -57,8 +61,10 @@ def test_the_passphrase_opens_and_another_does_not():
 
 
 @pytest.fixture
-def token(tmp_path, monkeypatch):
+def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A fresh SoftHSM2 token."""
+    if find_spec("PyKCS11") is None:
+        pytest.skip("PyKCS11 is not installed: it comes with the extra `pkcs11`")
     if MODULE is None:
         pytest.skip("SoftHSM2 is not installed; `tools/system-packages softhsm2` installs it as root")
     (tmp_path / "tokens").mkdir()
@@ -81,7 +87,9 @@ def token(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_hsm_unseals_by_itself_after_a_restart(token, tmp_path, start):
+def test_an_hsm_unseals_by_itself_after_a_restart(
+    token: Any, tmp_path: Path, start: Callable[..., Process]
+) -> None:
     """In processes of their own: a PKCS#11 library is loaded once per process."""
     pin = tmp_path / "pin"
     private(pin, "5678\n")
@@ -125,7 +133,7 @@ def test_an_hsm_unseals_by_itself_after_a_restart(token, tmp_path, start):
         start(tmp_path / "served", *options)
 
 
-def test_the_token_does_not_give_its_key_away(token):
+def test_the_token_does_not_give_its_key_away(token: Any) -> None:
     script = f"""
 from pathlib import Path
 import PyKCS11
@@ -150,7 +158,7 @@ print("kept")
 
 
 @pytest.mark.slow
-def test_a_passphrase_kms_opens_itself(tmp_path, start):
+def test_a_passphrase_kms_opens_itself(tmp_path: Path, start: Callable[..., Process]) -> None:
     words = tmp_path / "words"
     private(words, "five quite random words here\n")
     process = start(tmp_path / "served", "--passphrase-file", str(words))

@@ -8,10 +8,13 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.kms.conftest import Client, Process
 
 from pericard_edge.kms import KmsClient, KmsUnreachable, Refused
 from pericard_kms.cli import kms as kms_command
@@ -20,7 +23,7 @@ from pericard_kms.http.reader import MAX_BODY
 from pericard_kms.storage.journal import open_database
 
 
-def talk(port, data):
+def talk(port: Any, data: bytes) -> Any:
     """What comes back for raw bytes, until the server closes or waits."""
     with socket.create_connection(("127.0.0.1", port), 5) as connection:
         connection.sendall(data)
@@ -31,7 +34,7 @@ def talk(port, data):
         return got
 
 
-def test_rude_clients_get_an_answer_or_nothing_and_the_rest_goes_on(process):
+def test_rude_clients_get_an_answer_or_nothing_and_the_rest_goes_on(process: Process) -> None:
     head = b"POST /v1/sys/unseal HTTP/1.1\r\nHost: k\r\n"
     assert b" 413 " in talk(process.port, head + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1))
     assert b" 411 " in talk(process.port, head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
@@ -48,7 +51,7 @@ def test_rude_clients_get_an_answer_or_nothing_and_the_rest_goes_on(process):
         assert client.call("GET", "sys/seal-status")["initialized"] is False
 
 
-def test_pipelined_requests_are_answered_in_order(process):
+def test_pipelined_requests_are_answered_in_order(process: Process) -> None:
     get = b"GET /v1/sys/%s HTTP/1.1\r\nHost: k\r\n\r\n"
     last = b"GET /v1/sys/leader HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n"
     got = talk(process.port, get % b"init" + get % b"seal-status" + last)
@@ -57,19 +60,19 @@ def test_pipelined_requests_are_answered_in_order(process):
 
 
 @pytest.mark.parametrize("depth", [100, 240, 260, 300, 450, 900])
-def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms, depth):
+def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms: Client, depth: int) -> None:
     kms.ok("POST", "transit/keys/k", {})
     kms.api.flush()
-    leaves = kms.api.unsealed.store.log.size
+    leaves = kms.store.log.size
     deep = b'{"plaintext":"","x":' + b"[" * depth + b"]" * depth + b"}"
     reply = kms.api.handle("POST", "/v1/transit/encrypt/k", kms.token, deep, "127.0.0.1")
     assert reply.status == (200 if depth == 100 else 400)
-    assert kms.api.unsealed.store.log.size == leaves + 1
+    assert kms.store.log.size == leaves + 1
     kms.api.flush()
     kms.ok("GET", "sys/mounts")
 
 
-def _page(address, path):
+def _page(address: str, path: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
             return answer.status, answer.read().decode()
@@ -77,7 +80,9 @@ def _page(address, path):
         return error.code, error.read().decode()
 
 
-def test_monitoring_sees_counts_without_a_token_and_nothing_else(tmp_path, start):
+def test_monitoring_sees_counts_without_a_token_and_nothing_else(
+    tmp_path: Path, start: Callable[..., Process]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     process = start(tmp_path / "served", "--metrics", address)
@@ -105,14 +110,14 @@ def test_monitoring_sees_counts_without_a_token_and_nothing_else(tmp_path, start
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "10.0.0.5:9000", "9000", '127.0.0.1:1"\nx = "'])
-def test_the_pages_are_on_loopback_only(tmp_path, address):
+def test_the_pages_are_on_loopback_only(tmp_path: Path, address: str) -> None:
     done = CliRunner().invoke(
         kms_command, ["run", "--data", str(tmp_path), "--insecure-http", "--metrics", address]
     )
     assert (done.exit_code, "give 127.0.0.1:PORT" in done.stderr) == (2, True)
 
 
-def test_tls_1_3_only(tmp_path, start):
+def test_tls_1_3_only(tmp_path: Path, start: Callable[..., Process]) -> None:
     making = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     making += ["-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=localhost"]
     making += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
@@ -133,7 +138,7 @@ def test_tls_1_3_only(tmp_path, start):
 
 
 @pytest.fixture
-def postgresql(tmp_path):
+def postgresql(tmp_path: Path) -> Iterator[Any]:
     """A real PostgreSQL of its own, on a socket in a folder."""
     if shutil.which("initdb") is None or os.getuid() != 0:
         pytest.skip("skipped: PostgreSQL is not installed, or this is not root, who can run it as postgres")
@@ -141,7 +146,7 @@ def postgresql(tmp_path):
     shutil.chown(folder, "postgres")
     data = folder / "data"
 
-    def run(*command):
+    def run(*command: Any) -> None:
         subprocess.run(
             ["runuser", "-u", "postgres", "--", *command], check=True, capture_output=True, cwd=folder
         )
@@ -155,7 +160,9 @@ def postgresql(tmp_path):
 
 
 @pytest.mark.slow
-def test_postgresql_is_a_store_like_sqlite(postgresql, tmp_path, start):
+def test_postgresql_is_a_store_like_sqlite(
+    postgresql: Any, tmp_path: Path, start: Callable[..., Process]
+) -> None:
     process = start(tmp_path / "served", "--database", postgresql)
     with KmsClient(process.url) as client:
         made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})

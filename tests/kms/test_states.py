@@ -1,8 +1,12 @@
 """Invariant: a key does what its SP 800-57 state allows, counts are exact, destruction is final."""
 
 import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.kms.conftest import Client, Clock
 
 from pericard_kms.engines.states import OPENS, PROTECTS, TRANSITIONS, State, check_transition
 from pericard_kms.errors import Invalid
@@ -10,11 +14,11 @@ from pericard_kms.errors import Invalid
 DAY = 86400
 
 
-def state(kms, name, new, **more):
+def state(kms: Client, name: str, new: Any, **more: Any) -> Any:
     return kms.ok("POST", f"transit/keys/{name}/state", {"state": new, "reason": "a test", **more})
 
 
-def test_nothing_leaves_destroyed_and_nothing_returns_to_pre_active():
+def test_nothing_leaves_destroyed_and_nothing_returns_to_pre_active() -> None:
     assert not TRANSITIONS[State.DESTROYED]
     assert all(State.PRE_ACTIVE not in after for after in TRANSITIONS.values())
     assert PROTECTS < OPENS
@@ -22,7 +26,7 @@ def test_nothing_leaves_destroyed_and_nothing_returns_to_pre_active():
         check_transition(State.DEACTIVATED, State.ACTIVE)
 
 
-def test_a_suspended_key_opens_and_never_seals(kms):
+def test_a_suspended_key_opens_and_never_seals(kms: Client) -> None:
     box = kms.ok("POST", "transit/encrypt/k", {"plaintext": ""})["ciphertext"]
     told = state(kms, "k", "suspended")
     assert told["versions"]["1"]["history"][0]["reason"] == "a test"
@@ -34,14 +38,14 @@ def test_a_suspended_key_opens_and_never_seals(kms):
     kms.ok("POST", "transit/encrypt/k", {"plaintext": ""})
 
 
-def test_a_compromised_signature_proves_nothing(kms):
+def test_a_compromised_signature_proves_nothing(kms: Client) -> None:
     kms.ok("POST", "transit/keys/k", {"type": "ed25519"})
     signed = kms.ok("POST", "transit/sign/k", {"input": ""})["signature"]
     state(kms, "k", "compromised")
     assert "compromised" in kms.refused(400, "POST", "transit/verify/k", {"input": "", "signature": signed})
 
 
-def test_a_pre_active_key_does_nothing_yet(kms):
+def test_a_pre_active_key_does_nothing_yet(kms: Client) -> None:
     kms.ok("POST", "transit/keys/k", {"state": "pre-active"})
     assert "pre-active" in kms.refused(400, "POST", "transit/encrypt/k", {"plaintext": ""})
     state(kms, "k", "active")
@@ -52,7 +56,9 @@ def test_a_pre_active_key_does_nothing_yet(kms):
     assert "reason" in kms.refused(400, "POST", "transit/keys/k/state", {"state": "suspended"})
 
 
-def test_destruction_waits_can_be_cancelled_and_then_is_final(kms, clock, reopen, tmp_path):
+def test_destruction_waits_can_be_cancelled_and_then_is_final(
+    kms: Client, clock: Clock, reopen: Callable[..., Client], tmp_path: Path
+) -> None:
     kms.ok("POST", "transit/keys/k", {"exportable": True})
     secret = base64.b64decode(kms.ok("GET", "transit/export/encryption-key/k")["keys"]["1"])
     box = kms.ok("POST", "transit/encrypt/k", {"plaintext": ""})["ciphertext"]
@@ -74,12 +80,11 @@ def test_destruction_waits_can_be_cancelled_and_then_is_final(kms, clock, reopen
     assert kms.ok("GET", "transit/export/encryption-key/k")["keys"] == {}
     assert "was destroyed" in kms.refused(400, "POST", "transit/keys/k/rotate")
     name = next(n for n in kms.database.names("mount/") if n.endswith("/key/k"))
-    store = kms.api.unsealed.store
-    assert base64.b64encode(secret) not in store.get(name)
+    assert base64.b64encode(secret) not in kms.stored(name)
     kms.refused(400, "POST", "transit/keys/k/destroy", {"delay": "1s", "reason": "too quick"})
 
 
-def test_uses_are_exact_across_restarts_and_failures(kms, reopen):
+def test_uses_are_exact_across_restarts_and_failures(kms: Client, reopen: Callable[..., Client]) -> None:
     for _ in range(3):
         kms.ok("POST", "transit/encrypt/k", {"plaintext": ""})
     kms.ok("POST", "transit/encrypt/k", {"batch_input": [{"plaintext": ""}] * 4})
@@ -90,7 +95,7 @@ def test_uses_are_exact_across_restarts_and_failures(kms, reopen):
     assert kms.ok("GET", "transit/keys/k")["versions"]["1"]["uses"] == 9
 
 
-def test_the_limit_rotates_before_it_is_passed(kms):
+def test_the_limit_rotates_before_it_is_passed(kms: Client) -> None:
     kms.ok("POST", "transit/keys/k")
     kms.ok("POST", "transit/keys/k/config", {"usage_limit": 5})
     items = kms.ok("POST", "transit/encrypt/k", {"batch_input": [{"plaintext": ""}] * 12})["batch_results"]
@@ -107,7 +112,7 @@ def test_the_limit_rotates_before_it_is_passed(kms):
     assert "deactivated" in kms.refused(400, "POST", "transit/encrypt/k", {"plaintext": "", "key_version": 1})
 
 
-def test_a_period_rotates(kms, clock):
+def test_a_period_rotates(kms: Client, clock: Clock) -> None:
     kms.ok("POST", "transit/keys/kem", {"type": "ml-kem-768", "auto_rotate_period": "24h"})
     clock.now += DAY
     kms.api.tick()
@@ -122,7 +127,7 @@ def test_a_period_rotates(kms, clock):
     assert log.count("rotated kem to version 2") == 1
 
 
-def test_deletion_needs_its_permission(kms):
+def test_deletion_needs_its_permission(kms: Client) -> None:
     kms.ok("POST", "transit/keys/k")
     assert "not allowed" in kms.refused(400, "DELETE", "transit/keys/k")
     kms.ok("POST", "transit/keys/k/config", {"deletion_allowed": True})

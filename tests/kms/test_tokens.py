@@ -1,22 +1,27 @@
 """Invariant: a token does what its policies say, while it lives, and its children never outlive it."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
+from tests.kms.conftest import Client, Clock
 
 LOOK = 'path "auth/token/*" { capabilities = ["create", "read", "update"] }'
 
 
-def create(kms, token=None, **settings):
+def create(kms: Client, token: str | None = None, **settings: Any) -> Any:
     status, answer = kms("POST", "auth/token/create", settings, token=token)
     assert status == 200, answer
     return answer["auth"]
 
 
-def test_no_token_and_bad_tokens_are_denied(kms):
+def test_no_token_and_bad_tokens_are_denied(kms: Client) -> None:
     for token in ("", "nope", "hvs." + "A" * 32, "x" * 5000, "\udcff"):
         assert kms.refused(403, "GET", "sys/mounts", token=token) == "permission denied"
 
 
-def test_the_store_never_holds_a_token(kms, tmp_path):
+def test_the_store_never_holds_a_token(kms: Client, tmp_path: Path) -> None:
     token = create(kms, policies=["default"])["client_token"]
     kms.database.drain()
     for path in (tmp_path / "kms").iterdir():
@@ -24,7 +29,7 @@ def test_the_store_never_holds_a_token(kms, tmp_path):
         assert kms.token.encode() not in path.read_bytes()
 
 
-def test_a_child_dies_with_its_parent_and_an_orphan_does_not(kms):
+def test_a_child_dies_with_its_parent_and_an_orphan_does_not(kms: Client) -> None:
     parent = kms.limited(LOOK, ttl="2h")
     child = create(kms, parent)["client_token"]
     grandchild = create(kms, child)["client_token"]
@@ -35,14 +40,14 @@ def test_a_child_dies_with_its_parent_and_an_orphan_does_not(kms):
     assert kms.ok("GET", "auth/token/lookup-self", token=orphan)["orphan"] is True
 
 
-def test_revoke_orphan_leaves_the_children(kms):
+def test_revoke_orphan_leaves_the_children(kms: Client) -> None:
     parent = kms.limited(LOOK)
     child = create(kms, parent)["client_token"]
     kms.ok("POST", "auth/token/revoke-orphan", {"token": parent})
     assert kms.ok("GET", "auth/token/lookup-self", token=child)["orphan"] is True
 
 
-def test_time_ends_a_token_and_renewal_prolongs_it(kms, clock):
+def test_time_ends_a_token_and_renewal_prolongs_it(kms: Client, clock: Clock) -> None:
     token = kms.limited(LOOK, ttl="1h")
     clock.now += 3000
     status, answer = kms("POST", "auth/token/renew-self", {"increment": "1h"}, token=token)
@@ -56,21 +61,21 @@ def test_time_ends_a_token_and_renewal_prolongs_it(kms, clock):
     assert len(accessors) == 1  # root's; the expired record is gone
 
 
-def test_explicit_max_ttl_bounds_renewal(kms, clock):
+def test_explicit_max_ttl_bounds_renewal(kms: Client, clock: Clock) -> None:
     token = kms.limited(LOOK, ttl="1h", explicit_max_ttl="90m")
     clock.now += 3500
     _, answer = kms("POST", "auth/token/renew-self", token=token)
     assert answer["auth"]["lease_duration"] == 5400 - 3500
 
 
-def test_a_periodic_token_renews_for_ever(kms, clock):
+def test_a_periodic_token_renews_for_ever(kms: Client, clock: Clock) -> None:
     token = kms.limited(LOOK, period="1h")
     for _ in range(1000):
         clock.now += 3500
         kms.ok("POST", "auth/token/renew-self", token=token)
 
 
-def test_uses_are_counted_and_survive_a_restart(kms, reopen):
+def test_uses_are_counted_and_survive_a_restart(kms: Client, reopen: Callable[..., Client]) -> None:
     token = kms.limited(LOOK, num_uses=3)
     kms.ok("GET", "auth/token/lookup-self", token=token)
     kms.refused(403, "GET", "sys/mounts", token=token)  # a refused use is a use
@@ -79,7 +84,7 @@ def test_uses_are_counted_and_survive_a_restart(kms, reopen):
     kms.refused(403, "GET", "auth/token/lookup-self", token=token)
 
 
-def test_nobody_gives_more_than_they_have(kms):
+def test_nobody_gives_more_than_they_have(kms: Client) -> None:
     parent = kms.limited(LOOK)
     assert "subset" in kms.refused(400, "POST", "auth/token/create", {"policies": ["admin"]}, token=parent)
     assert "root" in kms.refused(400, "POST", "auth/token/create", {"policies": ["root"]}, token=parent)
@@ -90,13 +95,13 @@ def test_nobody_gives_more_than_they_have(kms):
     assert child["policies"] == ["default", "limited"]
 
 
-def test_tokens_survive_a_restart(kms, reopen):
+def test_tokens_survive_a_restart(kms: Client, reopen: Callable[..., Client]) -> None:
     token = kms.limited(LOOK)
     kms = reopen()
     assert kms.ok("GET", "auth/token/lookup-self", token=token)["policies"] == ["default", "limited"]
 
 
-def test_accessors_do_everything_but_act(kms):
+def test_accessors_do_everything_but_act(kms: Client) -> None:
     auth = create(kms, policies=["default"])
     accessor = auth["accessor"]
     found = kms.ok("POST", "auth/token/lookup-accessor", {"accessor": accessor})
@@ -107,7 +112,7 @@ def test_accessors_do_everything_but_act(kms):
     kms.refused(400, "POST", "auth/token/lookup-accessor", {"accessor": accessor})
 
 
-def test_a_changed_policy_takes_effect_at_once(kms):
+def test_a_changed_policy_takes_effect_at_once(kms: Client) -> None:
     token = kms.limited('path "sys/mounts" { capabilities = ["read"] }')
     kms.ok("GET", "sys/mounts", token=token)
     kms.ok("PUT", "sys/policies/acl/limited", {"policy": 'path "sys/auth" { capabilities = ["read"] }'})
@@ -117,6 +122,6 @@ def test_a_changed_policy_takes_effect_at_once(kms):
 
 
 @pytest.mark.parametrize("path", ["sys/seal", "sys/rotate", "auth/token/revoke-orphan"])
-def test_dangerous_paths_need_sudo(kms, path):
+def test_dangerous_paths_need_sudo(kms: Client, path: str) -> None:
     token = kms.limited('path "*" { capabilities = ["create", "read", "update", "delete", "list"] }')
     kms.refused(403, "PUT", path, {}, token=token)

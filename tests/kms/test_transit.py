@@ -1,6 +1,8 @@
 """Invariants: open(seal(x)) = x under the right key, version and context, and nothing opens under another."""
 
 import base64
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -8,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.kms.conftest import Client
 
 from pericard_kms.crypto.key_types import TYPES
 
@@ -15,22 +18,22 @@ AEADS = ["aes128-gcm96", "aes256-gcm96", "aes256-gcm-siv", "chacha20-poly1305"]
 SIGNERS = [name for name, kind in TYPES.items() if kind.signs]
 
 
-def b64(data):
+def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def seal(kms, name, data, **more):
+def seal(kms: Client, name: str, data: bytes, **more: Any) -> Any:
     return kms.ok("POST", f"transit/encrypt/{name}", {"plaintext": b64(data), **more})["ciphertext"]
 
 
-def open_(kms, name, box, **more):
+def open_(kms: Client, name: str, box: Any, **more: Any) -> Any:
     return base64.b64decode(
         kms.ok("POST", f"transit/decrypt/{name}", {"ciphertext": box, **more})["plaintext"]
     )
 
 
 @pytest.mark.parametrize("kind", [*AEADS, "rsa-2048"])
-def test_what_is_sealed_opens(kms, kind):
+def test_what_is_sealed_opens(kms: Client, kind: Any) -> None:
     kms.ok("POST", "transit/keys/k", {"type": kind})
     for data in (b"", b"x", bytes(190)):
         box = seal(kms, "k", data)
@@ -41,7 +44,7 @@ def test_what_is_sealed_opens(kms, kind):
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.binary(max_size=100), aad=st.binary(min_size=1, max_size=20), at=st.integers(0, 500))
-def test_a_changed_box_or_other_data_does_not_open(kms, data, aad, at):
+def test_a_changed_box_or_other_data_does_not_open(kms: Client, data: bytes, aad: bytes, at: int) -> None:
     box = seal(kms, "k", data, associated_data=b64(aad))
     assert open_(kms, "k", box, associated_data=b64(aad)) == data
     raw = bytearray(base64.b64decode(box[9:]))
@@ -53,7 +56,7 @@ def test_a_changed_box_or_other_data_does_not_open(kms, data, aad, at):
 
 
 @pytest.mark.parametrize("kind", AEADS)
-def test_a_context_derives_its_own_key(kms, kind):
+def test_a_context_derives_its_own_key(kms: Client, kind: Any) -> None:
     kms.ok("POST", "transit/keys/k", {"type": kind, "derived": True})
     box = seal(kms, "k", b"secret", context=b64(b"patient 1"))
     assert open_(kms, "k", box, context=b64(b"patient 1")) == b"secret"
@@ -62,7 +65,7 @@ def test_a_context_derives_its_own_key(kms, kind):
 
 
 @pytest.mark.parametrize("kind", AEADS)
-def test_convergent_encryption_repeats_itself_and_only_itself(kms, kind):
+def test_convergent_encryption_repeats_itself_and_only_itself(kms: Client, kind: Any) -> None:
     kms.ok("POST", "transit/keys/k", {"type": kind, "derived": True, "convergent_encryption": True})
     one = seal(kms, "k", b"secret", context=b64(b"c"))
     assert seal(kms, "k", b"secret", context=b64(b"c")) == one
@@ -77,7 +80,7 @@ def test_convergent_encryption_repeats_itself_and_only_itself(kms, kind):
     assert len(heads) == 4
 
 
-def test_versions_rotate_rewrap_and_retire(kms):
+def test_versions_rotate_rewrap_and_retire(kms: Client) -> None:
     old = seal(kms, "k", b"data")
     kms.ok("POST", "transit/keys/k/rotate")
     assert open_(kms, "k", old) == b"data"
@@ -92,7 +95,7 @@ def test_versions_rotate_rewrap_and_retire(kms):
     assert open_(kms, "k", new) == b"data"
 
 
-def test_a_batch_goes_on_after_a_bad_item(kms):
+def test_a_batch_goes_on_after_a_bad_item(kms: Client) -> None:
     good = {"plaintext": b64(b"a"), "reference": "first"}
     status, answer = kms("POST", "transit/encrypt/k", {"batch_input": [good, {"plaintext": "!"}, good]})
     assert status == 400
@@ -109,7 +112,7 @@ def test_a_batch_goes_on_after_a_bad_item(kms):
     assert kms("POST", "transit/encrypt/k", chosen)[0] == 207
 
 
-def test_data_keys(kms):
+def test_data_keys(kms: Client) -> None:
     kms.ok("POST", "transit/keys/k")
     made = kms.ok("POST", "transit/datakey/plaintext/k", {"bits": 512})
     assert len(base64.b64decode(made["plaintext"])) == 64
@@ -122,7 +125,7 @@ def test_data_keys(kms):
 
 
 @pytest.mark.parametrize("kind", SIGNERS)
-def test_signatures_verify_and_others_do_not(kms, kind):
+def test_signatures_verify_and_others_do_not(kms: Client, kind: Any) -> None:
     kms.ok("POST", "transit/keys/k", {"type": kind})
     signed = kms.ok("POST", "transit/sign/k", {"input": b64(b"message")})
     check = {"input": b64(b"message"), "signature": signed["signature"]}
@@ -138,7 +141,7 @@ def test_signatures_verify_and_others_do_not(kms, kind):
 
 
 @pytest.mark.parametrize("kind", ["ecdsa-p256", "rsa-2048", "ed25519"])
-def test_other_software_verifies_our_signatures(kms, kind):
+def test_other_software_verifies_our_signatures(kms: Client, kind: str) -> None:
     kms.ok("POST", "transit/keys/k", {"type": kind})
     public = kms.ok("GET", "transit/keys/k")["keys"]["1"]["public_key"]
     signature = base64.b64decode(kms.ok("POST", "transit/sign/k", {"input": b64(b"m")})["signature"][9:])
@@ -150,6 +153,7 @@ def test_other_software_verifies_our_signatures(kms, kind):
         pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.AUTO)
         key.verify(signature, b"m", pss, hashes.SHA256())
     else:
+        assert isinstance(key, ec.EllipticCurvePublicKey)
         key.verify(signature, b"m", ec.ECDSA(hashes.SHA256()))
 
 
@@ -162,7 +166,7 @@ def test_other_software_verifies_our_signatures(kms, kind):
         ("rsa-2048", {"salt_length": "20"}),
     ],
 )
-def test_signing_options_hold_for_verifying(kms, kind, options):
+def test_signing_options_hold_for_verifying(kms: Client, kind: str, options: dict[str, Any]) -> None:
     kms.ok("POST", "transit/keys/k", {"type": kind})
     signed = kms.ok("POST", "transit/sign/k", {"input": b64(b"m"), **options})["signature"]
     check = {"input": b64(b"m"), "signature": signed, **options}
@@ -174,7 +178,7 @@ def test_signing_options_hold_for_verifying(kms, kind, options):
         assert kms.ok("POST", "transit/verify/k", check)["valid"] is True
 
 
-def test_a_derived_signing_key_shows_its_public_half(kms):
+def test_a_derived_signing_key_shows_its_public_half(kms: Client) -> None:
     kms.ok("POST", "transit/keys/k", {"type": "ed25519", "derived": True})
     body = {"input": b64(b"m"), "context": b64(b"c")}
     signed = kms.ok("POST", "transit/sign/k", body)
@@ -186,7 +190,7 @@ def test_a_derived_signing_key_shows_its_public_half(kms):
 
 
 @pytest.mark.parametrize("kind", ["ml-kem-768", "ml-kem-1024"])
-def test_both_ends_of_an_encapsulation_agree(kms, kind):
+def test_both_ends_of_an_encapsulation_agree(kms: Client, kind: str) -> None:
     kms.ok("POST", "transit/keys/k", {"type": kind})
     sent = kms.ok("POST", "transit/encapsulate/k")
     got = kms.ok("POST", "transit/decapsulate/k", {"ciphertext": sent["ciphertext"]})
@@ -195,7 +199,7 @@ def test_both_ends_of_an_encapsulation_agree(kms, kind):
     kms.refused(400, "POST", "transit/decapsulate/k", {"ciphertext": "vault:v1:AAAA"})
 
 
-def test_hmac(kms):
+def test_hmac(kms: Client) -> None:
     kms.ok("POST", "transit/keys/k", {"type": "hmac", "key_size": 32})
     tag = kms.ok("POST", "transit/hmac/k/sha2-512", {"input": b64(b"m")})["hmac"]
     check = {"input": b64(b"m"), "hmac": tag, "algorithm": "sha2-512"}
@@ -205,7 +209,7 @@ def test_hmac(kms):
     kms.ok("POST", "transit/hmac/aes", {"input": b64(b"m")})
 
 
-def test_random_and_hash(kms):
+def test_random_and_hash(kms: Client) -> None:
     assert len(base64.b64decode(kms.ok("POST", "transit/random/100")["random_bytes"])) == 100
     assert len(kms.ok("POST", "transit/random", {"bytes": 4, "format": "hex"})["random_bytes"]) == 8
     kms.refused(400, "POST", "transit/random/1000000")
@@ -216,10 +220,13 @@ def test_random_and_hash(kms):
 
 
 @pytest.mark.parametrize("kind", ["aes256-gcm96", "ed25519", "ecdsa-p256", "rsa-2048", "hmac", "ml-dsa-65"])
-def test_a_key_brought_from_outside_is_that_key(kms, kind):
+def test_a_key_brought_from_outside_is_that_key(kms: Client, kind: str) -> None:
     wrapper = serialization.load_pem_public_key(kms.ok("GET", "transit/wrapping_key")["public_key"].encode())
+    assert isinstance(wrapper, rsa.RSAPublicKey)
     kek = b"k" * 32
-    made = {
+    made: dict[
+        str, Callable[[], ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey]
+    ] = {
         "ed25519": ed25519.Ed25519PrivateKey.generate,
         "ecdsa-p256": lambda: ec.generate_private_key(ec.SECP256R1()),
         "rsa-2048": lambda: rsa.generate_private_key(65537, 2048),
@@ -244,7 +251,7 @@ def test_a_key_brought_from_outside_is_that_key(kms, kind):
     kms.refused(400, "POST", "transit/keys/bad/import", {"type": kind, "ciphertext": wrong})
 
 
-def test_a_wrapped_export_opens_at_its_destination(kms):
+def test_a_wrapped_export_opens_at_its_destination(kms: Client) -> None:
     kms.ok("POST", "transit/keys/source", {"exportable": True})
     there = rsa.generate_private_key(65537, 3072)
     public = there.public_key().public_bytes(
@@ -263,7 +270,7 @@ def test_a_wrapped_export_opens_at_its_destination(kms):
     assert b64(material) == kms.ok("GET", "transit/export/encryption-key/source/latest")["keys"]["1"]
 
 
-def test_backup_and_restore(kms):
+def test_backup_and_restore(kms: Client) -> None:
     kms.ok("POST", "transit/keys/k", {"exportable": True, "allow_plaintext_backup": True})
     box = seal(kms, "k", b"data")
     backup = kms.ok("GET", "transit/backup/k")["backup"]
@@ -309,12 +316,14 @@ def test_backup_and_restore(kms):
         ("keys/k/trim", {"min_available_version": 1}, "not set"),
     ],
 )
-def test_each_wrong_request_is_told_what_is_wrong(kms, path, body, text):
+def test_each_wrong_request_is_told_what_is_wrong(
+    kms: Client, path: str, body: dict[str, Any], text: str
+) -> None:
     kms.ok("POST", "transit/keys/k")
     assert text in kms.refused(400, "POST", f"transit/{path}", body)
 
 
-def test_what_is_not_there(kms):
+def test_what_is_not_there(kms: Client) -> None:
     assert kms.refused(404, "GET", "transit/keys/missing") == ""
     assert kms.refused(404, "LIST", "transit/keys") == ""
     assert "no handler" in kms.refused(404, "GET", "nowhere/x")
@@ -322,7 +331,7 @@ def test_what_is_not_there(kms):
     assert "unsupported operation" in kms.refused(405, "DELETE", "transit/encrypt/k")
 
 
-def test_encrypt_makes_a_key_only_for_who_may_create(kms):
+def test_encrypt_makes_a_key_only_for_who_may_create(kms: Client) -> None:
     policy = 'path "transit/encrypt/*" { capabilities = ["%s"] }'
     token = kms.limited(policy % "update")
     kms.refused(403, "POST", "transit/encrypt/new", {"plaintext": ""}, token=token)
@@ -331,7 +340,7 @@ def test_encrypt_makes_a_key_only_for_who_may_create(kms):
     kms.refused(403, "POST", "transit/encrypt/new", {"plaintext": ""}, token=token)
 
 
-def test_a_mount_path_used_again_starts_empty(kms):
+def test_a_mount_path_used_again_starts_empty(kms: Client) -> None:
     box = seal(kms, "k", b"x")
     kms.ok("DELETE", "sys/mounts/transit")
     kms.refused(404, "POST", "transit/decrypt/k", {"ciphertext": box})

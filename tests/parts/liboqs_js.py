@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 from kyber_py.ml_kem import ML_KEM_768, ML_KEM_1024
@@ -95,13 +96,14 @@ class LiboqsJs:
         return answer
 
 
-class Oqs:
+class Oqs(ModuleType):
     """What our provider uses of the module `oqs` (liboqs-python), served by liboqs-js.
 
     Only the expansion of a seed is kyber-py's: liboqs-js does not export it.
     """
 
     def __init__(self, js: LiboqsJs) -> None:
+        super().__init__("oqs")
         self._js = js
 
     def oqs_version(self) -> str:

@@ -186,8 +186,8 @@ def bleak_backend(central: Device, mtu: int) -> type[BaseBleakClient]:
                 for one in service.characteristics:
                     uuid = one.uuid.to_hex_str("-").lower()
                     names = [
-                        p.name.lower().replace("_", "-")
-                        for p in Characteristic.Properties
+                        name.lower().replace("_", "-")
+                        for name, p in Characteristic.Properties.__members__.items()
                         if p in one.properties
                     ]
                     self.services.add_characteristic(

@@ -80,7 +80,7 @@ class StandInHospital(uplink_pb2_grpc.UplinkServicer):
         self.reused: list[tuple[bytes, int]] = []  # numbers, hence nonces, that came with two ciphertexts
         self.errors: list[str] = []
         self.wire: list[bytes] = []
-        self.answer: Callable[[], Ack.Status.ValueType | None] = lambda: Ack.COMMITTED
+        self.answer: Callable[[], Ack.Status | None] = lambda: Ack.COMMITTED
         self._private = b""
         self.publish(int(time.time()) - 3600)
 

@@ -5,7 +5,7 @@ import os
 import struct
 import time
 from collections.abc import Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def test_a_worker_writes_no_file(confined: ConfinedExecutor, tmp_path: Path) -> 
 def test_a_failure_is_its_own() -> None:
     """While one of two workers dies, the other's calls go on."""
     with ConfinedExecutor(2, Limits(seconds=60)) as executor:
-        calls = [
+        calls: list[Future[Any]] = [
             executor.submit(os.abort) if n % 3 == 0 else executor.submit(tuple, [b"x"]) for n in range(12)
         ]
         wait(calls)

@@ -29,7 +29,10 @@ from pericard_protocol.uplink.suites import SUITES, Suite
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 PEERS = {0x0041: ML_KEM_768, 0x0042: ML_KEM_1024}
-PRIVATE = {0x0041: MLKEM768PrivateKey, 0x0042: MLKEM1024PrivateKey}
+PRIVATE: dict[int, type[MLKEM768PrivateKey] | type[MLKEM1024PrivateKey]] = {
+    0x0041: MLKEM768PrivateKey,
+    0x0042: MLKEM1024PrivateKey,
+}
 
 
 def _files(pattern: str) -> Iterator[dict[str, Any]]:
@@ -188,7 +191,7 @@ def _message(*fields: tuple[int, int | bytes]) -> bytes:
 def _secret_of(suite: int, private: bytes, wrapped: bytes) -> bytes:
     if suite == 0x647A:
         return _open_hybrid(private, wrapped)
-    return PEERS[suite].decaps(PEERS[suite].key_derive(private)[1], wrapped)
+    return bytes(PEERS[suite].decaps(PEERS[suite].key_derive(private)[1], wrapped))
 
 
 def _session(case: dict[str, Any]) -> dict[str, str]:

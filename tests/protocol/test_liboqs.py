@@ -25,7 +25,7 @@ MESSAGE = b"a session header"
 @pytest.fixture(scope="module", params=["native", "liboqs-js"])
 def oqs(request: pytest.FixtureRequest) -> ModuleType:
     if request.param == "liboqs-js":
-        return cast(ModuleType, Oqs(request.getfixturevalue("liboqs_js")))
+        return Oqs(request.getfixturevalue("liboqs_js"))
     return _native()
 
 

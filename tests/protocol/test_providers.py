@@ -1,8 +1,5 @@
 """The provider asked for serves every suite, or nothing does."""
 
-from types import ModuleType
-from typing import cast
-
 import cryptography
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
@@ -38,7 +35,7 @@ def test_liboqs_is_refused_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> N
 def test_liboqs_does_every_encapsulation_of_a_session(
     monkeypatch: pytest.MonkeyPatch, liboqs_js: LiboqsJs, suite: int
 ) -> None:
-    monkeypatch.setattr(liboqs, "load", lambda: cast(ModuleType, Oqs(liboqs_js)))
+    monkeypatch.setattr(liboqs, "load", lambda: Oqs(liboqs_js))
     chosen = provider("liboqs")
     assert chosen.name == "liboqs"
     private, public = SUITES[suite].generate()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import serial
@@ -69,7 +69,7 @@ def read_frames(port: str, count: int, *, reset: VirtualBoard | None = None) -> 
     return frames[:count]
 
 
-def opened(ready: ReadyBoard, frames: list[Frame]) -> list[tuple[Header, dict[str, object]]]:
+def opened(ready: ReadyBoard, frames: list[Frame]) -> list[tuple[Header, dict[str, Any]]]:
     cipher = ready.cipher()
     return [(frame.header, json.loads(open_frame(cipher, frame))) for frame in frames]
 

@@ -14,9 +14,11 @@ from pericard_tools.board.emulate import hearts
 
 from .conftest import BIN, read_frames, until
 
+PERICARD = str(BIN / "pericard")
+
 
 def pericard(*arguments: str | Path) -> str:
-    run = subprocess.run([BIN / "pericard", *arguments], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([PERICARD, *arguments], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -24,7 +26,7 @@ def pericard(*arguments: str | Path) -> str:
 @pytest.mark.slow
 def test_two_boards_by_name(tmp_path: Path) -> None:
     boards, registry = tmp_path / "boards", tmp_path / "devices.json"
-    command = [BIN / "pericard", "emulate", "amy", "bob", "--directory", boards, "--recording", "--json"]
+    command = [PERICARD, "emulate", "amy", "bob", "--directory", str(boards), "--recording", "--json"]
     (tmp_path / "bob.rr").write_text("500\n1000\n")
     speeds = ["--speed", "60", "--speed", "bob=100", "--replay", f"bob={tmp_path / 'bob.rr'}"]
     with subprocess.Popen([*command, *speeds], stdout=subprocess.PIPE, text=True) as emulation:
@@ -73,7 +75,7 @@ def test_two_boards_replay_the_shipped_beats_from_places_of_their_own(tmp_path: 
 
 def test_the_end_of_emulate_leaves_no_processor(tmp_path: Path) -> None:
     """Even when it had no chance to end them: a VM dies with its terminal."""
-    command = [BIN / "pericard", "emulate", "amy", "--directory", tmp_path, "--json"]
+    command = [PERICARD, "emulate", "amy", "--directory", str(tmp_path), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulation:
         assert emulation.stdout is not None
         json.loads(emulation.stdout.readline())

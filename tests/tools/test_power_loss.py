@@ -5,7 +5,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -90,6 +90,11 @@ def drain(port: str, ended: threading.Event) -> None:
             link.read(4096)
 
 
+def more_than(frames: int, line: Line) -> Callable[[], bool]:
+    """Whether the line has carried more by now."""
+    return lambda: line.frames > frames
+
+
 def test_at_every_change_of_the_flash(restless: tuple[VirtualBoard, Line]) -> None:
     board, line = restless
     for instant in range(1, 20):
@@ -98,7 +103,7 @@ def test_at_every_change_of_the_flash(restless: tuple[VirtualBoard, Line]) -> No
         line.cut()
         before = line.frames
         board.power_on()
-        until(lambda before=before: line.frames >= before + EPOCH_FRAMES + 1)
+        until(more_than(before + EPOCH_FRAMES, line))
         board.kill()
         assert board.off.wait(60)
         line.cut()
@@ -114,7 +119,7 @@ def test_at_random_moments(restless: tuple[VirtualBoard, Line]) -> None:
         board.power_on()
         if number % 50 == 0:  # how long a start takes on this machine, busy as it is now
             before, began = line.frames, time.monotonic()
-            until(lambda before=before: line.frames > before)
+            until(more_than(before, line))
             start = time.monotonic() - began
         else:  # from the VM's first instructions to some epochs later
             time.sleep(dice.uniform(0.3, 1.7) * start)
@@ -145,6 +150,6 @@ def silent_start(ready: ReadyBoard) -> str:
     with serial.Serial(ready.board.port, timeout=60) as link:
         ready.board.reset()
         link.read_until(b"pericard: ")
-        said = link.read_until(b">>> ")
+        said: bytes = link.read_until(b">>> ")
     assert not [found for found in StreamDecoder().feed(said) if isinstance(found, Frame)]
     return said.decode()

@@ -5,6 +5,8 @@ from typing import Annotated, Self
 
 import pydantic
 
+from pericard_edge.config import ConfiguredPath
+from pericard_edge.settings import Address, Metrics, Tls
 from pericard_protocol.schema import Section
 from pericard_protocol.uplink.providers import Kem
 from pericard_server.records.suites import DEFAULT_SUITE, SUITES
@@ -16,18 +18,10 @@ def _known_suite(name: str) -> str:
     return name
 
 
-class Tls(Section):
-    """PEM files of this server: its certificate, its key, and who vouches for its peers."""
-
-    certificate: str
-    key: str
-    ca: str
-
-
 class Listen(Section):
     """Where gateways connect."""
 
-    address: str = "127.0.0.1:8443"
+    address: Address = "127.0.0.1:8443"
 
 
 class Records(Section):
@@ -40,7 +34,7 @@ class Records(Section):
 class Keys(Section):
     """The folder of the hospital's long-lived keys."""
 
-    folder: str = "keys"
+    folder: ConfiguredPath = pydantic.Field(default=Path("keys"), validate_default=True)
 
 
 class Kms(Section):
@@ -50,26 +44,26 @@ class Kms(Section):
     """
 
     address: str  # https://host:port
-    ca: str
+    ca: ConfiguredPath
     files_key: str = "hospital-files"
 
 
 class Cloud(Section):
     """The untrusted cloud, host:port; `name` is the DNS name in its certificate if not that host."""
 
-    address: str
+    address: Address
     name: str | None = None
 
 
 class Enrolment(Section):
     """Where gateways redeem invitations, and the key of `[tls] ca` that certifies them."""
 
-    address: str = "127.0.0.1:8445"
-    authority_key: str
+    address: Address = "127.0.0.1:8445"
+    authority_key: ConfiguredPath
 
 
 class ServerConfig(Section):
-    """The whole file. Relative paths are relative to it."""
+    """The whole file. Relative paths begin at its folder."""
 
     tls: Tls
     listen: Listen = pydantic.Field(default_factory=Listen)
@@ -79,6 +73,7 @@ class ServerConfig(Section):
     cloud: Cloud | None = None
     enrolment: Enrolment | None = None
     kem: Kem | None = None
+    metrics: Metrics | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_keeper(self) -> Self:

@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 
 from pericard_edge.jsonlog import fields
+from pericard_edge.pages import served_beside
 from pericard_edge.process import ready, stop_event
 from pericard_edge.serving import serving
 from pericard_protocol.channel import server_credentials, server_options
@@ -18,6 +19,7 @@ from pericard_protocol.proto.uplink_pb2_grpc import (
 )
 from pericard_protocol.uplink.enrolment import MAX_REQUEST_BYTES
 from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES
+from pericard_server.counts import Counts, health
 from pericard_server.fleet.servicer import Enrolment
 from pericard_server.ingest.servicer import Uplink
 from pericard_server.site import Site
@@ -42,8 +44,14 @@ class Service:
         self._site = site
         self._identity, authority, records = site.identity(), site.authority(), site.records()
         site.keys.check()
-        self._uplink = Uplink(records, site.keys, authority)
-        self._enrolment = None if authority is None else Enrolment(authority, records.count_refusal)
+        self._counts = Counts()
+
+        def count_refusal(reason: str) -> None:
+            self._counts.refuse(reason)
+            records.count_refusal(reason)
+
+        self._uplink = Uplink(records, site.keys, self._counts, authority)
+        self._enrolment = None if authority is None else Enrolment(authority, count_refusal)
         log.info("the hospital starts", extra=fields(kem=site.keys.kem))
 
     def run(self, ready_file: Path | None) -> None:
@@ -53,11 +61,15 @@ class Service:
             ready_file: where the uplink's address is written once it is served, for whoever waits for that.
 
         Raises:
-            CannotListen: an address is in use, or not this machine's.
+            CannotListen, NoPages: an address is in use, or not this machine's.
         """
         stop = stop_event()
-        with self._serving_enrolment(), self._serving_uplink() as address:
-            log.info("serving", extra=fields(address=address))
+        with (
+            served_beside(self._site.config.metrics, self._counts.registry, health) as pages,
+            self._serving_enrolment(),
+            self._serving_uplink() as address,
+        ):
+            log.info("serving", extra=fields(address=address, pages=pages))
             with ready(ready_file, address):
                 while not stop.wait(_REVOCATION_SECONDS):
                     self._uplink.end_revoked()

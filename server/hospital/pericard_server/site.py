@@ -14,10 +14,10 @@ from django.core.management import call_command
 from django.db import connections
 
 from pericard_edge import files
-from pericard_edge.config import parse
+from pericard_edge.config import load
 from pericard_protocol.errors import UsageError
 from pericard_protocol.uplink.providers import Kem, provider
-from pericard_server.config import Keys, ServerConfig, database_url
+from pericard_server.config import ServerConfig, database_url
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.custody.keys import HospitalKeys
 
@@ -41,7 +41,6 @@ class Site:
     """What a command works on."""
 
     config: ServerConfig
-    base: Path
     keys: HospitalKeys
 
     def records(self) -> "Records":
@@ -59,11 +58,7 @@ class Site:
 
     def identity(self) -> "Identity":
         """This server's TLS identity, as a server and towards the cloud."""
-        from pericard_protocol.channel import Identity
-
-        tls = self.config.tls
-        key = self.keys.read_secret(self.base / tls.key, "TLS key")
-        return Identity(self._read(tls.certificate), key, self._read(tls.ca))
+        return self.config.tls.identity(self.keys.read_secret)
 
     def authority(self) -> "Authority | None":
         """Who certifies gateways; None when the configuration has no [enrolment]."""
@@ -71,11 +66,8 @@ class Site:
 
         if self.config.enrolment is None:
             return None
-        key = self.keys.read_secret(self.base / self.config.enrolment.authority_key, "authority key")
-        return Authority(self._read(self.config.tls.ca), key)
-
-    def _read(self, name: str) -> bytes:
-        return files.read(self.base / name, "certificate")
+        key = self.keys.read_secret(self.config.enrolment.authority_key, "authority key")
+        return Authority(files.read(self.config.tls.ca, "tls.ca"), key)
 
 
 def open_site(path: Path, *, migrate: bool = False) -> Site:
@@ -85,10 +77,8 @@ def open_site(path: Path, *, migrate: bool = False) -> Site:
         ConfigError: the file is wrong; every fault with its line.
         UsageError: it cannot be read, or the database is not of this release.
     """
-    text = files.read(path, "configuration").decode(errors="replace")
-    config = parse(text, ServerConfig, str(path))
-    base = path.parent.resolve()
-    os.environ["DATABASE_URL"] = database_url(config, base)
+    config = load(path, ServerConfig)
+    os.environ["DATABASE_URL"] = database_url(config, path.parent)
     os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"
     os.umask(0o077)  # the database and its journal are nobody else's to read
     django.setup()
@@ -102,12 +92,13 @@ def open_site(path: Path, *, migrate: bool = False) -> Site:
             raise UsageError(
                 f"the database is new or of another release: run `pericard server init --config {path}`"
             )
-    return Site(config, base, _keys(config, base))
+    return Site(config, _keys(config))
 
 
-def _keys(config: ServerConfig, base: Path) -> HospitalKeys:
+def _keys(config: ServerConfig) -> HospitalKeys:
     if config.kms is not None:
         from pericard_server.custody.kms import KmsKeys
 
-        return KmsKeys(config.kms.address, base / config.kms.ca, config.kms.files_key)
-    return KeyFolder(base / (config.keys or Keys()).folder, provider((config.kem or Kem()).provider))
+        return KmsKeys(config.kms.address, config.kms.ca, config.kms.files_key)
+    assert config.keys is not None  # noqa: S101 - the configuration has one of the two
+    return KeyFolder(config.keys.folder, provider((config.kem or Kem()).provider))

@@ -344,17 +344,12 @@ def test_a_node_without_an_update_key_is_shown_with_what_to_do(
         async with one.running():
             await one.until(lambda: one.told().get("state") == "failed")
             findings = await asyncio.to_thread(list, examine(load(ward.folder / "gateway.toml", Settings)))
-            table = await asyncio.to_thread(
-                subprocess.run,
-                [*pericard_gateway("status"), "--config", ward.folder / "gateway.toml"],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
+            asking = [*pericard_gateway("status"), "--config", str(ward.folder / "gateway.toml")]
+            table = await asyncio.to_thread(subprocess.check_output, asking, text=True)
         (advised,) = [one for one in findings if one.what == f"update 7, device {DEVICE}"]
         assert "provision it with --update-key" in advised.found
         assert advised.advice
-        assert "failed (it has no update key" in " ".join(table.stdout.split())
+        assert "failed (it has no update key" in " ".join(table.split())
 
     with round_of(tmp_path, ward, hospital, small()) as one:
         (one.bed.board.flash / "update.pub").unlink()

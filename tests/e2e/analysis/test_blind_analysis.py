@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ from pericard_server.analysis.cloud_link import CloudLink
 from pericard_server.analysis.errors import CloudMisbehaved, CloudUnavailable, UnusableReadings, WrongResult
 
 pytestmark = pytest.mark.timeout(180)
+
+Series = npt.NDArray[np.float64] | list[float]
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_two_vitals_are_related(analysis: BlindAnalysis) -> None:
     rng = np.random.default_rng(5)
     rate = rng.uniform(40, 180, 9000)
     breaths = Encoding(centre=16, half_range=64)
-    pairs = {
+    pairs: dict[str, tuple[Series, Series]] = {
         "together": (rate, rate / 5 + rng.normal(0, 2, 9000)),
         "opposed": (rate[:50], 60 - rate[:50] / 4),
         "apart": (rate, rng.uniform(5, 40, 9000)),
@@ -208,7 +211,12 @@ def test_an_earlier_honest_result_is_no_value(liar: Any, fhe_keys: Any, executor
     """A replay: right shape, right key, right cloud, other readings."""
     lying, link = liar
     kept: list[Any] = []
-    lying.lie = lambda result: kept.append(result) or result
+
+    def keep(result: messages.JobResult) -> messages.JobResult:
+        kept.append(result)
+        return result
+
+    lying.lie = keep
     analysis = BlindAnalysis(fhe_keys, link, executor)
     analysis.analyse({"a": [60.0, 70.0]})
     lying.lie = lambda result: kept[0]

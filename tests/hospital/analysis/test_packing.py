@@ -14,7 +14,7 @@ SLOTS, MAX_PACKS = 8, 4
 @given(st.lists(st.integers(0, 70), max_size=30))
 def test_every_reading_is_in_its_patients_columns_and_nowhere_else(sizes: list[int]) -> None:
     rng = np.random.default_rng(0)
-    patients = [rng.uniform(-1, 1, size) + 1j for size in sizes]
+    patients = [rng.uniform(-1, 1, size) + np.complex128(1j) for size in sizes]
     jobs = pack(patients, SLOTS, MAX_PACKS)
     found: list[list[complex]] = [[] for _ in sizes]
     for job in jobs:

@@ -9,7 +9,7 @@ from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_server.analysis.errors import PackingFault, WrongResult
 from pericard_server.analysis.validation import check, check_patient, tolerance
 
-PACKS = np.random.default_rng(3).uniform(-1, 1, (5, MOMENTS.slots)) + 1j
+PACKS = np.random.default_rng(3).uniform(-1, 1, (5, MOMENTS.slots)) + np.complex128(1j)
 TOTAL, SQUARES = PACKS.sum(axis=0), (PACKS**2).sum(axis=0)
 ALLOWED = tolerance(MOMENTS, len(PACKS))
 

@@ -9,6 +9,7 @@ nothing of it has to be sent again.
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -29,6 +30,7 @@ from pericard_protocol.proto.uplink_pb2 import (
 )
 from pericard_protocol.uplink.enrolment import requested_key
 from pericard_protocol.uplink.session import SessionOpener
+from pericard_server.counts import Counts
 from pericard_server.custody.keys import HospitalKeys
 from pericard_server.errors import EmptyMessage, UnknownGateway, UnknownSession
 from pericard_server.fleet import gateways
@@ -66,12 +68,27 @@ class Tally:
         self.commit_ms += commit_seconds * 1e3
 
 
+@contextmanager
+def _keys_at_hand(context: grpc.ServicerContext) -> Iterator[None]:
+    """Ends the call with UNAVAILABLE where our own keys cannot be had, now or until somebody mends them.
+
+    It is our trouble and refuses nothing: the gateway keeps its records and comes back.
+    """
+    try:
+        yield
+    except (Unavailable, UsageError) as error:
+        log.error("keys cannot be had", extra=fields(why=str(error)))
+        context.abort(grpc.StatusCode.UNAVAILABLE, "the hospital cannot reach its keys")
+
+
 class Uplink:
     """The servicer of `pericard.protocol.uplink.v1.Uplink`."""
 
-    def __init__(self, records: Records, keys: HospitalKeys, authority: Authority | None = None) -> None:
+    def __init__(
+        self, records: Records, keys: HospitalKeys, counts: Counts, authority: Authority | None = None
+    ) -> None:
         """`authority` renews certificates; without one, gateways get theirs elsewhere."""
-        self._records = records
+        self._records, self._counts = records, counts
         self._authority = authority
         self._keys = keys
         self._streams: dict[grpc.ServicerContext, str] = {}
@@ -94,7 +111,8 @@ class Uplink:
     def GetKeyBundle(self, request: KeyBundleRequest, context: grpc.ServicerContext) -> SignedKeyBundle:
         """Today's bundle of the first suite that both offer."""
         self._admit(context)
-        signed = self._keys.bundle(list(request.suites), time.time())
+        with _keys_at_hand(context):
+            signed = self._keys.bundle(list(request.suites), time.time())
         signed.server_time_us = int(time.time() * 1e6)
         return signed
 
@@ -121,16 +139,15 @@ class Uplink:
         tally = Tally()
         log.info("stream began", extra=fields(gateway=gateway.name))
         self._streams[context] = gateway.name
+        self._counts.streams.inc()
         try:
-            yield from self._acks(
-                self._while_admitted(parts, context), gateway.name, verifier, sessions, tally
-            )
-        except (Unavailable, UsageError) as error:
-            # Our own keys cannot be had, now or until somebody mends them: the gateway keeps its records.
-            log.error("stream cut", extra=fields(gateway=gateway.name, why=str(error)))
-            context.abort(grpc.StatusCode.UNAVAILABLE, "the hospital cannot reach its keys")
+            with _keys_at_hand(context):
+                yield from self._acks(
+                    self._while_admitted(parts, context), gateway.name, verifier, sessions, tally
+                )
         finally:
             self._streams.pop(context, None)
+            self._counts.streams.dec()
             log.info("stream ended", extra=fields(gateway=gateway.name, **vars(tally)))
 
     def _while_admitted(self, parts: Iterator[Sealed], context: grpc.ServicerContext) -> Iterator[Sealed]:
@@ -174,12 +191,14 @@ class Uplink:
                 log.warning(
                     "frames refused", extra=fields(gateway=gateway, reason=LOST, frames=stored.refused)
                 )
+            self._counts.commit(len(record.ciphertext), stored)
             tally.add(len(record.ciphertext), stored, opened - began, time.perf_counter() - opened)
         except PeerError as error:
             self._count_refusal(error, gateway)
             ack.status, ack.reason = Ack.REFUSED, error.reason
         except DatabaseError as error:
             log.error("not committed", extra=fields(gateway=gateway, error=type(error).__name__))
+            self._counts.retry()
             ack.status, ack.reason = Ack.RETRY, "storage"
         else:
             ack.status = Ack.COMMITTED
@@ -198,5 +217,6 @@ class Uplink:
             raise  # abort has raised already; this tells the type checker
 
     def _count_refusal(self, error: PeerError, gateway: str) -> None:
+        self._counts.refuse(error.reason)
         self._records.count_refusal(error.reason)
         log.warning("refused", extra=fields(gateway=gateway, reason=error.reason, why=str(error)))

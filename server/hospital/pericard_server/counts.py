@@ -1,0 +1,54 @@
+"""What the serving hospital counts for /metrics: records, frames, streams, refusals. No value, no name."""
+
+from django.db import DatabaseError, connection
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from pericard_edge.pages import Page, health_page
+from pericard_server.records.store import Stored
+
+
+class Counts:
+    """The counts of one process. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"pericard_server_{name}", text, labels, registry=self.registry)
+
+        self._records = counter("records", "Sealed records committed")
+        self._bytes = counter("record_bytes", "Bytes of those records")
+        self._frames = counter("frames", "Frames stored")
+        self._duplicates = counter("frames_duplicate", "Frames that were stored before")
+        self._refused = counter("refused", "What was refused", "reason")
+        self._retries = counter("retries", "Records that the database could not take")
+        #: Streams of gateways that stand now.
+        self.streams = Gauge("pericard_server_streams", "Streams of gateways", registry=self.registry)
+
+    def commit(self, size: int, stored: Stored) -> None:
+        """Counts a committed record of so many bytes."""
+        self._records.inc()
+        self._bytes.inc(size)
+        self._frames.inc(stored.new)
+        self._duplicates.inc(stored.duplicates)
+
+    def refuse(self, reason: str) -> None:
+        """Counts a refusal."""
+        self._refused.labels(reason).inc()
+
+    def retry(self) -> None:
+        """Counts a record that its gateway has to send again."""
+        self._retries.inc()
+
+
+def health() -> Page:
+    """Unwell is a hospital whose database does not answer: every record waits at its gateway."""
+    troubles = {}
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        troubles["database"] = type(error).__name__
+    finally:
+        connection.close()  # each page may be made in another thread
+    return health_page(troubles, bool(troubles))

@@ -1,0 +1,49 @@
+"""What monitoring sees of a hospital: counts and health, no patient, gateway or reading."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.parts.hospital import make
+
+from pericard_protocol.proto.uplink_pb2 import OpenedFrame
+
+
+def _page(pages: str, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://{pages}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def _pages_of(folder: Path) -> str:
+    lines = [json.loads(line) for line in (folder / "server.log").read_text().splitlines() if line[:1] == "{"]
+    (address,) = (line["pages"] for line in lines if line["event"] == "serving")
+    return str(address)
+
+
+def test_counts_and_health(tmp_path: Path, authority: Any) -> None:
+    hospital = make(tmp_path, authority, more="\n[metrics]\n")
+    frame = OpenedFrame(device=7, type=1, received_at_us=1, payload=b"x")
+    with hospital.running() as address:
+        pages = _pages_of(tmp_path)
+        assert _page(pages, "/healthz") == (200, '{"ok": true, "troubles": {}}')
+        hospital.deliver(address, [frame, frame])
+        status, shown = _page(pages, "/metrics")
+        assert status == 200
+        for name, value in (("records", 1), ("frames", 1), ("frames_duplicate", 1)):
+            assert f"pericard_server_{name}_total {value}.0" in shown
+        assert "ward-1" not in shown
+        # Unwell from the moment on that its database is gone.
+        (tmp_path / "records.db").unlink()
+        (tmp_path / "records.db").mkdir()
+        status, shown = _page(pages, "/healthz")
+        assert (status, json.loads(shown)["troubles"]) == (503, {"database": "OperationalError"})
+
+
+def test_without_the_table_there_are_no_pages(tmp_path: Path, authority: Any) -> None:
+    with make(tmp_path, authority).running():
+        assert _pages_of(tmp_path) == "None"
