@@ -176,11 +176,15 @@ class Line:
     path: str
 
     def write(self, data: bytes) -> None:
+        """Returns when the line has taken all of it, as a blocking write does; but see `unblock`."""
         while data:
-            data = data[os.write(self.master, data) :]
+            try:
+                data = data[os.write(self.master, data) :]
+            except BlockingIOError:
+                time.sleep(0.002)  # a write that blocks in the kernel may sleep on when the line is flushed
 
     def unblock(self) -> None:
-        """Takes away what nobody reads any more, so that a blocked writer goes on."""
+        """Takes away what nobody reads any more, so that a waiting writer goes on."""
         termios.tcflush(self.master, termios.TCIOFLUSH)
 
     def close(self) -> None:
@@ -192,6 +196,7 @@ def new_line() -> Line:
     tty.setraw(slave)
     path = os.ttyname(slave)
     os.close(slave)
+    os.set_blocking(master, False)
     return Line(master, path)
 
 
