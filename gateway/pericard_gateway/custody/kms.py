@@ -2,7 +2,8 @@
 
 Lent keys are in this process's memory only. The lease is renewed in time; the KMS is then told how many
 frames were opened under it. When the KMS withdraws the lease, or it ends while the KMS does not answer, every
-device key is dropped at once; what waits in the spool is still delivered.
+device key is dropped at once; a device that the KMS took out of it is dropped at the next renewal. What waits
+in the spool is still delivered.
 
 A lease counts only when it is signed by the log key that the operator noted at the KMS's set-up: whoever can
 pose as the KMS on the network, a certificate authority for one, lends this gateway nothing.
@@ -88,7 +89,8 @@ class KmsCustody:
             attempt = now + _RETRY_SECONDS
             try:
                 if self._lease:
-                    await asyncio.to_thread(self._renew, await committed.marks())
+                    lent = await asyncio.to_thread(self._renew, await committed.marks())
+                    self._keep_only(registry, lent)
                 else:
                     devices = await asyncio.to_thread(self._take_lease)
                     registry.adopt(devices, await committed.marks())
@@ -121,7 +123,8 @@ class KmsCustody:
         self._reported = {number: self._frames_opened(number) for number in self._kms.devices}
         return devices
 
-    def _renew(self, marks: Mapping[int, Mark]) -> None:
+    def _renew(self, marks: Mapping[int, Mark]) -> frozenset[int]:
+        """The devices that the renewed lease still holds."""
         path = f"devices/leases/{self._lease['id']}"
         counts = {number: self._frames_opened(number) for number in marks}
         used = {
@@ -138,6 +141,7 @@ class KmsCustody:
         if lease["id"] != self._lease["id"]:
             raise LeaseError("the KMS answered a renewal with another lease")
         self._hold(lease)
+        return frozenset(map(int, lease["devices"]))
 
     def _terms(self) -> dict[str, str | int]:
         return {"ttl": f"{self._kms.lease_hours}h", "frames": self._kms.lease_frames}
@@ -165,6 +169,14 @@ class KmsCustody:
             _log.error("lease ended, device keys dropped", extra=fields(lease=self._lease["id"], why=why))
         registry.forget()
         self._lease = {}
+
+    def _keep_only(self, registry: Registry, lent: frozenset[int]) -> None:
+        """Drops the keys of devices that the KMS took out of the lease: it is lost, say, or has a new key."""
+        if not lent:
+            self._drop_keys(registry, "every device was taken out of it")
+        elif gone := [number for number in self._kms.devices if number in registry and number not in lent]:
+            _log.error("device keys withdrawn", extra=fields(lease=self._lease["id"], devices=gone))
+            registry.keep_only(lent)
 
     def _frames_opened(self, device: int) -> int:
         counts = self._counters.devices.get(device)

@@ -4,7 +4,7 @@ The order is that of the device link's design: known and not revoked, epoch deri
 the window, open, and only then move epoch and window. Nothing unauthenticated changes any state.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import pydantic
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -120,12 +120,18 @@ class Registry:
         self.resume({**marks, **self._left})
 
     def forget(self) -> None:
-        """Drops every key. Python cannot overwrite them; nothing here refers to them afterwards.
+        """Drops every key."""
+        self.keep_only(())
 
-        How far the devices had come stays known: frames that were opened may not be committed yet.
+    def keep_only(self, devices: Collection[int]) -> None:
+        """Drops the keys of all but `devices`. Python cannot overwrite them; nothing refers to them then.
+
+        How far a device had come stays known: frames that were opened may not be committed yet.
         """
-        self._left |= self.marks(self._devices)
-        self._devices.clear()
+        gone = self._devices.keys() - set(devices)
+        self._left |= self.marks(gone)
+        for number in gone:
+            del self._devices[number]
 
 
 def parse_registry(raw: bytes) -> Registry:

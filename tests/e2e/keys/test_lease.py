@@ -164,6 +164,27 @@ def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(leased: LeasedGateway
     leased.opens()
 
 
+@pytest.mark.parametrize("others", [[], [8]])
+def test_a_device_that_left_the_lease_is_dropped_at_the_renewal(
+    leased: LeasedGateway, others: list[int]
+) -> None:
+    """Lost, found and given a new key: the old one, which a thief may know, opens nothing any more."""
+    with KmsClient(leased.process.url, leased.root) as client:
+        for other in others:
+            KmsSource(client).issue(other, "bed 5")
+        leased.held._kms.devices.extend(others)
+        leased.registry = leased.held.registry()
+        leased.opens()
+        client.call("POST", f"devices/devices/{DEVICE}/state", {"state": "lost", "reason": "test"})
+        first = leased.held._lease["id"]
+        leased.renewal_due(0)
+        leased.kept_until(lambda: DEVICE not in leased.registry)
+        with pytest.raises(UnknownDevice):
+            leased.opens()
+        assert all(other in leased.registry for other in others)
+        assert leased.held._lease.get("id") == (first if others else None)
+
+
 def test_needed_kem_keys_are_held_and_released_also_after_a_restart(
     leased: LeasedGateway, tmp_path: Path
 ) -> None:
