@@ -110,7 +110,10 @@ class KmsClient:
                 method, "/v1/" + quote(path, "/?&=%"), data, {"X-Vault-Token": self._token}
             )
             response = self._connection.getresponse()
-            return response.status, json.loads(response.read() or b"{}")
+            answer = json.loads(response.read() or b"{}")
+            if not isinstance(answer, dict):
+                raise ValueError("its answer is no JSON object")
+            return response.status, answer
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
             raise KmsUnreachable(f"no answer from the KMS at {self._address}: {error}") from None

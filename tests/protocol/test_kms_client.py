@@ -9,12 +9,14 @@ import pytest
 from pericard_edge.kms import KmsClient, KmsNotServing, KmsUnreachable, Refused
 from pericard_protocol.errors import Unavailable
 
+_NO_ANSWERS = {"junk": b"junk", "list": b"[]", "number": b"7", "text": b'"x"', "null": b"null"}
+
 
 class _Kms(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Answers `/v1/STATUS` with that status, and `/v1/junk` with what is no JSON."""
+        """Answers `/v1/STATUS` with that status, and `/v1/junk` and the like with what is no JSON object."""
         asked = self.path.rpartition("/")[2]
-        body = b"junk" if asked == "junk" else b'{"errors": ["because"], "data": {"is": "here"}}'
+        body = _NO_ANSWERS.get(asked, b'{"errors": ["because"], "data": {"is": "here"}}')
         self.send_response(int(asked) if asked.isdecimal() else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -47,9 +49,10 @@ def test_a_kms_that_cannot_serve_is_worth_another_try(client: KmsClient, status:
     assert issubclass(KmsNotServing, Unavailable)
 
 
-def test_junk_is_no_answer_and_the_next_one_is(client: KmsClient) -> None:
+@pytest.mark.parametrize("asked", sorted(_NO_ANSWERS))
+def test_what_is_no_json_object_is_no_answer_and_the_next_one_is(client: KmsClient, asked: str) -> None:
     with pytest.raises(KmsUnreachable):
-        client.call("GET", "junk")
+        client.call("GET", asked)
     assert client.call("GET", "200") == {"is": "here"}
 
 

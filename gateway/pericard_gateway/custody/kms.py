@@ -5,8 +5,9 @@ frames were opened under it. When the KMS withdraws the lease, or it ends while 
 device key is dropped at once; a device that the KMS took out of it is dropped at the next renewal. What waits
 in the spool is still delivered.
 
-A lease counts only when it is signed by the log key that the operator noted at the KMS's set-up: whoever can
-pose as the KMS on the network, a certificate authority for one, lends this gateway nothing.
+A lease counts only when it is signed by the log key that the operator noted at the KMS's set-up: whoever
+poses as the KMS cannot make one up. The keys that come with it are not bound to it yet: who can stand between
+the two, with a certificate that the gateway believes, can pass a true lease on and exchange the keys.
 """
 
 import asyncio
