@@ -25,7 +25,7 @@ from pericard_gateway.uplink.credentials import Credentials
 from pericard_gateway.uplink.delivery import Delivery
 from pericard_gateway.uplink.intake import Intake
 from pericard_gateway.uplink.outbox import BUNDLE_FILE, Outbox
-from pericard_gateway.uplink.sealing import FrameSealer
+from pericard_gateway.uplink.sealing import RecordSealer
 from pericard_gateway.uplink.spool import Spool
 from pericard_protocol.uplink.providers import provider
 
@@ -91,7 +91,7 @@ class Gateway:
         self._credentials = Credentials(settings.tls, settings.gateway_id, self._custody.read_secret)
         self._credentials.identity()
         identity = self._custody.read_secret(settings.identity, "identity key")
-        self._sealer = FrameSealer(
+        self._sealer = RecordSealer(
             settings.gateway_id,
             parse_identity_key(identity, settings.identity),
             read_pinned_key(settings.pinned),

@@ -18,7 +18,7 @@ from pericard_edge import files
 from pericard_edge.jsonlog import fields
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.operations.counters import Counters
-from pericard_gateway.uplink.sealing import FrameSealer
+from pericard_gateway.uplink.sealing import RecordSealer
 from pericard_gateway.uplink.spool import Depth, RecordKey, Spool, Waiting
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SignedKeyBundle, SignedSessionHeader
@@ -34,7 +34,7 @@ _log = logging.getLogger("pericard.gateway")
 class Outbox:
     """The spool and the sealer behind awaitable calls, which run one after the other."""
 
-    def __init__(self, spool: Spool, sealer: FrameSealer, counters: Counters, bundle_file: Path) -> None:
+    def __init__(self, spool: Spool, sealer: RecordSealer, counters: Counters, bundle_file: Path) -> None:
         """Takes the key bundle that an earlier run kept in `bundle_file`, to seal without the hospital."""
         self._spool, self._sealer, self._counters = spool, sealer, counters
         self._bundle_file = bundle_file

@@ -13,7 +13,7 @@ from pericard_protocol.uplink.session import MAX_FRAMES, SessionSealer
 from pericard_protocol.uplink.suites import Suite
 
 
-class FrameSealer:
+class RecordSealer:
     """Holds all that sealing needs: our identity key, the hospital's key bundle, the present session."""
 
     def __init__(

@@ -25,7 +25,7 @@ from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.serial import READ_BYTES
 from pericard_gateway.uplink.intake import BATCH_FRAMES, Intake
 from pericard_gateway.uplink.outbox import Outbox
-from pericard_gateway.uplink.sealing import FrameSealer
+from pericard_gateway.uplink.sealing import RecordSealer
 from pericard_gateway.uplink.spool import Spool
 from pericard_protocol.device.frame import KEY_BYTES
 from pericard_protocol.device.stream import encode
@@ -115,9 +115,9 @@ async def _through(load: SealedLoad, stream: bytes, folder: Path) -> _Run:
     return _Run(processor, wall, sent / len(load.frames))
 
 
-def _sealer() -> FrameSealer:
+def _sealer() -> RecordSealer:
     hospital, now = MLDSA65PrivateKey.generate(), int(time.time())
-    sealer = FrameSealer("bench", MLDSA65PrivateKey.generate(), hospital.public_key(), SUITES)
+    sealer = RecordSealer("bench", MLDSA65PrivateKey.generate(), hospital.public_key(), SUITES)
     bundle = KeyBundle(
         key_id="bench",
         suite=DEFAULT_SUITE.id,
