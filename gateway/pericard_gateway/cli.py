@@ -21,7 +21,7 @@ from pericard_gateway.config import Settings
 from pericard_gateway.operations import status
 from pericard_gateway.operations.doctor import examine
 from pericard_gateway.service import Gateway
-from pericard_gateway.updates.state import State
+from pericard_gateway.updates.state import UpdateState
 from pericard_gateway.uplink.enrol import enrol as redeem
 from pericard_protocol.uplink.enrolment import parse_invitation
 
@@ -134,7 +134,7 @@ def _updates(found: dict[str, Any] | None) -> str:
         return ""
     lines = [f"\nupdate {found['version']}:"]
     for device, one in found["devices"].items():
-        percent = f" {one['percent']} %" if one["state"] == State.UPDATING else ""
+        percent = f" {one['percent']} %" if one["state"] == UpdateState.UPDATING else ""
         why = f" ({one['why']})" if one["why"] else ""
         lines.append(f"device {device} {one['state']}{percent}{why}")
     return "\n  ".join(lines)

@@ -17,7 +17,7 @@ from pericard_gateway.errors import NotRunning
 from pericard_gateway.keyfiles import read_pinned_key
 from pericard_gateway.operations import status
 from pericard_gateway.service import Gateway
-from pericard_gateway.updates.state import State
+from pericard_gateway.updates.state import UpdateState
 from pericard_gateway.uplink.credentials import Credentials
 from pericard_gateway.uplink.outbox import BUNDLE_FILE
 from pericard_protocol import channel
@@ -93,11 +93,11 @@ def _running(found: dict[str, Any] | None) -> Finding:
 
 def _updates(found: dict[str, Any]) -> Iterator[Finding]:
     devices = found["devices"].values()
-    current = sum(one["state"] == State.CURRENT for one in devices)
+    current = sum(one["state"] == UpdateState.CURRENT for one in devices)
     what = f"update {found['version']}"
     yield Finding(what, f"{current} of {len(devices)} devices heard so far have it")
     for device, one in found["devices"].items():
-        if one["state"] == State.FAILED:
+        if one["state"] == UpdateState.FAILED:
             advice = "do that, or look at the device; restarting the gateway has it try again"
             yield Finding(f"{what}, device {device}", f"{one['why']} (attempts: {one['attempts']})", advice)
 

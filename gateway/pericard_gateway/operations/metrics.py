@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from pericard_gateway.operations.health import Snapshot
 from pericard_gateway.updates.rollout import Rollout
-from pericard_gateway.updates.state import State
+from pericard_gateway.updates.state import UpdateState
 
 
 class GatewayMetrics(Collector):
@@ -66,7 +66,7 @@ def _update_metrics(rollout: Rollout) -> Iterator[Metric]:
         "pericard_gateway_update_devices", "Devices by their way to the update", labels=["state"]
     )
     states = Counter(node.state for node in rollout.nodes.values())
-    for state in State:
+    for state in UpdateState:
         devices.add_metric([state], states[state])
     yield devices
     failures = CounterMetricFamily(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
 from pericard_gateway.updates.nodestatus import NodeStatus
-from pericard_gateway.updates.state import Event, State, after
+from pericard_gateway.updates.state import Event, UpdateState, after
 from pericard_protocol.device.update import Update
 
 # A failed attempt is repeated when the node next reports after the wait: ten attempts take about an hour.
@@ -42,7 +42,7 @@ class Node:
     """One device's way to the update."""
 
     version: int = 0
-    state: State = State.WAITING
+    state: UpdateState = UpdateState.WAITING
     percent: int = 0
     attempts: int = 0
     why: str = ""
@@ -89,11 +89,11 @@ class Rollout:
         node.version = version
         if version < self.update.version:
             node.step(Event.REPORTED_OLDER)
-            if state is State.CURRENT:
+            if state is UpdateState.CURRENT:
                 self.nodes[device] = Node(version)  # flashed anew: its attempts are counted anew
             return False
         node.step(Event.REPORTED_CURRENT)
-        if attempts and state is not State.CURRENT:
+        if attempts and state is not UpdateState.CURRENT:
             self.updated += 1
             _log.info("device updated", extra=fields(device=device, before=before, version=version))
         self.nodes[device] = Node(version, node.state, percent=100)
@@ -124,7 +124,7 @@ class Rollout:
         """Notes how far an attempt has come, once more bytes were taken or sent."""
         node, size = self.nodes[attempt.device], len(self.update.stream)
         node.percent = 100 * attempt.taken // size
-        if attempt.sent == size and node.state is State.UPDATING:
+        if attempt.sent == size and node.state is UpdateState.UPDATING:
             node.step(Event.ALL_WRITTEN)
 
     def fail(self, attempt: Attempt, why: str, now: float) -> None:
