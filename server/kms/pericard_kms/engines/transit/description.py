@@ -4,7 +4,7 @@ from typing import Any
 
 from pericard_kms.crypto import key_material
 from pericard_kms.engines.keys import Key, Version
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 from pericard_kms.fields import encode, rfc3339
 
 
@@ -67,7 +67,7 @@ def describe(key: Key, context: bytes = b"") -> dict[str, Any]:
 
 def public_half(key: Key, version: Version, context: bytes) -> str:
     """The public key of a version, for a reader; empty where there is none to show."""
-    if version.state is State.DESTROYED or (key.derived and not context):
+    if version.state is KeyState.DESTROYED or (key.derived and not context):
         return ""
     public = version.public(key.kind)
     if key.derived:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pericard_kms.engines.key_box import KeyBox
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 from pericard_kms.engines.transit.description import describe
 from pericard_kms.engines.transit.new_keys import new_key, rotation_period
 from pericard_kms.errors import Invalid, NotFound
@@ -33,8 +33,8 @@ class KeyPaths:
         elif size:
             raise Invalid(f"key_size is not valid for algorithm {key.kind.name}")
         version = key.rotate(self._store.clock())
-        if fields.text("state") == State.PRE_ACTIVE:
-            version.state = State.PRE_ACTIVE
+        if fields.text("state") == KeyState.PRE_ACTIVE:
+            version.state = KeyState.PRE_ACTIVE
         self._keys.save(key)
         return Response(describe(key))
 

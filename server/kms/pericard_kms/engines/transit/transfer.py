@@ -10,7 +10,7 @@ from pericard_kms.crypto import key_material, wrapping
 from pericard_kms.crypto.key_types import TYPES, KeyType
 from pericard_kms.engines.key_box import KeyBox
 from pericard_kms.engines.keys import Key, Version
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 from pericard_kms.engines.transit.description import public_half
 from pericard_kms.engines.transit.new_keys import new_key
 from pericard_kms.errors import Invalid
@@ -105,11 +105,11 @@ class Transfer:
     def _chosen(self, key: Key, version: str) -> list[Version]:
         if version == "":
             numbers = [n for n in key.versions if n >= key.min_decryption_version]
-            return [key.versions[n] for n in numbers if key.versions[n].state is not State.DESTROYED]
+            return [key.versions[n] for n in numbers if key.versions[n].state is not KeyState.DESTROYED]
         number = key.latest if version == "latest" else Fields({"version": version}).whole("version")
         if 0 < number < key.min_decryption_version:
             raise Invalid("version for export is below minimum decryption version")
-        if number not in key.versions or key.versions[number].state is State.DESTROYED:
+        if number not in key.versions or key.versions[number].state is KeyState.DESTROYED:
             raise Invalid("version does not exist or cannot be found")
         return [key.versions[number]]
 
