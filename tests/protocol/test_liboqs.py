@@ -17,7 +17,7 @@ from tests.parts.liboqs_js import Oqs
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.liboqs import NoLiboqs
 from pericard_protocol.uplink.session import CONTEXT
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, Suite
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, KemSuite
 
 MESSAGE = b"a session header"
 
@@ -41,12 +41,12 @@ def _native() -> ModuleType:
 
 
 @pytest.fixture(params=SUITES, ids=hex)
-def pair(request: pytest.FixtureRequest, oqs: ModuleType) -> tuple[Suite, Suite]:
+def pair(request: pytest.FixtureRequest, oqs: ModuleType) -> tuple[KemSuite, KemSuite]:
     return SUITES[request.param], liboqs.suites(oqs)[request.param]
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_each_opens_what_the_other_made(pair: tuple[Suite, Suite], turned: bool) -> None:
+def test_each_opens_what_the_other_made(pair: tuple[KemSuite, KemSuite], turned: bool) -> None:
     one, other = reversed(pair) if turned else pair
     private, public = one.generate()
     secret, wrapped = other.encapsulate(public)
@@ -54,7 +54,7 @@ def test_each_opens_what_the_other_made(pair: tuple[Suite, Suite], turned: bool)
     assert len(secret) == 32
 
 
-def test_implicit_rejection_gives_both_the_same_secret(pair: tuple[Suite, Suite]) -> None:
+def test_implicit_rejection_gives_both_the_same_secret(pair: tuple[KemSuite, KemSuite]) -> None:
     """FIPS 203, section 6.3: a wrong ciphertext of the right length gives a secret made of z."""
     one, other = pair
     private, public = one.generate()
@@ -75,7 +75,7 @@ def test_the_suites_and_their_order_are_the_same(oqs: ModuleType) -> None:
     ]
 
 
-def test_both_refuse_the_same(pair: tuple[Suite, Suite]) -> None:
+def test_both_refuse_the_same(pair: tuple[KemSuite, KemSuite]) -> None:
     for suite in pair:
         private, public = suite.generate()
         _, wrapped = suite.encapsulate(public)

@@ -11,7 +11,7 @@ import cryptography
 
 from pericard_protocol.schema import Section
 from pericard_protocol.uplink import liboqs
-from pericard_protocol.uplink.suites import SUITES, Suite
+from pericard_protocol.uplink.suites import SUITES, KemSuite
 
 ProviderName = Literal["cryptography", "liboqs"]
 
@@ -28,7 +28,7 @@ class Provider:
 
     name: ProviderName
     version: str
-    suites: Mapping[int, Suite]
+    suites: Mapping[int, KemSuite]
 
     def __str__(self) -> str:
         """As operators read it."""
