@@ -24,7 +24,7 @@ from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
 from pericard_server.custody.folder import KeyFolder
-from pericard_server.records.suites import SUITES, Suite
+from pericard_server.records.suites import SUITES, AtRestSuite
 from pericard_tools.bench.load import DEVICES, opened_frames
 from pericard_tools.bench.shape import BenchFailed, Measured, benchmark, by_turns, median_ratio, percentiles
 
@@ -73,7 +73,7 @@ class _Session:
         )
 
 
-def _floor(suite: Suite, frames: list[OpenedFrame], folder: Path) -> list[float]:
+def _floor(suite: AtRestSuite, frames: list[OpenedFrame], folder: Path) -> list[float]:
     """Seconds of each record by the bare primitives, into a fresh database."""
     sealing = AESGCM(os.urandom(32))
     plain = [frame.payload for frame in frames]
@@ -104,13 +104,13 @@ def _floor(suite: Suite, frames: list[OpenedFrame], folder: Path) -> list[float]
     return each
 
 
-def _bare_seal(suite: Suite) -> Callable[[bytes], bytes]:
+def _bare_seal(suite: AtRestSuite) -> Callable[[bytes], bytes]:
     cipher = suite.cipher(os.urandom(suite.key_bytes))
     identity = b"i" * 60 if suite.binds_associated_data else b""  # about what binds a row
     return lambda payload: cipher.seal(payload, identity)
 
 
-def _ingest(suite: Suite, session: _Session, keys: KeyFolder) -> list[float]:
+def _ingest(suite: AtRestSuite, session: _Session, keys: KeyFolder) -> list[float]:
     """Seconds of each record by the hospital's own code, into the emptied database of this process."""
     from pericard_server.fleet.losses import Losses
     from pericard_server.records.keyring import Keyring
