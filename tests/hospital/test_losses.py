@@ -14,7 +14,7 @@ from pericard_server.fleet import assignments, losses
 from pericard_server.fleet.losses import FRESH_SECONDS, SILENCE_SECONDS, DeviceLoss, Losses
 from pericard_server.fleet.models import Assignment, Loss
 from pericard_server.records import patients, quarantine
-from pericard_server.records.keyring import Keyring
+from pericard_server.records.data_keys import DataKeys
 from pericard_server.records.models import Access, Reading, Refusal
 from pericard_server.records.store import Records
 from pericard_server.records.suites import DEFAULT_SUITE
@@ -61,7 +61,7 @@ def records(tmp_path: Path, register: Register) -> Records:
     for device in (7, 8):
         assignments.assign(device, "p-1")
     Assignment.objects.update(since="2020-01-01T00:00Z")
-    return Records(Keyring(keys), DEFAULT_SUITE.name, Losses(register, lambda: register.now))
+    return Records(DataKeys(keys), DEFAULT_SUITE.name, Losses(register, lambda: register.now))
 
 
 def frame(second: int, device: int = 7, kind: FrameType = FrameType.VITALS) -> OpenedFrame:

@@ -45,10 +45,10 @@ class Site:
 
     def records(self) -> "Records":
         """The sealed readings; needs the keys."""
-        from pericard_server.records.keyring import Keyring
+        from pericard_server.records.data_keys import DataKeys
         from pericard_server.records.store import Records
 
-        return Records(Keyring(self.keys), self.config.records.suite, self.losses())
+        return Records(DataKeys(self.keys), self.config.records.suite, self.losses())
 
     def losses(self) -> "Losses":
         """Which devices are lost."""

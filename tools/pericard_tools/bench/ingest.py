@@ -113,13 +113,13 @@ def _bare_seal(suite: AtRestSuite) -> Callable[[bytes], bytes]:
 def _ingest(suite: AtRestSuite, session: _Session, keys: KeyFolder) -> list[float]:
     """Seconds of each record by the hospital's own code, into the emptied database of this process."""
     from pericard_server.fleet.losses import Losses
-    from pericard_server.records.keyring import Keyring
+    from pericard_server.records.data_keys import DataKeys
     from pericard_server.records.models import DataKey, Reading
     from pericard_server.records.store import Records
 
     Reading.objects.all().delete()
     DataKey.objects.all().delete()
-    records, opener = Records(Keyring(keys), suite.name, Losses(keys)), session.opener()
+    records, opener = Records(DataKeys(keys), suite.name, Losses(keys)), session.opener()
 
     def commit(record: SealedRecord) -> float:
         began = time.perf_counter()
