@@ -16,7 +16,7 @@ from pericard_gateway.errors import IllegalStep
 from pericard_gateway.updates.nodestatus import parse_status
 from pericard_gateway.updates.rollout import MAX_ATTEMPTS, Rollout
 from pericard_gateway.updates.state import Event, UpdateState, after
-from pericard_gateway.updates.transfer import MAX_ROOM, Transfer
+from pericard_gateway.updates.transfer import MAX_ROOM, UpdateTransfer
 from pericard_protocol.device.update import Update
 
 UPDATE = Update(7, bytes(range(256)) * 20)
@@ -44,7 +44,7 @@ def test_a_status_of_another_form_is_none(status: dict[str, Any]) -> None:
 @given(st.integers(1, MAX_ROOM))
 def test_an_honest_node_gets_all_in_order_and_never_more_than_it_has_room_for(room: int) -> None:
     rollout = Rollout(UPDATE)
-    transfer, got, taken = Transfer(rollout), b"", 0
+    transfer, got, taken = UpdateTransfer(rollout), b"", 0
     while taken < len(UPDATE.stream):
         got += transfer.answer(DEVICE, told(update=taken, room=room), 0.0)
         assert got == UPDATE.stream[: taken + room]
@@ -71,7 +71,7 @@ def test_whatever_nodes_say_what_is_given_is_bounded(
 ) -> None:
     """At every status at most a port's room is given; and a device gets no more attempts than it may."""
     rollout = Rollout(UPDATE)
-    transfer = Transfer(rollout)
+    transfer = UpdateTransfer(rollout)
     for now, (device, version, update, room) in enumerate(statuses):
         given = transfer.answer(device, told(version=version, update=update, room=room), float(now * 10_000))
         assert len(given) <= (room or 0)
@@ -82,7 +82,7 @@ def test_whatever_nodes_say_what_is_given_is_bounded(
 
 def test_attempts_are_spaced_and_bounded() -> None:
     rollout = Rollout(UPDATE)
-    transfer, now, begun = Transfer(rollout), 0.0, []
+    transfer, now, begun = UpdateTransfer(rollout), 0.0, []
     while now < 7 * 86400:
         if transfer.answer(DEVICE, told(), now):
             begun.append(now)
@@ -98,7 +98,7 @@ def test_attempts_are_spaced_and_bounded() -> None:
 
 def test_one_node_of_a_port_at_a_time() -> None:
     rollout = Rollout(UPDATE)
-    transfer = Transfer(rollout)
+    transfer = UpdateTransfer(rollout)
     assert transfer.answer(1, told(), 0.0) == UPDATE.stream[:256]
     assert transfer.answer(2, told(), 0.0) == b""
     transfer.abandon("the node does not go on", 20.0)
@@ -107,7 +107,7 @@ def test_one_node_of_a_port_at_a_time() -> None:
 
 
 def test_a_status_from_before_the_first_bytes_ends_nothing() -> None:
-    transfer = Transfer(Rollout(UPDATE))
+    transfer = UpdateTransfer(Rollout(UPDATE))
     transfer.answer(DEVICE, told(), 0.0)
     assert transfer.answer(DEVICE, told(), 0.1) == b""
     assert transfer.answer(DEVICE, told(update=128), 0.2) == UPDATE.stream[256:384]
@@ -115,7 +115,7 @@ def test_a_status_from_before_the_first_bytes_ends_nothing() -> None:
 
 def test_a_node_that_lost_what_it_had_is_given_it_again() -> None:
     rollout = Rollout(UPDATE)
-    transfer = Transfer(rollout)
+    transfer = UpdateTransfer(rollout)
     transfer.answer(DEVICE, told(), 0.0)
     transfer.answer(DEVICE, told(update=200), 0.0)
     assert transfer.answer(DEVICE, told(), 1.0) == b""
@@ -125,7 +125,7 @@ def test_a_node_that_lost_what_it_had_is_given_it_again() -> None:
 
 def test_firmware_without_a_position_and_a_node_without_a_key_are_not_tried() -> None:
     rollout = Rollout(UPDATE)
-    transfer = Transfer(rollout)
+    transfer = UpdateTransfer(rollout)
     assert transfer.answer(1, b'{"version": 0}', 0.0) == b""
     assert transfer.answer(2, told(update=None, room=0), 0.0) == b""
     assert "by cable" in rollout.nodes[1].why
@@ -135,7 +135,7 @@ def test_firmware_without_a_position_and_a_node_without_a_key_are_not_tried() ->
 
 def test_a_node_that_took_the_update_back_is_not_given_it_again() -> None:
     rollout = Rollout(UPDATE)
-    transfer = Transfer(rollout)
+    transfer = UpdateTransfer(rollout)
     assert transfer.answer(DEVICE, told(failed_version=7), 0.0) == b""
     node = rollout.nodes[DEVICE]
     assert (node.state, node.attempts) == (UpdateState.FAILED, 0)
@@ -190,7 +190,7 @@ class Ports(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.rollout = Rollout(UPDATE)
-        self.transfers = [Transfer(self.rollout), Transfer(self.rollout)]
+        self.transfers = [UpdateTransfer(self.rollout), UpdateTransfer(self.rollout)]
         self.now = 0.0
         self.begun_on: dict[int, int] = {}
 

@@ -12,7 +12,7 @@ from pericard_gateway.updates.state import UpdateState
 MAX_ROOM = 4096
 
 
-class Transfer:
+class UpdateTransfer:
     """At most one of the port's nodes is brought the update at a time."""
 
     def __init__(self, rollout: Rollout) -> None:
