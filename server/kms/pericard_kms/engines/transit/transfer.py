@@ -21,7 +21,7 @@ from pericard_kms.storage.sealed_store import SealedStore
 WRAPPING = "import-wrapping-key"
 
 
-class Transfer:
+class KeyTransferPaths:
     """The paths that take keys in and give them out."""
 
     def __init__(self, keys: KeyBox, internal: KeyBox, store: SealedStore) -> None:
