@@ -20,7 +20,7 @@ from pericard_edge.process import ready, stop_event_in_loop
 from pericard_gateway.config import Settings
 from pericard_gateway.operations import status
 from pericard_gateway.operations.doctor import examine
-from pericard_gateway.service import Gateway
+from pericard_gateway.service import GatewayService
 from pericard_gateway.updates.state import UpdateState
 from pericard_gateway.uplink.enrol import enrol as redeem
 from pericard_protocol.uplink.enrolment import parse_invitation
@@ -50,7 +50,7 @@ def run(config: Path, check: bool, ready_file: Path | None) -> None:
     """Reads the ports, seals what is authentic, delivers it; SIGTERM or Ctrl-C stops it in good order."""
     os.umask(0o077)
     log_to_stderr()
-    service = Gateway(load(config, Settings))
+    service = GatewayService(load(config, Settings))
     if check:
         click.echo(f"{config}: good")
         return

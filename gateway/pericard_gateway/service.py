@@ -71,7 +71,7 @@ class _Tasks(NamedTuple):
         return [*beside, self.delivering, *self.reading, self.storing]
 
 
-class Gateway:
+class GatewayService:
     """Everything that the configuration names, read and checked; `run` starts it."""
 
     def __init__(self, settings: Settings, open_ports: OpenPorts = open_ports) -> None:

@@ -14,7 +14,7 @@ from pericard_edge.config import ConfigError, load
 from pericard_edge.files import FileError
 from pericard_gateway.config import Settings
 from pericard_gateway.errors import RegistryError
-from pericard_gateway.service import Gateway
+from pericard_gateway.service import GatewayService
 from pericard_protocol.channel import CredentialError
 from pericard_protocol.device.update import build
 from pericard_protocol.errors import UsageError
@@ -84,7 +84,7 @@ def test_a_secret_that_others_can_read_is_refused(ward: Ward, name: str) -> None
     settings = load(ward.configure(), Settings)
     _loosen(ward.folder, name)
     with pytest.raises(FileError, match=rf"{name} can be read by others: chmod 600"):
-        Gateway(settings)
+        GatewayService(settings)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_wrong_file_is_named(ward: Ward, name: str, content: bytes, error: typ
     settings = load(ward.configure(), Settings)
     (ward.folder / name).write_bytes(content)
     with pytest.raises(error):
-        Gateway(settings)
+        GatewayService(settings)
 
 
 @pytest.mark.parametrize(
@@ -122,17 +122,17 @@ def test_an_update_that_no_device_would_take_is_refused(
     (ward.folder / "update.pem").write_bytes(
         key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     )
-    Gateway(settings)
+    GatewayService(settings)
     (ward.folder / name).write_bytes(content)
     with pytest.raises(UsageError, match=said):
-        Gateway(settings)
+        GatewayService(settings)
 
 
 def test_a_key_of_another_kind_is_refused(ward: Ward) -> None:
     settings = load(ward.configure(), Settings)
     (ward.folder / "identity.pem").write_bytes(ward.tls.private_key)
     with pytest.raises(FileError, match="not an unencrypted ML-DSA-65 private key"):
-        Gateway(settings)
+        GatewayService(settings)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pericard_edge.config import load
 from pericard_gateway.config import Settings
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.ble import BlePort
-from pericard_gateway.service import Gateway
+from pericard_gateway.service import GatewayService
 
 BLE = "C4:4F:33:00:00:01"
 Call = Callable[..., Awaitable[None]]
@@ -87,7 +87,9 @@ def test_no_radio_holds_up_the_stop(
 
     async def stopped() -> bool:
         stop, ready = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(Gateway(load(ward.configure(), Settings)).run(stop, telling(ready)))
+        running = asyncio.create_task(
+            GatewayService(load(ward.configure(), Settings)).run(stop, telling(ready))
+        )
         await ready.wait()
         ward.lines[0].write(ward.devices[0].packet())
         await asyncio.to_thread(hospital.wait_for, 1)

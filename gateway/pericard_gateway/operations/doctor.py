@@ -16,7 +16,7 @@ from pericard_gateway.config import Settings
 from pericard_gateway.errors import NotRunning
 from pericard_gateway.keyfiles import read_pinned_key
 from pericard_gateway.operations import status
-from pericard_gateway.service import Gateway
+from pericard_gateway.service import GatewayService
 from pericard_gateway.updates.state import UpdateState
 from pericard_gateway.uplink.credentials import Credentials
 from pericard_gateway.uplink.outbox import BUNDLE_FILE
@@ -51,7 +51,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding("KEM provider", str(error), "do that, and look again: the gateway does not start")
         return
     try:
-        Gateway(settings)
+        GatewayService(settings)
     except PericardError as error:
         yield Finding("files", str(error), "mend this first: the rest cannot be looked at")
         return

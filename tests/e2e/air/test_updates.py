@@ -28,7 +28,7 @@ from pericard_edge.config import load
 from pericard_gateway.config import Settings
 from pericard_gateway.operations.doctor import examine
 from pericard_gateway.ports import open_ports
-from pericard_gateway.service import Gateway
+from pericard_gateway.service import GatewayService
 from pericard_gateway.updates import rollout, updater
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.device.update import UpdateError, build
@@ -89,7 +89,7 @@ class Round:
     @asynccontextmanager
     async def gateway(self, backend: type[BaseBleakClient] | None) -> AsyncIterator[None]:
         ready = asyncio.Event()
-        service = Gateway(
+        service = GatewayService(
             load(self.ward.folder / "gateway.toml", Settings), partial(open_ports, radio=backend)
         )
         async with asyncio.TaskGroup() as group:
@@ -315,7 +315,7 @@ def test_an_update_that_a_node_does_not_believe_changes_nothing(
         one.configure("")
         settings = load(ward.folder / "gateway.toml", Settings)
         with pytest.raises(UpdateError, match=r"node\.update: the update is not signed by this key"):
-            Gateway(settings)
+            GatewayService(settings)
         one.updates = one.updates.replace('key = "update.pem"\n', "")
         asyncio.run(ward_round(one))
 
