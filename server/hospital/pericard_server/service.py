@@ -31,7 +31,7 @@ _STREAMS = 64  # one thread a connected gateway
 _ENROLMENTS = 4  # strangers reach that address: few at a time, and each gets one short answer
 
 
-class Service:
+class HospitalService:
     """The hospital's gRPC servers: the uplink, and the enrolment where the configuration has it."""
 
     def __init__(self, site: Site) -> None:
