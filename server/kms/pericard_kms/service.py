@@ -31,7 +31,7 @@ _IDLE_S = 300.0
 _TICK_S = 5.0
 
 
-class Service:
+class KmsService:
     """The KMS and its open connections."""
 
     def __init__(self, api: Api, counts: Counts) -> None:
@@ -100,7 +100,7 @@ class Service:
 class Connection(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: KmsService) -> None:
         self._service = service
         self._reader = RequestReader()
         self._transport: asyncio.Transport | None = None
@@ -198,7 +198,7 @@ async def _run(
     api: Api, counts: Counts, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None
 ) -> None:
     loop = asyncio.get_running_loop()
-    service = Service(api, counts)
+    service = KmsService(api, counts)
     try:
         server = await loop.create_server(lambda: Connection(service), host, port, ssl=tls, backlog=256)
     except OSError as error:
