@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pericard_edge.jsonlog import fields
 from pericard_edge.systemd import notify, watchdog_seconds
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.custody import custody_of
 from pericard_gateway.keyfiles import parse_identity_key, read_pinned_key
 from pericard_gateway.operations import health
@@ -35,7 +35,7 @@ _CANCELLATIONS, _PATIENCE_SECONDS = 2, 2.0
 _log = logging.getLogger("pericard.gateway")
 
 
-OpenPorts = Callable[[Settings, asyncio.Event, Counters], list[Port]]
+OpenPorts = Callable[[GatewaySettings, asyncio.Event, Counters], list[Port]]
 
 
 class _Line(NamedTuple):
@@ -74,7 +74,7 @@ class _Tasks(NamedTuple):
 class GatewayService:
     """Everything that the configuration names, read and checked; `run` starts it."""
 
-    def __init__(self, settings: Settings, open_ports: OpenPorts = open_ports) -> None:
+    def __init__(self, settings: GatewaySettings, open_ports: OpenPorts = open_ports) -> None:
         """Reads all files; opens no port, no spool, no connection.
 
         `open_ports` makes the ports that the settings name.

@@ -12,7 +12,7 @@ from tests.parts.ward import Ward, pericard_gateway
 
 from pericard_edge.config import ConfigError, load
 from pericard_edge.files import FileError
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.errors import RegistryError
 from pericard_gateway.service import GatewayService
 from pericard_protocol.channel import CredentialError
@@ -30,7 +30,7 @@ def _example() -> str:
 def test_the_example_of_the_readme_is_right(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(_example())
-    settings = load(path, Settings)
+    settings = load(path, GatewaySettings)
     assert settings.state == tmp_path / "state"
     assert settings.tls.key == tmp_path / "gateway.key"
     assert str(settings.ports[0].path) == "/dev/ttyUSB0"
@@ -60,19 +60,19 @@ def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, old: str, new: str
     path.write_text(_example().replace(old, new))
     number = 1 + path.read_text()[: path.read_text().index(new)].count("\n")
     with pytest.raises(ConfigError, match=rf"gateway\.toml, line {number}: {re.escape(key)}:"):
-        load(path, Settings)
+        load(path, GatewaySettings)
 
 
 def test_either_ports_or_ble_devices_are_enough_but_not_neither(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     without_ports = re.sub(r"\[\[ports\]\][^\[]*", "", _example())
     path.write_text(without_ports)
-    assert (load(path, Settings).ports, len(load(path, Settings).ble)) == ([], 1)
+    assert (load(path, GatewaySettings).ports, len(load(path, GatewaySettings).ble)) == ([], 1)
     path.write_text(re.sub(r"\[\[ble\]\][^\[]*", "", _example()))
-    assert (len(load(path, Settings).ports), load(path, Settings).ble) == (1, [])
+    assert (len(load(path, GatewaySettings).ports), load(path, GatewaySettings).ble) == (1, [])
     path.write_text(re.sub(r"\[\[ble\]\][^\[]*", "", without_ports))
     with pytest.raises(ConfigError, match="nothing to read"):
-        load(path, Settings)
+        load(path, GatewaySettings)
 
 
 def _loosen(folder: Path, name: str) -> None:
@@ -81,7 +81,7 @@ def _loosen(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["registry.json", "tls.key", "identity.pem"])
 def test_a_secret_that_others_can_read_is_refused(ward: Ward, name: str) -> None:
-    settings = load(ward.configure(), Settings)
+    settings = load(ward.configure(), GatewaySettings)
     _loosen(ward.folder, name)
     with pytest.raises(FileError, match=rf"{name} can be read by others: chmod 600"):
         GatewayService(settings)
@@ -99,7 +99,7 @@ def test_a_secret_that_others_can_read_is_refused(ward: Ward, name: str) -> None
     ],
 )
 def test_a_wrong_file_is_named(ward: Ward, name: str, content: bytes, error: type[Exception]) -> None:
-    settings = load(ward.configure(), Settings)
+    settings = load(ward.configure(), GatewaySettings)
     (ward.folder / name).write_bytes(content)
     with pytest.raises(error):
         GatewayService(settings)
@@ -117,7 +117,7 @@ def test_an_update_that_no_device_would_take_is_refused(
 ) -> None:
     ward.extra = '[updates]\npath = "node.update"\nkey = "update.pem"\n'
     key = Ed25519PrivateKey.generate()
-    settings = load(ward.configure(), Settings)
+    settings = load(ward.configure(), GatewaySettings)
     (ward.folder / "node.update").write_bytes(build({"/main.py": b""}, 1, key).stream)
     (ward.folder / "update.pem").write_bytes(
         key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -129,7 +129,7 @@ def test_an_update_that_no_device_would_take_is_refused(
 
 
 def test_a_key_of_another_kind_is_refused(ward: Ward) -> None:
-    settings = load(ward.configure(), Settings)
+    settings = load(ward.configure(), GatewaySettings)
     (ward.folder / "identity.pem").write_bytes(ward.tls.private_key)
     with pytest.raises(FileError, match="not an unencrypted ML-DSA-65 private key"):
         GatewayService(settings)

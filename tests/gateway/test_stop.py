@@ -9,7 +9,7 @@ from bleak.exc import BleakError
 from tests.parts.ward import StandInHospital, Ward, telling
 
 from pericard_edge.config import load
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.ble import BlePort
 from pericard_gateway.service import GatewayService
@@ -88,7 +88,7 @@ def test_no_radio_holds_up_the_stop(
     async def stopped() -> bool:
         stop, ready = asyncio.Event(), asyncio.Event()
         running = asyncio.create_task(
-            GatewayService(load(ward.configure(), Settings)).run(stop, telling(ready))
+            GatewayService(load(ward.configure(), GatewaySettings)).run(stop, telling(ready))
         )
         await ready.wait()
         ward.lines[0].write(ward.devices[0].packet())

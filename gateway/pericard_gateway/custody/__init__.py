@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.devices.registry import Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import RegistryError
@@ -34,7 +34,7 @@ class Custody(Protocol):
         """Runs beside the gateway until cancelled; keeps the registry's keys to what may be held."""
 
 
-def custody_of(settings: Settings, counters: Counters) -> Custody:
+def custody_of(settings: GatewaySettings, counters: Counters) -> Custody:
     """The custody that the configuration names."""
     # Imported here: both modules import this one, and a gateway without a KMS needs no client of it.
     if settings.kms is not None:

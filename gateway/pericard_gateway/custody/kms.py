@@ -21,7 +21,7 @@ from typing import Any
 
 from pericard_edge.jsonlog import fields
 from pericard_edge.kms import KmsClient, Refused, read_sealed
-from pericard_gateway.config import Kms
+from pericard_gateway.config import KmsLeaseSettings
 from pericard_gateway.custody import Committed
 from pericard_gateway.custody.holds import Holds
 from pericard_gateway.devices.registry import Device, Registry
@@ -41,7 +41,7 @@ _log = logging.getLogger("pericard.gateway")
 class KmsCustody:
     """One gateway's token, lease and holds."""
 
-    def __init__(self, gateway_id: str, kms: Kms, counters: Counters, state: Path) -> None:
+    def __init__(self, gateway_id: str, kms: KmsLeaseSettings, counters: Counters, state: Path) -> None:
         """Speaks to no KMS yet.
 
         Raises:

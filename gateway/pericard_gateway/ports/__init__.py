@@ -4,7 +4,7 @@ import asyncio
 
 from bleak.backends.client import BaseBleakClient
 
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.ble import BlePort
 from pericard_gateway.ports.port import Port
@@ -12,7 +12,10 @@ from pericard_gateway.ports.serial import SerialPort
 
 
 def open_ports(
-    settings: Settings, room: asyncio.Event, counters: Counters, radio: type[BaseBleakClient] | None = None
+    settings: GatewaySettings,
+    room: asyncio.Event,
+    counters: Counters,
+    radio: type[BaseBleakClient] | None = None,
 ) -> list[Port]:
     """Every port that the configuration names; each opens itself when it runs.
 

@@ -9,7 +9,7 @@ import serial
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
-from pericard_gateway.config import Serial
+from pericard_gateway.config import SerialSettings
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.ports.port import Reader
 
@@ -22,7 +22,7 @@ _log = logging.getLogger("pericard.gateway")
 class SerialPort:
     """One serial port; a `Port`."""
 
-    def __init__(self, settings: Serial, room: asyncio.Event, counters: Counters) -> None:
+    def __init__(self, settings: SerialSettings, room: asyncio.Event, counters: Counters) -> None:
         """Opens nothing yet; while `room` is not set, nothing is read."""
         self._settings, self._room, self._counters = settings, room, counters
         self._serial: serial.Serial | None = None

@@ -18,7 +18,7 @@ import grpc.aio
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
-from pericard_gateway.config import Server
+from pericard_gateway.config import ServerSettings
 from pericard_gateway.errors import UplinkError
 from pericard_gateway.operations.counters import Counters
 from pericard_gateway.uplink.credentials import Credentials
@@ -63,7 +63,7 @@ class Delivery:
 
     def __init__(
         self,
-        server: Server,
+        server: ServerSettings,
         credentials: Credentials,
         outbox: Outbox,
         stored: asyncio.Event,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from tests.kms.conftest import Process
 
 from pericard_edge.kms import KmsClient, NoToken, Refused
-from pericard_gateway.config import Kms
+from pericard_gateway.config import KmsLeaseSettings
 from pericard_gateway.custody import kms as custody
 from pericard_gateway.custody.kms import KmsCustody
 from pericard_gateway.devices.registry import Registry
@@ -112,7 +112,7 @@ def log_key(process: Process, root: str) -> str:
 
 @contextmanager
 def held_by(process: Process, key: str, counters: Counters, state: Path) -> Iterator[KmsCustody]:
-    kms = Kms(
+    kms = KmsLeaseSettings(
         address=process.url,
         ca=Path("none"),
         log_key=key,
