@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from pericard_edge.confined import Limits
-from pericard_edge.settings import Address, Metrics, Tls
+from pericard_edge.settings import Address, MetricsSettings, TlsSettings
 from pericard_protocol.schema import Section
 
 
@@ -13,13 +13,13 @@ class Listen(Section):
     address: Address
 
 
-class Clients(Section):
+class ClientSettings(Section):
     """Who may call: the names in their certificates."""
 
     allowed: list[str] = Field(min_length=1)
 
 
-class Bounds(Section):
+class LimitSettings(Section):
     """What clients may make us spend."""
 
     workers: int = Field(default=2, ge=1, le=256)
@@ -30,14 +30,14 @@ class Bounds(Section):
     keys_per_client: int = Field(default=4, ge=1)  # 0.8 MB each; the one unused for longest goes first
 
 
-class Settings(Section):
+class CloudSettings(Section):
     """The whole file. Relative paths begin at its folder."""
 
     listen: Listen
-    tls: Tls
-    clients: Clients
-    limits: Bounds = Bounds()
-    metrics: Metrics | None = None
+    tls: TlsSettings
+    clients: ClientSettings
+    limits: LimitSettings = LimitSettings()
+    metrics: MetricsSettings | None = None
 
     @property
     def worker_limits(self) -> Limits:

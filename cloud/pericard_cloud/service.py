@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 
-from pericard_cloud.config import Settings
+from pericard_cloud.config import CloudSettings
 from pericard_cloud.statistics.counts import Counts
 from pericard_cloud.statistics.keys import KeyStore
 from pericard_cloud.statistics.servicer import BlindStatistics
@@ -25,7 +25,7 @@ from pericard_protocol.fhe.jobs import MAX_MESSAGE_BYTES
 log = logging.getLogger("pericard.cloud")
 
 
-def run(settings: Settings, identity: channel.Identity, ready_file: Path | None) -> None:
+def run(settings: CloudSettings, identity: channel.Identity, ready_file: Path | None) -> None:
     """Serves until SIGTERM or Ctrl-C; the bound address stands in `ready_file` while it does.
 
     Raises:
@@ -45,7 +45,7 @@ def run(settings: Settings, identity: channel.Identity, ready_file: Path | None)
     log.info("stopped", extra=fields(refused=counts.refusals()))
 
 
-def _server(settings: Settings, workers: ConfinedExecutor, counts: Counts) -> grpc.Server:
+def _server(settings: CloudSettings, workers: ConfinedExecutor, counts: Counts) -> grpc.Server:
     bounds = settings.limits
     service = BlindStatistics(workers, KeyStore(bounds.keys_per_client), counts, bounds.call_seconds)
     return grpc.server(

@@ -5,9 +5,9 @@ from typing import Annotated, Self
 import pydantic
 
 from pericard_edge.config import ConfiguredPath
-from pericard_edge.settings import Address, Metrics, Tls
+from pericard_edge.settings import Address, MetricsSettings, TlsSettings
 from pericard_protocol.schema import Section
-from pericard_protocol.uplink.providers import Kem
+from pericard_protocol.uplink.providers import KemSettings
 from pericard_protocol.uplink.session import MAX_NAME_BYTES
 
 
@@ -72,11 +72,11 @@ class GatewaySettings(Section):
     ports: list[SerialSettings] = pydantic.Field(default_factory=list)
     ble: list[BleSettings] = pydantic.Field(default_factory=list)
     server: ServerSettings
-    tls: Tls
-    metrics: Metrics = Metrics()
+    tls: TlsSettings
+    metrics: MetricsSettings = MetricsSettings()
     spool: SpoolSettings = SpoolSettings()
     updates: UpdateSettings | None = None
-    kem: Kem = Kem()
+    kem: KemSettings = KemSettings()
 
     @pydantic.model_validator(mode="after")
     def _one_custody(self) -> Self:

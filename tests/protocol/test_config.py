@@ -6,7 +6,7 @@ import pydantic
 import pytest
 
 from pericard_edge.config import ConfigError, ConfiguredPath, load, parse
-from pericard_edge.settings import Metrics, split_address
+from pericard_edge.settings import MetricsSettings, split_address
 from pericard_protocol.schema import Section
 
 
@@ -84,7 +84,7 @@ def test_a_path_that_is_none_is_refused(value: str) -> None:
 @pytest.mark.parametrize("listen", ["0.0.0.0:1", "ward.example:1", "127.0.0.1", "127.0.0.1:", "[::]:1", ":1"])
 def test_the_pages_are_for_this_machine_alone(listen: str) -> None:
     with pytest.raises(ConfigError, match="listen"):
-        parse(f'listen = "{listen}"\n', Metrics)
+        parse(f'listen = "{listen}"\n', MetricsSettings)
 
 
 def test_an_address_is_host_and_port() -> None:

@@ -16,7 +16,7 @@ from pericard_protocol.uplink.suites import SUITES, KemSuite
 ProviderName = Literal["cryptography", "liboqs"]
 
 
-class Kem(Section):
+class KemSettings(Section):
     """[kem] of a configuration: who computes the ML-KEM of the uplink's sessions."""
 
     provider: ProviderName = "cryptography"

@@ -16,7 +16,7 @@ import uvloop
 from pericard_edge.jsonlog import fields
 from pericard_edge.pages import served_beside
 from pericard_edge.process import ready, stop_event_in_loop
-from pericard_edge.settings import Metrics
+from pericard_edge.settings import MetricsSettings
 from pericard_kms.counts import Counts
 from pericard_kms.errors import Misused, StorageFailed
 from pericard_kms.http.api import Api
@@ -219,7 +219,7 @@ def run(
     host: str,
     port: int,
     tls: ssl.SSLContext | None,
-    metrics: Metrics | None = None,
+    metrics: MetricsSettings | None = None,
     ready_file: Path | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; prints one line with the address, also into `ready_file`, when ready.
