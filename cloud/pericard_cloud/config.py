@@ -3,14 +3,8 @@
 from pydantic import Field
 
 from pericard_edge.confined import Limits
-from pericard_edge.settings import Address, MetricsSettings, TlsSettings
+from pericard_edge.settings import ListenSettings, MetricsSettings, TlsSettings
 from pericard_protocol.schema import Section
-
-
-class Listen(Section):
-    """Where hospitals connect."""
-
-    address: Address
 
 
 class ClientSettings(Section):
@@ -33,7 +27,7 @@ class LimitSettings(Section):
 class CloudSettings(Section):
     """The whole file. Relative paths begin at its folder."""
 
-    listen: Listen
+    listen: ListenSettings  # where hospitals connect
     tls: TlsSettings
     clients: ClientSettings
     limits: LimitSettings = LimitSettings()

@@ -19,6 +19,12 @@ Address = Annotated[str, pydantic.Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-
 LoopbackAddress = Annotated[str, pydantic.Field(pattern=r"^(127\.0\.0\.1|localhost):[0-9]{1,5}$")]
 
 
+class ListenSettings(Section):
+    """Where this process's peers connect."""
+
+    address: Address
+
+
 class TlsSettings(Section):
     """PEM files: this process's certificate, its key, and the authorities that vouch for its peers."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 import pydantic
 
 from pericard_edge.config import ConfiguredPath
-from pericard_edge.settings import Address, MetricsSettings, TlsSettings
+from pericard_edge.settings import Address, ListenSettings, MetricsSettings, TlsSettings
 from pericard_protocol.schema import Section
 from pericard_protocol.uplink.providers import KemSettings
 from pericard_server.records.suites import DEFAULT_SUITE, SUITES
@@ -16,12 +16,6 @@ def _known_suite(name: str) -> str:
     if name not in SUITES:
         raise ValueError(f"one of: {', '.join(SUITES)}")
     return name
-
-
-class Listen(Section):
-    """Where gateways connect."""
-
-    address: Address = "127.0.0.1:8443"
 
 
 class RecordsSettings(Section):
@@ -66,7 +60,7 @@ class HospitalSettings(Section):
     """The whole file. Relative paths begin at its folder."""
 
     tls: TlsSettings
-    listen: Listen = pydantic.Field(default_factory=Listen)
+    listen: ListenSettings = ListenSettings(address="127.0.0.1:8443")  # where gateways connect
     records: RecordsSettings = pydantic.Field(default_factory=RecordsSettings)
     keys: KeyFolderSettings | None = None
     kms: KmsSettings | None = None
