@@ -10,7 +10,7 @@ from tests.parts.ward import StandInHospital, Ward, telling
 
 from pericard_edge.config import load
 from pericard_gateway.config import GatewaySettings
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.ble import BlePort
 from pericard_gateway.service import GatewayService
 
@@ -129,7 +129,7 @@ def test_no_radio_ends_a_port_or_holds_it(
     async def connected_twice() -> None:
         room, connections = asyncio.Event(), Connections()
         room.set()
-        running = asyncio.create_task(BlePort(BLE, room, Counters()).run(connections))
+        running = asyncio.create_task(BlePort(BLE, room, GatewayCounts()).run(connections))
         async with asyncio.timeout(60):
             await connections.second.wait()
         assert not running.done()
