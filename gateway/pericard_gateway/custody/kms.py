@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pericard_edge.jsonlog import fields
-from pericard_edge.kms import KmsClient, Refused, read_sealed
+from pericard_edge.kms import KmsClient, KmsRefused, read_sealed
 from pericard_gateway.config import KmsLeaseSettings
 from pericard_gateway.custody import Committed
 from pericard_gateway.custody.holds import Holds
@@ -66,7 +66,7 @@ class KmsCustody:
         """The devices lent to us, from a new lease.
 
         Raises:
-            Refused, Unavailable: there is no lease.
+            KmsRefused, Unavailable: there is no lease.
             LeaseError: what came is no lease of our KMS's.
         """
         return Registry(self._take_lease())
@@ -98,7 +98,7 @@ class KmsCustody:
             except LeaseError as error:
                 # Not our KMS's word: what it lent before is neither renewed by it nor withdrawn.
                 _log.error("a lease is refused", extra=fields(why=str(error), lease=self._lease.get("id")))
-            except Refused as error:
+            except KmsRefused as error:
                 self._drop_keys(registry, str(error))
             except Unavailable as error:
                 about = fields(why=str(error), lease=self._lease.get("id"))
@@ -109,7 +109,7 @@ class KmsCustody:
             return
         try:
             await asyncio.to_thread(self._holds.update, needed)
-        except (Refused, Unavailable) as error:
+        except (KmsRefused, Unavailable) as error:
             _log.warning("the KMS was not told which KEM keys are needed", extra=fields(why=str(error)))
 
     def _take_lease(self) -> dict[int, Device]:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from tests.kms.conftest import Process
 
-from pericard_edge.kms import KmsClient, NoToken, Refused
+from pericard_edge.kms import KmsClient, KmsRefused, NoToken
 from pericard_gateway.config import KmsLeaseSettings
 from pericard_gateway.custody import kms as custody
 from pericard_gateway.custody.kms import KmsCustody
@@ -239,11 +239,11 @@ def test_no_lease_no_gateway(
     token_of("cloud")
     with (
         held_by(process, key, GatewayCounts(), tmp_path) as held,
-        pytest.raises(Refused, match="permission denied"),
+        pytest.raises(KmsRefused, match="permission denied"),
     ):
         held.registry()
     token_of("gateway")
-    with held_by(process, key, GatewayCounts(), tmp_path) as held, pytest.raises(Refused, match="7"):
+    with held_by(process, key, GatewayCounts(), tmp_path) as held, pytest.raises(KmsRefused, match="7"):
         held.registry()  # never enrolled
     monkeypatch.delenv("PERICARD_KMS_TOKEN")
     with (
