@@ -34,7 +34,7 @@ class UpdateError(UsageError):
     """The update is not one that a node would take."""
 
 
-class _File(Section):
+class _FileEntry(Section):
     path: str = pydantic.Field(pattern=_PATH)
     size: int = pydantic.Field(ge=0, le=_MAX_FILE_BYTES)
     sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")
@@ -42,7 +42,7 @@ class _File(Section):
 
 class _Manifest(Section):
     version: int = pydantic.Field(ge=1, le=MAX_VERSION)
-    files: Annotated[list[_File], pydantic.Field(min_length=1, max_length=_MAX_FILES)]
+    files: Annotated[list[_FileEntry], pydantic.Field(min_length=1, max_length=_MAX_FILES)]
 
 
 class Update(NamedTuple):

@@ -44,7 +44,7 @@ CREATE INDEX by_patient ON reading (patient, received);
 _ROW = "INSERT INTO reading VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-class _Session:
+class _IngestSession:
     """One sealed session of the load, and what opens it."""
 
     def __init__(self, frames: list[OpenedFrame]) -> None:
@@ -110,7 +110,7 @@ def _bare_seal(suite: AtRestSuite) -> Callable[[bytes], bytes]:
     return lambda payload: cipher.seal(payload, identity)
 
 
-def _ingest(suite: AtRestSuite, session: _Session, keys: KeyFolder) -> list[float]:
+def _ingest(suite: AtRestSuite, session: _IngestSession, keys: KeyFolder) -> list[float]:
     """Seconds of each record by the hospital's own code, into the emptied database of this process."""
     from pericard_server.fleet.losses import Losses
     from pericard_server.records.data_keys import DataKeys
@@ -137,7 +137,7 @@ def _measure(records: int, runs: int) -> dict[str, Any]:
     from django.core.management import call_command
 
     frames = opened_frames(records * BATCH_FRAMES)
-    session = _Session(frames)
+    session = _IngestSession(frames)
     suites: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="pericard-bench-") as name:
         folder = Path(name)
