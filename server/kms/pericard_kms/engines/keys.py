@@ -106,7 +106,9 @@ class Key:
         if public_only:
             mac_key = os.urandom(32)  # a key derived from the public key would be known to everybody
         else:
-            mac_key = material if self.kind.kind == "mac" else derive(material, b"", b"hmac of a transit key")
+            mac_key = (
+                material if self.kind.family == "mac" else derive(material, b"", b"hmac of a transit key")
+            )
         version = Version(self.latest, now, material, mac_key, public_only=public_only)
         self.versions[self.latest] = version
         return version

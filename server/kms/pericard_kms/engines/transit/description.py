@@ -28,7 +28,7 @@ def describe(key: Key, context: bytes = b"") -> dict[str, Any]:
         "supports_decryption": key.kind.encrypts,
         "supports_derivation": key.kind.derives,
         "supports_signing": key.kind.signs,
-        "supports_encapsulation": key.kind.kind == "ml-kem",
+        "supports_encapsulation": key.kind.family == "ml-kem",
         "usage_limit": key.limit,
         "versions": {
             str(version.number): {
@@ -40,7 +40,7 @@ def describe(key: Key, context: bytes = b"") -> dict[str, Any]:
             for version in key.versions.values()
         },
     }
-    if key.kind.kind == "mac":
+    if key.kind.family == "mac":
         data["key_size"] = key.key_size
     if key.imported:
         data["imported_key_allow_rotation"] = key.allow_rotation
@@ -74,6 +74,6 @@ def public_half(key: Key, version: Version, context: bytes) -> str:
         public = key_material.load_private(
             key.kind, key_material.derive(version.material, context)
         ).public_key()
-    if key.kind.kind == "ed25519" or key.kind.kind.startswith("ml-"):
+    if key.kind.family == "ed25519" or key.kind.family.startswith("ml-"):
         return encode(public.public_bytes_raw())
     return key_material.public_pem(public)

@@ -26,7 +26,7 @@ class KeyPaths:
             return Response(describe(existing), warnings=[f"key {name} already existed"])
         key = new_key(fields, name)
         size = fields.whole("key_size")
-        if key.kind.kind == "mac":
+        if key.kind.family == "mac":
             if not 32 <= size <= 512:
                 raise Invalid("invalid key size for HMAC key, must be between 32 and 512 bytes")
             key.key_size = size
