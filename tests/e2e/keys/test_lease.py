@@ -22,7 +22,7 @@ from pericard_gateway.devices.registry import Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import Replayed, UnknownDevice
 from pericard_gateway.operations.counts import GatewayCounts
-from pericard_protocol.device.frame import FrameType, Header, parse, seal_frame
+from pericard_protocol.device.frame import FrameType, Header, parse_frame, seal_frame
 from pericard_protocol.device.lease import LeaseError
 from pericard_tools.board.provision import Issued, KmsSource
 
@@ -47,7 +47,7 @@ class LeasedGateway:
         """The next frame of the board opens."""
         self.seq += 1
         header = Header(FrameType.VITALS, self.issued.epoch, DEVICE, 1, self.seq)
-        frame = parse(seal_frame(ChaCha20Poly1305(self.issued.key), header, b"x"))
+        frame = parse_frame(seal_frame(ChaCha20Poly1305(self.issued.key), header, b"x"))
         assert self.registry.open(frame) == b"x"
         self.counts.accept(DEVICE)
 
@@ -159,7 +159,7 @@ def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(leased: LeasedGateway
     leased.kept_until(lambda: DEVICE in leased.registry)
     old = seal_frame(ChaCha20Poly1305(leased.issued.key), Header(FrameType.VITALS, 0, DEVICE, 1, 1), b"x")
     with pytest.raises(Replayed):  # the marks came along
-        leased.registry.open(parse(old))
+        leased.registry.open(parse_frame(old))
     leased.seq += 100
     leased.opens()
 
