@@ -65,12 +65,12 @@ def build(files: Mapping[str, bytes], version: int, key: Ed25519PrivateKey) -> U
     manifest = json.dumps({"version": version, "files": described}, separators=(",", ":")).encode()
     if len(manifest) > _MAX_MANIFEST_BYTES:
         raise UpdateError("too many files for one update: send only those that changed")
-    return parse(
+    return parse_update(
         _head(len(manifest)) + manifest + key.sign(manifest).hex().encode() + b"".join(files.values())
     )
 
 
-def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
+def parse_update(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
     """The update in `stream`, whole and right; with `key`, also signed by it.
 
     Raises:
