@@ -8,7 +8,7 @@ from bleak import BleakClient
 from bleak.exc import BleakError
 from tests.parts.ward import StandInHospital, Ward, telling
 
-from pericard_edge.config import load
+from pericard_edge.config import load_settings
 from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.ble import BlePort
@@ -88,7 +88,7 @@ def test_no_radio_holds_up_the_stop(
     async def stopped() -> bool:
         stop, ready = asyncio.Event(), asyncio.Event()
         running = asyncio.create_task(
-            GatewayService(load(ward.configure(), GatewaySettings)).run(stop, telling(ready))
+            GatewayService(load_settings(ward.configure(), GatewaySettings)).run(stop, telling(ready))
         )
         await ready.wait()
         ward.lines[0].write(ward.devices[0].packet())

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from pericard_edge import files
-from pericard_edge.config import load
+from pericard_edge.config import load_settings
 from pericard_protocol.errors import UsageError
 from pericard_protocol.uplink.providers import KemSettings, provider
 from pericard_server.config import HospitalSettings, database_url
@@ -77,7 +77,7 @@ def open_site(path: Path, *, migrate: bool = False) -> Site:
         ConfigError: the file is wrong; every fault with its line.
         UsageError: it cannot be read, or the database is not of this release.
     """
-    config = load(path, HospitalSettings)
+    config = load_settings(path, HospitalSettings)
     os.environ["DATABASE_URL"] = database_url(config, path.parent)
     os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"
     os.umask(0o077)  # the database and its journal are nobody else's to read

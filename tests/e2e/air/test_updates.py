@@ -24,7 +24,7 @@ from tests.parts.radio import BOARD, Peripheral, in_the_air
 from tests.parts.ward import Line, StandInHospital, Ward, pericard_gateway, telling, until
 from tests.tools.conftest import DEVICE, ReadyBoard, quiet_board
 
-from pericard_edge.config import load
+from pericard_edge.config import load_settings
 from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations.doctor import examine
 from pericard_gateway.ports import open_ports
@@ -90,7 +90,8 @@ class Round:
     async def gateway(self, backend: type[BaseBleakClient] | None) -> AsyncIterator[None]:
         ready = asyncio.Event()
         service = GatewayService(
-            load(self.ward.folder / "gateway.toml", GatewaySettings), partial(open_ports, radio=backend)
+            load_settings(self.ward.folder / "gateway.toml", GatewaySettings),
+            partial(open_ports, radio=backend),
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(service.run(self.stop, telling(ready)))
@@ -199,7 +200,7 @@ def test_a_node_gets_the_whole_firmware_while_other_ports_go_on(
                 told = await asyncio.to_thread(ward.status)
                 metrics = await asyncio.to_thread(one.metrics)
                 findings = await asyncio.to_thread(
-                    list, examine(load(ward.folder / "gateway.toml", GatewaySettings))
+                    list, examine(load_settings(ward.folder / "gateway.toml", GatewaySettings))
                 )
             finally:
                 ended.set()
@@ -313,7 +314,7 @@ def test_an_update_that_a_node_does_not_believe_changes_nothing(
     with round_of(tmp_path, ward, hospital, small()) as one:
         (ward.folder / "node.update").write_bytes(build(small(), 7, Ed25519PrivateKey.generate()).stream)
         one.configure("")
-        settings = load(ward.folder / "gateway.toml", GatewaySettings)
+        settings = load_settings(ward.folder / "gateway.toml", GatewaySettings)
         with pytest.raises(UpdateError, match=r"node\.update: the update is not signed by this key"):
             GatewayService(settings)
         one.updates = one.updates.replace('key = "update.pem"\n', "")
@@ -344,7 +345,7 @@ def test_a_node_without_an_update_key_is_shown_with_what_to_do(
         async with one.running():
             await one.until(lambda: one.told().get("state") == "failed")
             findings = await asyncio.to_thread(
-                list, examine(load(ward.folder / "gateway.toml", GatewaySettings))
+                list, examine(load_settings(ward.folder / "gateway.toml", GatewaySettings))
             )
             asking = [*pericard_gateway("status"), "--config", str(ward.folder / "gateway.toml")]
             table = await asyncio.to_thread(subprocess.check_output, asking, text=True)

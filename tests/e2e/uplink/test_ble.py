@@ -12,7 +12,7 @@ from tests.parts.radio import BOARD, in_the_air
 from tests.parts.ward import Ward, telling, until
 from tests.tools.conftest import DEVICE, wireless_board
 
-from pericard_edge.config import load
+from pericard_edge.config import load_settings
 from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations.doctor import Finding, examine
 from pericard_gateway.ports import open_ports
@@ -36,7 +36,7 @@ def test_a_board_on_ble_reaches_the_records_and_loses_nothing_on_its_way(
         return [seq for device, _, seq in hospital.stored() if device == DEVICE]
 
     ward.extra = f'[[ble]]\naddress = "{BOARD}"\n'
-    settings = load(ward.configure(), GatewaySettings)
+    settings = load_settings(ward.configure(), GatewaySettings)
 
     def told() -> Finding:
         return next(one for one in examine(settings) if one.what == PORT)
