@@ -37,7 +37,7 @@ def native() -> ModuleType:
 def _native() -> ModuleType:
     if why := liboqs.missing():
         pytest.skip(f"liboqs: {why}")
-    return liboqs.load()
+    return liboqs.load_liboqs()
 
 
 @pytest.fixture(params=SUITES, ids=hex)
@@ -105,7 +105,7 @@ def test_a_signature_under_our_context_is_one_there(native: ModuleType) -> None:
 @pytest.mark.usefixtures("native")
 def test_the_native_library_writes_nothing_to_stdout() -> None:
     """Its wrapper logs there as it is imported, where a command's results go."""
-    script = "from pericard_protocol.uplink import liboqs; liboqs.load()"
+    script = "from pericard_protocol.uplink import liboqs; liboqs.load_liboqs()"
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True).stdout == b""
 
 
@@ -131,10 +131,10 @@ def test_where_it_does_not_load_nothing_is_fetched(
     monkeypatch.setattr(liboqs, "find_library", lambda name: None)
     monkeypatch.setattr(liboqs, "find_spec", lambda name: object())
     with pytest.raises(NoLiboqs, match="native library is not installed, or does not load: install"):
-        liboqs.load()
+        liboqs.load_liboqs()
 
 
 def test_without_the_wrapper_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liboqs, "find_spec", lambda name: None)
     with pytest.raises(NoLiboqs, match=r"pericard-protocol\[liboqs\]"):
-        liboqs.load()
+        liboqs.load_liboqs()

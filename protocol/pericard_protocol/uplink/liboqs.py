@@ -50,7 +50,7 @@ def _loads(library: str) -> bool:
     return True
 
 
-def load() -> ModuleType:
+def load_liboqs() -> ModuleType:
     """The wrapper's module.
 
     Raises:

@@ -43,5 +43,5 @@ def provider(name: ProviderName) -> Provider:
     """
     if name == "cryptography":
         return Provider(name, cryptography.__version__, SUITES)
-    oqs = liboqs.load()
+    oqs = liboqs.load_liboqs()
     return Provider(name, oqs.oqs_version(), liboqs.suites(oqs))
