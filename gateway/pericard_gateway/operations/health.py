@@ -53,7 +53,7 @@ def unwell(found: Mapping[str, str]) -> bool:
     return "store" in found or "spool" in found
 
 
-def status(now: Snapshot) -> dict[str, object]:
+def status_row(now: Snapshot) -> dict[str, object]:
     """Everything; the README names the keys."""
     counts = now.counts
     return {
