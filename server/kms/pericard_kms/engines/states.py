@@ -49,7 +49,7 @@ def check_transition(old: KeyState, new: KeyState) -> None:
         raise Invalid(f"a key version that is {old} cannot become {new}; it can become {allowed}")
 
 
-def read(text: str) -> KeyState:
+def read_state(text: str) -> KeyState:
     """The state named `text`.
 
     Raises:

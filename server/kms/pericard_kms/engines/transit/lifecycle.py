@@ -39,7 +39,7 @@ class Lifecycle:
         """POST keys/{name}/state: {state, reason, version?}; without a version, all that can."""
         fields = request.fields
         key = self._keys.get(name, "key not found")
-        state = states.read(fields.text("state"))
+        state = states.read_state(fields.text("state"))
         if state is KeyState.DESTROYED:
             raise Invalid(f"destruction waits a delay: use keys/{name}/destroy")
         reason = _reason(fields)
