@@ -25,7 +25,7 @@ class OverlongError(FrameError):
     reason = "overlong"
 
 
-def encode(frame: bytes) -> bytes:
+def encode_packet(frame: bytes) -> bytes:
     """The packet that carries `frame`, with its closing 0x00."""
     return b"%b\0" % cobs.encode(frame)
 
