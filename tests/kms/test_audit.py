@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -190,10 +191,8 @@ def test_many_leaves_and_a_restart(kms: Client, reopen: Callable[..., Client]) -
 
 def change(tmp_path: Path, statement: Any) -> None:
     """What a thief with write access to the file can do."""
-    database = sqlite3.connect(tmp_path / "kms" / "kms.sqlite3")
-    with database:
+    with closing(sqlite3.connect(tmp_path / "kms" / "kms.sqlite3")) as database, database:
         assert database.execute(statement).rowcount == 1
-    database.close()
 
 
 def test_a_value_moved_in_the_store_is_found(

@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,11 +84,9 @@ def _floor(suite: AtRestSuite, frames: list[OpenedFrame], folder: Path) -> list[
     ]
     path = folder / "floor.db"
     path.unlink(missing_ok=True)
-    database = sqlite3.connect(path, isolation_level=None)
-    database.executescript(_TABLE)
     seal = _bare_seal(suite)
 
-    def commit(start: int, record: bytes) -> float:
+    def commit(database: sqlite3.Connection, start: int, record: bytes) -> float:
         began = time.perf_counter()
         sealing.decrypt(start.to_bytes(12, "big"), record, b"")
         rows = [
@@ -99,9 +98,9 @@ def _floor(suite: AtRestSuite, frames: list[OpenedFrame], folder: Path) -> list[
         database.execute("COMMIT")
         return time.perf_counter() - began
 
-    each = [commit(number * BATCH_FRAMES, record) for number, record in enumerate(sealed)]
-    database.close()
-    return each
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript(_TABLE)
+        return [commit(database, number * BATCH_FRAMES, record) for number, record in enumerate(sealed)]
 
 
 def _bare_seal(suite: AtRestSuite) -> Callable[[bytes], bytes]:
