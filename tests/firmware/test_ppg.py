@@ -65,7 +65,7 @@ def test_it_finds_a_real_hearts_pulses_weak_or_strong(rate: int, height: float) 
 
 
 @pytest.mark.parametrize("bpm", [40, 60, 120, 180])
-def test_the_wave_thrown_back_is_no_pulse(bpm: int) -> None:
+def test_the_reflected_wave_is_no_pulse(bpm: int) -> None:
     wave, peaks = _pulses([60 / bpm] * 60, 100, 2600)
     sensitivity, predictivity = _scores(wave, 100, peaks)
     assert sensitivity == 1
