@@ -37,7 +37,7 @@ class NoToken(UsageError):
     """The environment holds no token for the KMS."""
 
 
-class Refused(PeerError):
+class KmsRefused(PeerError):
     """The KMS answered that it does not do what was asked; asking again changes nothing."""
 
     reason = "kms"
@@ -122,7 +122,7 @@ class KmsClient:
         """The data of an answer, or the whole answer when it has no envelope.
 
         Raises:
-            Refused: the KMS does not do it.
+            KmsRefused: the KMS does not do it.
             KmsUnreachable, KmsNotServing: it cannot be reached, or cannot serve now.
         """
         status, answer = self.raw(method, path, body)
@@ -133,7 +133,7 @@ class KmsClient:
                 raise KmsNotServing(
                     f"the KMS cannot serve now ({status}): {'; '.join(errors) or 'no reason given'}"
                 )
-            raise Refused(status, errors)
+            raise KmsRefused(status, errors)
         data = answer.get("data")
         return data if isinstance(data, dict) else answer
 
@@ -144,7 +144,7 @@ class KmsClient:
             query = urlencode({"start": start, "stop": min(start + _ENTRIES, size)})
             entries = self.call("GET", f"sys/audit-log/entries?{query}")["entries"]
             if not entries:
-                raise Refused(500, [f"the log gave no entry {start}"])
+                raise KmsRefused(500, [f"the log gave no entry {start}"])
             yield from entries
             start += len(entries)
 
@@ -166,7 +166,7 @@ def read_sealed(client: KmsClient, key: str, path: Path, what: str) -> bytes:
 
     Raises:
         FileError: it cannot be read, is open to others, or is not sealed.
-        Refused, Unavailable: the KMS does not open it.
+        KmsRefused, Unavailable: the KMS does not open it.
     """
     found = files.read_secret(path, what)
     if not found.startswith(_SEALED):

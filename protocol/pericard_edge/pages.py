@@ -17,7 +17,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from pericard_edge.settings import Metrics, split_address
+from pericard_edge.settings import MetricsSettings, split_address
 from pericard_protocol.errors import UsageError
 
 MAX_REQUEST_BYTES = 4096
@@ -116,7 +116,7 @@ def _response(page: Page) -> bytes:
 
 @contextmanager
 def served_beside(
-    settings: Metrics | None, registry: CollectorRegistry, health: Callable[[], Page]
+    settings: MetricsSettings | None, registry: CollectorRegistry, health: Callable[[], Page]
 ) -> Iterator[str | None]:
     """/metrics and /healthz while the block runs, from a thread of their own; gives their address.
 

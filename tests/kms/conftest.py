@@ -8,7 +8,7 @@ import pytest
 from tests.parts.kms import KmsProcess, Reopen, SetClock, StartKms, VaultClient
 
 from pericard_kms.storage.journal import JournaledDatabase
-from pericard_protocol.uplink.suites import SUITES, Suite
+from pericard_protocol.uplink.suites import SUITES, KemSuite
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def reopen(tmp_path: Path, clock: SetClock) -> Iterator[Reopen]:
     """Makes a KMS, or opens the same one again as after a restart; unsealed, transit mounted."""
     state: dict[str, Any] = {}
 
-    def again(*, closed: bool = False, suites: Mapping[int, Suite] = SUITES) -> VaultClient:
+    def again(*, closed: bool = False, suites: Mapping[int, KemSuite] = SUITES) -> VaultClient:
         if "database" in state and not closed:
             state["database"].close()
         state["database"] = JournaledDatabase(tmp_path / "kms", sync=False)

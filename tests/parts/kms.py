@@ -12,7 +12,7 @@ from typing import Any
 from pericard_kms.http.api import Api
 from pericard_kms.storage.journal import JournaledDatabase
 from pericard_kms.storage.sealed_store import SealedStore
-from pericard_protocol.uplink.suites import Suite
+from pericard_protocol.uplink.suites import KemSuite
 
 
 class SetClock:
@@ -28,7 +28,7 @@ class SetClock:
 class VaultClient:
     """Calls an Api in this process as the service does: handle, flush, then look at the reply."""
 
-    def __init__(self, database: JournaledDatabase, clock: SetClock, suites: Mapping[int, Suite]) -> None:
+    def __init__(self, database: JournaledDatabase, clock: SetClock, suites: Mapping[int, KemSuite]) -> None:
         self.database = database
         self.api = Api(database, clock, suites=suites)
         self.token = ""

@@ -209,9 +209,8 @@ def feed(line: Line, device: Device, stop: threading.Event) -> None:
 
 def committed(ward: "Ward", device: Device) -> int:
     """How many frames of the device's present boot the gateway has committed to its spool."""
-    database = sqlite3.connect(ward.folder / "state" / "spool.db")
-    row = database.execute("SELECT boot, seq FROM marks WHERE device = ?", (device.number,)).fetchone()
-    database.close()
+    with contextlib.closing(sqlite3.connect(ward.folder / "state" / "spool.db")) as database:
+        row = database.execute("SELECT boot, seq FROM marks WHERE device = ?", (device.number,)).fetchone()
     return row[1] + 1 if row and row[0] == device.boot else 0
 
 

@@ -94,7 +94,7 @@ def test_the_longest_frame_fits_a_packet() -> None:
     longest = b"\1" * frame.MAX_FRAME_BYTES
     packet = stream.encode(longest)
     assert len(packet) == MAX_PACKET_BYTES + 1
-    assert list(StreamDecoder().feed(packet)) == [frame.parse(longest)]
+    assert list(StreamDecoder().feed(packet)) == [frame.parse_frame(longest)]
 
 
 def test_a_packet_that_is_not_cobs_says_so() -> None:

@@ -89,7 +89,7 @@ class Frame(NamedTuple):
 _TYPES = {int(kind): kind for kind in FrameType}
 
 
-def parse(raw: bytes) -> Frame:
+def parse_frame(raw: bytes) -> Frame:
     """Splits a frame, checking length, version and type, and nothing else.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cobs import cobs
 
-from pericard_protocol.device.frame import MAX_FRAME_BYTES, Frame, FrameError, parse
+from pericard_protocol.device.frame import MAX_FRAME_BYTES, Frame, FrameError, parse_frame
 
 # COBS (Cheshire and Baker, 1999) adds one byte per started run of 254.
 MAX_PACKET_BYTES = MAX_FRAME_BYTES + MAX_FRAME_BYTES // 254 + 1
@@ -64,7 +64,7 @@ def _overlong() -> OverlongError:
 
 def _decode(packet: bytes) -> Frame | FrameError:
     try:
-        return parse(cobs.decode(packet))
+        return parse_frame(cobs.decode(packet))
     except cobs.DecodeError as error:
         return PacketError(f"a packet of {len(packet)} bytes is not COBS: {error}")
     except FrameError as error:

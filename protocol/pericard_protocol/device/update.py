@@ -34,7 +34,7 @@ class UpdateError(UsageError):
     """The update is not one that a node would take."""
 
 
-class _File(Section):
+class _FileEntry(Section):
     path: str = pydantic.Field(pattern=_PATH)
     size: int = pydantic.Field(ge=0, le=_MAX_FILE_BYTES)
     sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")
@@ -42,7 +42,7 @@ class _File(Section):
 
 class _Manifest(Section):
     version: int = pydantic.Field(ge=1, le=MAX_VERSION)
-    files: Annotated[list[_File], pydantic.Field(min_length=1, max_length=_MAX_FILES)]
+    files: Annotated[list[_FileEntry], pydantic.Field(min_length=1, max_length=_MAX_FILES)]
 
 
 class Update(NamedTuple):
@@ -65,12 +65,12 @@ def build(files: Mapping[str, bytes], version: int, key: Ed25519PrivateKey) -> U
     manifest = json.dumps({"version": version, "files": described}, separators=(",", ":")).encode()
     if len(manifest) > _MAX_MANIFEST_BYTES:
         raise UpdateError("too many files for one update: send only those that changed")
-    return parse(
+    return parse_update(
         _head(len(manifest)) + manifest + key.sign(manifest).hex().encode() + b"".join(files.values())
     )
 
 
-def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
+def parse_update(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
     """The update in `stream`, whole and right; with `key`, also signed by it.
 
     Raises:

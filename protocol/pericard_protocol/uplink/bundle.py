@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, Suite, suite_of
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, KemSuite, suite_of
 
 # FIPS 204, section 5.2: the context string keeps a signature made for one purpose from serving another.
 CONTEXT = b"pericard key bundle v1"
@@ -73,7 +73,7 @@ class DailyKey(NamedTuple):
         )
 
 
-def first_offered(wanted: Iterable[int], offered: Mapping[int, Suite]) -> Suite:
+def first_offered(wanted: Iterable[int], offered: Mapping[int, KemSuite]) -> KemSuite:
     """The first of the wanted suites (ids) that is offered; the default where none is."""
     return next((offered[one] for one in wanted if one in offered), offered[DEFAULT_SUITE.id])
 

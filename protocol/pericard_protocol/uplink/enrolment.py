@@ -59,7 +59,7 @@ class Invitation(NamedTuple):
         ).encode()
 
 
-class _File(Section):
+class _InvitationFile(Section):
     gateway: str
     token: pydantic.Base64Bytes = pydantic.Field(repr=False)
     authorities: str
@@ -73,7 +73,7 @@ def parse_invitation(raw: bytes) -> Invitation:
         InvitationError: malformed; the message repeats nothing of it.
     """
     try:
-        file = _File.model_validate_json(raw)
+        file = _InvitationFile.model_validate_json(raw)
     except pydantic.ValidationError:
         raise InvitationError("this is not an invitation: ask the hospital for a new one") from None
     return Invitation(file.gateway, file.token, file.authorities.encode(), file.pinned.encode())

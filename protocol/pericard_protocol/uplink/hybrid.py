@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA3_256, SHA256, Hash
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from pericard_protocol.uplink.suites import Hybrid, KemError, Suite, checked
+from pericard_protocol.uplink.suites import Hybrid, KemError, KemSuite, checked
 
 _CURVE_BYTES = 32
 _PRIVATE_BYTES, _PUBLIC_BYTES = 64 + _CURVE_BYTES, 1184 + _CURVE_BYTES
@@ -29,7 +29,7 @@ class HybridOver:
     id = Hybrid.id
     name = Hybrid.name
 
-    def __init__(self, lattice: Suite) -> None:
+    def __init__(self, lattice: KemSuite) -> None:
         self._lattice = lattice
 
     def generate(self) -> tuple[bytes, bytes]:

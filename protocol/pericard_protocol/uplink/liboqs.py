@@ -13,7 +13,7 @@ from types import ModuleType
 
 from pericard_protocol.errors import UsageError
 from pericard_protocol.uplink.hybrid import HybridOver
-from pericard_protocol.uplink.suites import KemError, Suite
+from pericard_protocol.uplink.suites import KemError, KemSuite
 
 _SEED_BYTES = 64  # d ‖ z of FIPS 203, what `cryptography` calls the seed
 
@@ -50,7 +50,7 @@ def _loads(library: str) -> bool:
     return True
 
 
-def load() -> ModuleType:
+def load_liboqs() -> ModuleType:
     """The wrapper's module.
 
     Raises:
@@ -65,7 +65,7 @@ def load() -> ModuleType:
     return found
 
 
-def suites(oqs: ModuleType) -> dict[int, Suite]:
+def suites(oqs: ModuleType) -> dict[int, KemSuite]:
     """Every suite by its id on the wire, the default first, with ML-KEM by the wrapper's module.
 
     Raises:

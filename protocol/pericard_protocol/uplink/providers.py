@@ -11,12 +11,12 @@ import cryptography
 
 from pericard_protocol.schema import Section
 from pericard_protocol.uplink import liboqs
-from pericard_protocol.uplink.suites import SUITES, Suite
+from pericard_protocol.uplink.suites import SUITES, KemSuite
 
 ProviderName = Literal["cryptography", "liboqs"]
 
 
-class Kem(Section):
+class KemSettings(Section):
     """[kem] of a configuration: who computes the ML-KEM of the uplink's sessions."""
 
     provider: ProviderName = "cryptography"
@@ -28,7 +28,7 @@ class Provider:
 
     name: ProviderName
     version: str
-    suites: Mapping[int, Suite]
+    suites: Mapping[int, KemSuite]
 
     def __str__(self) -> str:
         """As operators read it."""
@@ -43,5 +43,5 @@ def provider(name: ProviderName) -> Provider:
     """
     if name == "cryptography":
         return Provider(name, cryptography.__version__, SUITES)
-    oqs = liboqs.load()
+    oqs = liboqs.load_liboqs()
     return Provider(name, oqs.oqs_version(), liboqs.suites(oqs))

@@ -24,7 +24,7 @@ from pericard_protocol.proto.uplink_pb2 import (
     SessionHeader,
     SignedSessionHeader,
 )
-from pericard_protocol.uplink.suites import SUITES, Suite, suite_of
+from pericard_protocol.uplink.suites import SUITES, KemSuite, suite_of
 
 CONTEXT = b"pericard session v1"  # FIPS 204, section 5.2, and the first bytes of HKDF's info
 SESSION_ID_BYTES = 16
@@ -68,7 +68,7 @@ class SessionSealer:
         gateway_id: str,
         signer: MLDSA65PrivateKey,
         now: float,
-        suites: Mapping[int, Suite] = SUITES,
+        suites: Mapping[int, KemSuite] = SUITES,
     ) -> None:
         """Encapsulates to the verified `bundle` by a provider's `suites`; `now` is in Unix seconds.
 

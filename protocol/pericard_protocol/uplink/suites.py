@@ -32,7 +32,7 @@ class UnknownSuite(PeerError):
     reason = "unknown suite"
 
 
-class Suite(Protocol):
+class KemSuite(Protocol):
     """A key encapsulation mechanism; all values are raw bytes, secrets are 32 bytes."""
 
     id: int
@@ -136,7 +136,7 @@ def checked(operation: Callable[[], T], name: str) -> T:
 
 
 #: Every suite offered, the default first.
-SUITES: dict[int, Suite] = {
+SUITES: dict[int, KemSuite] = {
     suite.id: suite
     for suite in (
         Hybrid(),
@@ -144,10 +144,10 @@ SUITES: dict[int, Suite] = {
         MlKem(0x0042, "ML-KEM-1024", MLKEM1024PrivateKey, MLKEM1024PublicKey),
     )
 }
-DEFAULT_SUITE: Suite = SUITES[Hybrid.id]
+DEFAULT_SUITE: KemSuite = SUITES[Hybrid.id]
 
 
-def suite_of(suite_id: int, suites: Mapping[int, Suite] = SUITES) -> Suite:
+def suite_of(suite_id: int, suites: Mapping[int, KemSuite] = SUITES) -> KemSuite:
     """The suite with this id on the wire, out of a provider's `suites`.
 
     Raises:

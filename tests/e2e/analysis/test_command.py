@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,8 @@ def test_a_changed_row_is_refused_and_counted(
     tmp_path: Path, authority: CertificateAuthority, cloud: CloudProcess
 ) -> None:
     hospital = filled(tmp_path, authority, cloud.address)
-    with sqlite3.connect(tmp_path / "records.db") as database:
+    with closing(sqlite3.connect(tmp_path / "records.db")) as database, database:
         database.execute("UPDATE records_reading SET seq = 9 WHERE seq = 1")
-    database.close()
     done = hospital.command("analyse", check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "seq 9" in done.stderr

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
-from pericard_edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
+from pericard_edge.kms import KmsClient, KmsRefused, KmsUnreachable, read_sealed
 from pericard_protocol.errors import UsageError
 from pericard_protocol.fhe.objects import key_fingerprint
 from pericard_protocol.fhe.parameters import MOMENTS
@@ -76,7 +76,7 @@ class KmsKeys:
             answer = self._client.call(
                 "POST", f"bundles/keys/{key_id}/decapsulate", {"encapsulation": _encode(wrapped)}
             )
-        except Refused as error:
+        except KmsRefused as error:
             if error.status == 404:
                 raise absent from None
             if error.status == 400:
@@ -104,7 +104,7 @@ class KmsKeys:
         }
         try:
             answer = self._client.call("POST", f"patients/patients/{owner}/unwrap", body)
-        except Refused as error:
+        except KmsRefused as error:
             if error.status in (400, 404):
                 raise TamperedRow(
                     f"the data key does not unwrap: it was changed or moved ({error})"
@@ -196,11 +196,11 @@ class KmsKeys:
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             return self._client.call(method, path, body)
-        except Refused as error:
+        except KmsRefused as error:
             raise _later(error) from None
 
 
-def _later(error: Refused) -> KmsUnreachable:
+def _later(error: KmsRefused) -> KmsUnreachable:
     return KmsUnreachable(f"{error}: is it unsealed, and the token one of the policy `server`?")
 
 
