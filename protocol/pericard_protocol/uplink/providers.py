@@ -5,15 +5,12 @@ The one asked for serves every suite, or nothing starts: none stands in for anot
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import cryptography
 
 from pericard_protocol.schema import Section
 from pericard_protocol.uplink import liboqs
-from pericard_protocol.uplink.suites import SUITES, KemSuite
-
-ProviderName = Literal["cryptography", "liboqs"]
+from pericard_protocol.uplink.suites import SUITES, KemSuite, ProviderName
 
 
 class KemSettings(Section):
