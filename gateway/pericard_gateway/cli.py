@@ -65,12 +65,12 @@ def enrol(config: Path, address: str, token_file: Path) -> None:
     """Makes this gateway's keys and has the hospital certify them, by a one-time invitation."""
     from pericard_edge.config import load_settings
     from pericard_gateway.config import GatewaySettings
-    from pericard_gateway.uplink.enrol import enrol as redeem
+    from pericard_gateway.uplink.enrol import redeem_invitation
     from pericard_protocol.uplink.enrolment import parse_invitation
 
     os.umask(0o077)
     invitation = parse_invitation(files.read_secret(token_file, "invitation"))
-    redeem(load_settings(config, GatewaySettings), address, invitation)
+    redeem_invitation(load_settings(config, GatewaySettings), address, invitation)
     click.echo(f"{invitation.gateway} is enrolled; remove {token_file}")
 
 

@@ -30,7 +30,7 @@ from pericard_gateway.operations import status
 from pericard_protocol import channel
 from pericard_protocol.channel import Identity
 from pericard_protocol.device.frame import FrameType, Header, seal_frame
-from pericard_protocol.device.stream import encode
+from pericard_protocol.device.stream import encode_packet
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto import uplink_pb2_grpc
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, OpenedFrame, Sealed
@@ -60,7 +60,7 @@ class Device:
         return seal_frame(ChaCha20Poly1305(self.key), header, vitals() if payload is None else payload)
 
     def packet(self, payload: bytes | None = None) -> bytes:
-        return encode(self.frame(payload))
+        return encode_packet(self.frame(payload))
 
     @property
     def entry(self) -> dict[str, object]:
