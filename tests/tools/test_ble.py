@@ -11,14 +11,13 @@ import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
 from bumble.link import LocalLink
+from tests.parts.board import ReadyBoard, wireless_board
 from tests.parts.radio import BOARD, Peripheral, in_the_air
 
 from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.ble import BlePort
 from pericard_protocol.device.frame import Frame, FrameError, open_frame
 from pericard_protocol.device.stream import StreamDecoder
-
-from .conftest import ReadyBoard, wireless_board
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from tests.kms.conftest import Process
+from tests.parts.kms import KmsProcess
 
 from pericard_edge.kms import KmsClient, KmsRefused, NoToken
 from pericard_gateway.config import KmsLeaseSettings
@@ -36,7 +36,7 @@ class LeasedGateway:
     """A gateway's custody, with the board whose key the KMS issued."""
 
     def __init__(
-        self, process: Process, root: str, issued: Issued, held: KmsCustody, counts: GatewayCounts
+        self, process: KmsProcess, root: str, issued: Issued, held: KmsCustody, counts: GatewayCounts
     ) -> None:
         self.process, self.root, self.issued, self.held, self.counts = process, root, issued, held, counts
         self.registry = held.registry()
@@ -86,7 +86,7 @@ class LeasedGateway:
 
 @pytest.fixture
 def leased(
-    open_kms: tuple[Process, str],
+    open_kms: tuple[KmsProcess, str],
     token_of: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -104,14 +104,14 @@ def leased(
         yield LeasedGateway(process, root, issued, held, counts)
 
 
-def log_key(process: Process, root: str) -> str:
+def log_key(process: KmsProcess, root: str) -> str:
     """As an operator notes it at the set-up."""
     with KmsClient(process.url, root) as client:
         return str(client.call("GET", "sys/audit-log/key")["public_key"])
 
 
 @contextmanager
-def held_by(process: Process, key: str, counts: GatewayCounts, state: Path) -> Iterator[KmsCustody]:
+def held_by(process: KmsProcess, key: str, counts: GatewayCounts, state: Path) -> Iterator[KmsCustody]:
     kms = KmsLeaseSettings(
         address=process.url,
         ca=Path("none"),
@@ -229,7 +229,7 @@ def test_more_frames_than_lent_end_the_lease(leased: LeasedGateway) -> None:
 
 
 def test_no_lease_no_gateway(
-    open_kms: tuple[Process, str],
+    open_kms: tuple[KmsProcess, str],
     token_of: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
