@@ -13,7 +13,7 @@ FOLDERS := $(foreach one,$(DISTRIBUTIONS),$(call folder,$(one)))
 # The folder in tests/ of each domain's own tests.
 tests = tests/$(or $(tests_$(1)),$(1))
 tests_server := hospital
-PYTHONS := python3.11 python3.12
+PYTHONS := python3.11 python3.12 python3.13
 # `make test PYTHON=python3.12` has environments of its own; without, the machine's python3 is used.
 ifeq ($(origin PYTHON),command line)
 VENV := .venv-$(notdir $(PYTHON))
