@@ -2,18 +2,17 @@
 
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.kms.conftest import Process
+from tests.parts.kms import StartKms
 
 from pericard_edge import files
-from pericard_edge.config import ConfigError, load
+from pericard_edge.config import ConfigError, load_settings
 from pericard_edge.kms import KmsClient
 from pericard_kms.cli import kms
-from pericard_kms.config import PLACES, Settings, overridden
+from pericard_kms.config import PLACES, KeyManagementSettings, overridden
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "kms.md"
 
@@ -45,7 +44,7 @@ def config(tmp_path: Path, credentials: Path) -> Path:
 
 
 def test_the_documents_example_is_good_and_shows_every_setting_of_its_tables(config: Path) -> None:
-    settings = load(config, Settings)
+    settings = load_settings(config, KeyManagementSettings)
     shown = settings.model_dump(exclude_unset=True)
     assert settings.tls is not None
     for name, table in shown.items():
@@ -88,7 +87,7 @@ def test_a_wrong_file_is_named_with_its_line(config: Path, old: str, new: str, m
 def test_insecure_http_is_for_loopback_in_the_file_too(config: Path) -> None:
     config.write_text('[store]\nfolder = "kms"\n[listen]\naddress = "10.0.0.5:8200"\ninsecure_http = true\n')
     with pytest.raises(ConfigError, match=r"loopback addresses only, not 10\.0\.0\.5"):
-        load(config, Settings)
+        load_settings(config, KeyManagementSettings)
 
 
 def test_every_option_goes_before_the_file(config: Path, tmp_path: Path) -> None:
@@ -110,7 +109,7 @@ def test_every_option_goes_before_the_file(config: Path, tmp_path: Path) -> None
         "pkcs11-pin-file": tmp_path / "n",
     }
     assert set(PLACES) == {*others, *unseal_otherwise, "insecure-http"}
-    of_file = load(config, Settings)
+    of_file = load_settings(config, KeyManagementSettings)
     assert overridden(of_file, dict.fromkeys(PLACES)) == of_file
     for name, value in others.items():
         table, key = PLACES[name]
@@ -142,7 +141,7 @@ def test_options_that_are_no_configuration_are_named(arguments: tuple[str, ...],
     assert (done.exit_code, message in done.stderr) == (2, True), done.stderr
 
 
-def test_it_serves_by_its_file_and_unseals_itself(config: Path, start: Callable[..., Process]) -> None:
+def test_it_serves_by_its_file_and_unseals_itself(config: Path, start: StartKms) -> None:
     config.write_text(_example().replace(":9468", ":0").replace(":8200", ":0"))
     process = start(None, "--config", str(config), secure=True)
     with KmsClient(f"https://127.0.0.1:{process.port}", ca=config.parent / "kms.pem") as client:

@@ -1,11 +1,10 @@
 """Invariants: a device's epoch and boot never go back, and what is lost, suspended or retired is not lent."""
 
 import base64
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.kms.conftest import Client, Clock
+from tests.parts.kms import Reopen, SetClock, VaultClient
 
 from pericard_kms.access.roles import ROLES
 from pericard_protocol.device.lease import LeaseError, check_lease
@@ -15,20 +14,20 @@ DAY = 86400
 
 
 @pytest.fixture
-def device(kms: Client) -> Any:
+def device(kms: VaultClient) -> Any:
     kms.ok("POST", "devices/devices/7", {"owner": "ward north"})
     return kms.ok("POST", "devices/devices/7/provision")
 
 
-def lend(kms: Client, **more: Any) -> Any:
+def lend(kms: VaultClient, **more: Any) -> Any:
     return kms.ok("POST", "devices/leases", {"gateway": "gw-1", "devices": [7], "frames": 100, **more})
 
 
-def log_key(kms: Client) -> Any:
+def log_key(kms: VaultClient) -> Any:
     return base64.b64decode(kms.ok("GET", "sys/audit-log/key")["public_key"])
 
 
-def test_keys_are_random_per_device(kms: Client, device: Any) -> None:
+def test_keys_are_random_per_device(kms: VaultClient, device: Any) -> None:
     keys = {device["key"]}
     for number in range(8, 28):
         kms.ok("POST", f"devices/devices/{number}", {"owner": "x"})
@@ -41,7 +40,7 @@ def test_keys_are_random_per_device(kms: Client, device: Any) -> None:
     kms.refused(404, "GET", "devices/devices/99")
 
 
-def test_the_life_of_a_device(kms: Client, device: Any) -> None:
+def test_the_life_of_a_device(kms: VaultClient, device: Any) -> None:
     def become(state: Any, **more: Any) -> Any:
         return kms.ok("POST", "devices/devices/7/state", {"state": state, "reason": "a test", **more})
 
@@ -55,7 +54,9 @@ def test_the_life_of_a_device(kms: Client, device: Any) -> None:
     kms.refused(400, "POST", "devices/devices/7/provision")
 
 
-def test_lost_refuses_and_quarantines_from_the_time_given(kms: Client, device: Any, clock: Clock) -> None:
+def test_lost_refuses_and_quarantines_from_the_time_given(
+    kms: VaultClient, device: Any, clock: SetClock
+) -> None:
     lease = lend(kms)
     seen = clock.now
     clock.now += 3600
@@ -92,7 +93,7 @@ def test_lost_refuses_and_quarantines_from_the_time_given(kms: Client, device: A
     ],
 )
 def test_the_verdict_is_that_of_the_manual(
-    kms: Client, device: Any, clock: Clock, state: str, before: str, since: str
+    kms: VaultClient, device: Any, clock: SetClock, state: str, before: str, since: str
 ) -> None:
     """docs/kms.md: the rows of its table, for a device that was lost once and, but for lost, found."""
     server = kms.limited(ROLES["server"], "server")
@@ -124,9 +125,7 @@ def test_the_verdict_is_that_of_the_manual(
     assert listed == {"7": {"since": loss, "state": state}}
 
 
-def test_provisioning_anew_carries_the_floor_over(
-    kms: Client, device: Any, reopen: Callable[..., Client]
-) -> None:
+def test_provisioning_anew_carries_the_floor_over(kms: VaultClient, device: Any, reopen: Reopen) -> None:
     lease = lend(kms)
     number = kms.ok("LIST", "devices/leases")["keys"][0]
     used = {"used": {"7": {"frames": 60, "epoch": 3, "boot": 41}}}
@@ -144,7 +143,7 @@ def test_provisioning_anew_carries_the_floor_over(
     kms.refused(400, "POST", f"devices/leases/{number}/reconcile", far)
 
 
-def test_a_lease_is_checked_offline(kms: Client, device: Any, clock: Clock) -> None:
+def test_a_lease_is_checked_offline(kms: VaultClient, device: Any, clock: SetClock) -> None:
     lease, public = lend(kms, ttl="1h"), log_key(kms)
     document = check_lease(lease["lease"], lease["signature"], public, "gw-1", clock.now)
     assert (document["devices"], document["frames"]) == ({"7": 0}, 100)
@@ -158,7 +157,7 @@ def test_a_lease_is_checked_offline(kms: Client, device: Any, clock: Clock) -> N
             check_lease(text, lease["signature"], public, gateway, now)
 
 
-def test_a_gateways_token_acts_for_that_gateway_only(kms: Client, device: Any) -> None:
+def test_a_gateways_token_acts_for_that_gateway_only(kms: VaultClient, device: Any) -> None:
     mine, other = (
         kms.limited(ROLES["gateway"], "gateway", meta={"gateway": name}) for name in ("gw-1", "gw-2")
     )
@@ -175,7 +174,7 @@ def test_a_gateways_token_acts_for_that_gateway_only(kms: Client, device: Any) -
     kms.refused(403, "POST", f"bundles/keys/{day}/release", {"gateway": "gw-1"}, token=other)
 
 
-def test_leases_renew_end_and_are_revoked(kms: Client, device: Any, clock: Clock) -> None:
+def test_leases_renew_end_and_are_revoked(kms: VaultClient, device: Any, clock: SetClock) -> None:
     lend(kms, ttl="1h")
     number = kms.ok("LIST", "devices/leases")["keys"][0]
     clock.now += 3000

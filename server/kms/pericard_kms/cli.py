@@ -7,14 +7,13 @@ from typing import Any, get_args
 import click
 
 from pericard_edge import files
-from pericard_edge.config import ConfigError, load
 from pericard_edge.jsonlog import log_to_stderr
 from pericard_edge.kms import KmsClient
 from pericard_kms.commands.audit import audit
 from pericard_kms.commands.ceremonies import init, roles, seal, status, token, unseal
 from pericard_kms.commands.devices import device, lease
 from pericard_kms.commands.keys import key
-from pericard_protocol.uplink.providers import ProviderName
+from pericard_protocol.uplink.suites import ProviderName
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -80,10 +79,12 @@ def kms(context: click.Context, address: str, token_file: Path | None, ca: Path 
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write the address here once serving.")
 def run(config_file: Path | None, check: bool, ready_file: Path | None, **options: Any) -> None:
     """Serve until stopped. A fresh KMS is initialised and unsealed through its API."""
+    # Imported here: pydantic and uvloop take a time that no other command should pay.
+    from pericard_edge.config import ConfigError, load_settings
     from pericard_kms import service
-    from pericard_kms.config import Settings, overridden
+    from pericard_kms.config import KeyManagementSettings, overridden
 
-    of_file = None if config_file is None else load(config_file, Settings)
+    of_file = None if config_file is None else load_settings(config_file, KeyManagementSettings)
     given = {name.replace("_", "-"): value for name, value in options.items()}
     try:
         settings = overridden(of_file, given)

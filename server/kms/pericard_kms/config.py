@@ -6,14 +6,14 @@ from typing import Any, Literal, Self
 import pydantic
 
 from pericard_edge.config import ConfigError, ConfiguredPath
-from pericard_edge.settings import Address, Metrics, split_address
+from pericard_edge.settings import Address, MetricsSettings, split_address
 from pericard_protocol.schema import Section
-from pericard_protocol.uplink.providers import Kem
+from pericard_protocol.uplink.providers import KemSettings
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class Store(Section):
+class StoreSettings(Section):
     """Where the sealed values lie, and what an answer survives: a power cut, or the process's end only."""
 
     folder: ConfiguredPath
@@ -21,14 +21,14 @@ class Store(Section):
     durability: Literal["disk", "process"] = "disk"
 
 
-class Listen(Section):
+class KmsListenSettings(Section):
     """Where clients connect; without TLS on a loopback address only, for tests."""
 
     address: Address = "127.0.0.1:8200"
     insecure_http: bool = False
 
 
-class Tls(Section):
+class KmsTlsSettings(Section):
     """PEM files: the certificate chain, its key; with `client_ca` clients must show a certificate of it."""
 
     certificate: ConfiguredPath
@@ -36,13 +36,13 @@ class Tls(Section):
     client_ca: ConfiguredPath | None = None
 
 
-class Passphrase(Section):
+class PassphraseSettings(Section):
     """It unseals itself by the passphrase in this private file."""
 
     file: ConfiguredPath
 
 
-class Pkcs11(Section):
+class Pkcs11Settings(Section):
     """It unseals itself by a PKCS#11 token: its library, its label, the private file with its PIN."""
 
     module: ConfiguredPath
@@ -50,16 +50,16 @@ class Pkcs11(Section):
     pin_file: ConfiguredPath
 
 
-class Settings(Section):
+class KeyManagementSettings(Section):
     """The whole file. Relative paths begin at its folder."""
 
-    store: Store
-    listen: Listen = Listen()
-    tls: Tls | None = None
-    passphrase: Passphrase | None = None
-    pkcs11: Pkcs11 | None = None
-    kem: Kem = Kem()
-    metrics: Metrics | None = None
+    store: StoreSettings
+    listen: KmsListenSettings = KmsListenSettings()
+    tls: KmsTlsSettings | None = None
+    passphrase: PassphraseSettings | None = None
+    pkcs11: Pkcs11Settings | None = None
+    kem: KemSettings = KemSettings()
+    metrics: MetricsSettings | None = None
 
     @pydantic.model_validator(mode="after")
     def _tls_or_loopback(self) -> Self:
@@ -100,7 +100,7 @@ _HINTS = {
 }
 
 
-def overridden(settings: Settings | None, options: Mapping[str, Any]) -> Settings:
+def overridden(settings: KeyManagementSettings | None, options: Mapping[str, Any]) -> KeyManagementSettings:
     """The file's settings, each option that was given in the place of what the file says; or options alone.
 
     An option of one way to unseal puts the file's other way aside, and so do insecure HTTP and TLS.
@@ -122,7 +122,7 @@ def overridden(settings: Settings | None, options: Mapping[str, Any]) -> Setting
     for (name, key), value in given.items():
         table.setdefault(name, {})[key] = value
     try:
-        return Settings.model_validate(table)
+        return KeyManagementSettings.model_validate(table)
     except pydantic.ValidationError as error:
         faults = error.errors(include_input=False, include_url=False)
         raise ConfigError("; ".join(_fault(fault["loc"], fault["msg"]) for fault in faults)) from None

@@ -21,8 +21,8 @@ from pericard_edge.pages import served_beside
 from pericard_edge.process import ready, stop_event_in_loop
 from pericard_edge.settings import split_address
 from pericard_kms.ceremonies import seals
-from pericard_kms.config import Settings, Tls
-from pericard_kms.counts import Counts
+from pericard_kms.config import KeyManagementSettings, KmsTlsSettings
+from pericard_kms.counts import KmsCounts
 from pericard_kms.errors import Misused, StorageFailed
 from pericard_kms.http.api import Api
 from pericard_kms.http.reader import BadRequest, HttpRequest, RequestReader, response
@@ -38,10 +38,10 @@ _IDLE_S = 300.0
 _TICK_S = 5.0
 
 
-class Service:
+class KmsService:
     """The KMS and its open connections."""
 
-    def __init__(self, api: Api, counts: Counts) -> None:
+    def __init__(self, api: Api, counts: KmsCounts) -> None:
         self._api, self.counts = api, counts
         self.connections: set[Connection] = set()
         self._waiting: list[tuple[Connection, HttpRequest, int, bytes]] = []
@@ -107,7 +107,7 @@ class Service:
 class Connection(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: KmsService) -> None:
         self._service = service
         self._reader = RequestReader()
         self._transport: asyncio.Transport | None = None
@@ -191,7 +191,7 @@ class Prepared(NamedTuple):
     kem: Provider
 
 
-def prepare(settings: Settings) -> Prepared:
+def prepare(settings: KeyManagementSettings) -> Prepared:
     """Reads every file that the settings name; makes none, and opens no store and no socket.
 
     Raises:
@@ -209,7 +209,7 @@ def prepare(settings: Settings) -> Prepared:
     return Prepared(None if settings.tls is None else _tls_context(settings.tls), seal, kem)
 
 
-def _tls_context(tls: Tls) -> ssl.SSLContext:
+def _tls_context(tls: KmsTlsSettings) -> ssl.SSLContext:
     """TLS 1.3 for the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -226,10 +226,10 @@ def _tls_context(tls: Tls) -> ssl.SSLContext:
 
 
 async def _run(
-    api: Api, counts: Counts, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None
+    api: Api, counts: KmsCounts, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None
 ) -> None:
     loop = asyncio.get_running_loop()
-    service = Service(api, counts)
+    service = KmsService(api, counts)
     try:
         server = await loop.create_server(lambda: Connection(service), host, port, ssl=tls, backlog=256)
     except OSError as error:
@@ -245,7 +245,7 @@ async def _run(
     service.finish()
 
 
-def run(settings: Settings, prepared: Prepared, ready_file: Path | None) -> None:
+def run(settings: KeyManagementSettings, prepared: Prepared, ready_file: Path | None) -> None:
     """Serves until SIGTERM or SIGINT; prints one line with the address, also into `ready_file`, when ready.
 
     Raises:
@@ -255,7 +255,7 @@ def run(settings: Settings, prepared: Prepared, ready_file: Path | None) -> None
     store = settings.store
     with closing(open_database(store.folder, store.database, sync=store.durability == "disk")) as database:
         api = Api(database, time.time, prepared.seal, prepared.kem.suites)
-        counts = Counts(lambda: api.unsealed is None)
+        counts = KmsCounts(lambda: api.unsealed is None)
         # In a thread of their own: they must tell of a commit that hangs.
         with served_beside(settings.metrics, counts.registry, counts.health) as pages:
             log.info("the pages for monitoring", extra=fields(pages=pages))

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from tests.kms.conftest import Process
+from tests.parts.kms import KmsProcess
 
 from pericard_edge.kms import KmsClient
 from pericard_protocol.errors import Unavailable
@@ -18,7 +18,7 @@ SECOND = 1_000_000
 
 @pytest.mark.slow  # times in the KMS are whole seconds: it waits for some to pass
 def test_the_hospital_hears_of_a_loss_and_of_its_end(
-    open_kms: tuple[Process, str], token_of: Callable[[str], None]
+    open_kms: tuple[KmsProcess, str], token_of: Callable[[str], None]
 ) -> None:
     process, root = open_kms
     token_of("server")
