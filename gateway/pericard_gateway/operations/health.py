@@ -45,6 +45,9 @@ def troubles(now: Snapshot) -> dict[str, str]:
         found["spool"] = "full: devices are not read"
     if not now.can_seal:
         found["key bundle"] = "none that is valid"
+    if now.counters.lease:
+        found["lease"] = now.counters.lease
+    found |= {f"device {number}": f"not lent: {why}" for number, why in now.counters.not_lent.items()}
     return found
 
 
@@ -62,6 +65,7 @@ def status(now: Snapshot) -> dict[str, object]:
         "devices": {str(device): counts.row() for device, counts in counters.devices.items()},
         "rejected": dict(counters.rejected),
         "refused": dict(counters.refused),
+        "not_lent": {str(device): why for device, why in counters.not_lent.items()},
         "spool": now.spool._asdict(),
         "uplink": now.uplink,
         "acked_frames": counters.acked_frames,
