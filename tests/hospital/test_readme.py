@@ -2,30 +2,30 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.parts.certificates import CertificateAuthority
 from tests.parts.documents import blocks, commands, text_of
 from tests.parts.hospital import make
 
-from pericard_edge.config import parse
-from pericard_server.config import ServerConfig
+from pericard_edge.config import parse_settings
+from pericard_server.config import HospitalSettings
 
 README = text_of("server/hospital/README.md")
 
 
 def test_the_example_is_accepted() -> None:
     (example,) = blocks(README, "toml")
-    config = parse(example, ServerConfig, "server.toml")
+    config = parse_settings(example, HospitalSettings, "server.toml")
     assert config.cloud is not None
     assert config.cloud.name == "cloud"
     assert config.records.suite == "aes-256-gcm-siv"
 
 
 @pytest.mark.slow  # a process for each command
-def test_the_commands_run(tmp_path: Path, authority: Any) -> None:
+def test_the_commands_run(tmp_path: Path, authority: CertificateAuthority) -> None:
     """All that the README shows, in its order, but serving and the analysis, which need a cloud."""
     (tmp_path / "ca.key").write_bytes(authority.private_key)
     (tmp_path / "ca.key").chmod(0o600)

@@ -1,12 +1,11 @@
 """Invariants: a device's epoch and boot never go back, and what is lost, suspended or retired is not lent."""
 
 import base64
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
-from tests.kms.conftest import Client, Clock
+from tests.parts.kms import Reopen, SetClock, VaultClient
 
 from pericard_kms.access.roles import ROLES
 from pericard_protocol.device.lease import LeaseError, check_lease, key_commitment
@@ -16,20 +15,20 @@ DAY = 86400
 
 
 @pytest.fixture
-def device(kms: Client) -> Any:
+def device(kms: VaultClient) -> Any:
     kms.ok("POST", "devices/devices/7", {"owner": "ward north"})
     return kms.ok("POST", "devices/devices/7/provision")
 
 
-def lend(kms: Client, **more: Any) -> Any:
+def lend(kms: VaultClient, **more: Any) -> Any:
     return kms.ok("POST", "devices/leases", {"gateway": "gw-1", "devices": [7], "frames": 100, **more})
 
 
-def log_key(kms: Client) -> Any:
+def log_key(kms: VaultClient) -> Any:
     return base64.b64decode(kms.ok("GET", "sys/audit-log/key")["public_key"])
 
 
-def test_keys_are_random_per_device(kms: Client, device: Any) -> None:
+def test_keys_are_random_per_device(kms: VaultClient, device: Any) -> None:
     keys = {device["key"]}
     for number in range(8, 28):
         kms.ok("POST", f"devices/devices/{number}", {"owner": "x"})
@@ -42,7 +41,7 @@ def test_keys_are_random_per_device(kms: Client, device: Any) -> None:
     kms.refused(404, "GET", "devices/devices/99")
 
 
-def test_the_life_of_a_device(kms: Client, device: Any) -> None:
+def test_the_life_of_a_device(kms: VaultClient, device: Any) -> None:
     def become(state: Any, **more: Any) -> Any:
         return kms.ok("POST", "devices/devices/7/state", {"state": state, "reason": "a test", **more})
 
@@ -56,33 +55,33 @@ def test_the_life_of_a_device(kms: Client, device: Any) -> None:
     kms.refused(400, "POST", "devices/devices/7/provision")
 
 
-def become(kms: Client, state: str, **more: Any) -> None:
+def become(kms: VaultClient, state: str, **more: Any) -> None:
     kms.ok("POST", "devices/devices/7/state", {"state": state, "reason": "a test", **more})
 
 
-def losses(kms: Client, **more: Any) -> list[tuple[float, float | None]]:
+def losses(kms: VaultClient, **more: Any) -> list[tuple[float, float | None]]:
     """From when to when device 7's frames are in doubt, as the hospital's server is told."""
     told = kms.ok("GET", "devices/quarantine", **more)["losses"]
     return [(one["since"], one["until"]) for one in told if one["device"] == 7]
 
 
-def held(kms: Client) -> str:
+def held(kms: VaultClient) -> str:
     """The id of the only lease that is held."""
     names = kms.ok("LIST", "devices/leases")["keys"]
     (found,) = [one for one in names if kms.ok("GET", f"devices/leases/{one}")["state"] == "held"]
     return str(found)
 
 
-def ask(kms: Client, number: str, holds: list[int] | None, **more: Any) -> Any:
+def ask(kms: VaultClient, number: str, holds: list[int] | None, **more: Any) -> Any:
     return kms.ok("POST", f"devices/leases/{number}/reconcile", {"holds": holds, **more})
 
 
-def leased(kms: Client, answer: Any, clock: Clock) -> list[int]:
+def leased(kms: VaultClient, answer: Any, clock: SetClock) -> list[int]:
     """The devices of a signed lease."""
     return list(check_lease(answer["lease"], answer["signature"], log_key(kms), "gw-1", clock.now).devices)
 
 
-def test_every_loss_is_told_to_the_hospital(kms: Client, device: Any, clock: Clock) -> None:
+def test_every_loss_is_told_to_the_hospital(kms: VaultClient, device: Any, clock: SetClock) -> None:
     """Also those that were over before it asked: it may have been away."""
     server = kms.limited(ROLES["server"], "server")
     assert losses(kms, token=server) == []
@@ -104,7 +103,9 @@ def test_every_loss_is_told_to_the_hospital(kms: Client, device: Any, clock: Clo
     kms.refused(404, "POST", "devices/devices/7/verdict", {"received": 1})
 
 
-def test_a_loss_lasts_until_no_gateway_can_hold_the_old_key(kms: Client, device: Any, clock: Clock) -> None:
+def test_a_loss_lasts_until_no_gateway_can_hold_the_old_key(
+    kms: VaultClient, device: Any, clock: SetClock
+) -> None:
     """A gateway that is cut off has not heard that the key was withdrawn: it opens the thief's frames."""
     lend(kms, ttl="2h")
     since, ends = int(clock.now), clock.now + 7200
@@ -123,7 +124,7 @@ def test_a_loss_lasts_until_no_gateway_can_hold_the_old_key(kms: Client, device:
 
 @pytest.mark.parametrize("before", ["suspended", "revoked"])
 def test_a_key_that_was_withdrawn_before_its_loss_is_lent_until_its_lease_ends(
-    kms: Client, device: Any, clock: Clock, before: str
+    kms: VaultClient, device: Any, clock: SetClock, before: str
 ) -> None:
     lend(kms, ttl="2h")
     ends = clock.now + 7200
@@ -138,7 +139,9 @@ def test_a_key_that_was_withdrawn_before_its_loss_is_lent_until_its_lease_ends(
     assert losses(kms) == [(since, ends)]
 
 
-def test_a_gateway_that_dropped_the_key_ends_the_doubt(kms: Client, device: Any, clock: Clock) -> None:
+def test_a_gateway_that_dropped_the_key_ends_the_doubt(
+    kms: VaultClient, device: Any, clock: SetClock
+) -> None:
     kms.ok("POST", "devices/devices/8", {})
     answer = lend(kms, ttl="2h", devices=[7, 8])
     number, since, ends = held(kms), int(clock.now), clock.now + 7200
@@ -156,7 +159,7 @@ def test_a_gateway_that_dropped_the_key_ends_the_doubt(kms: Client, device: Any,
     assert losses(kms) == [(since, dropped)]
 
 
-def test_a_lease_that_is_given_back_counts_no_more(kms: Client, device: Any, clock: Clock) -> None:
+def test_a_lease_that_is_given_back_counts_no_more(kms: VaultClient, device: Any, clock: SetClock) -> None:
     """As by a gateway that was started anew."""
     lend(kms, ttl="2h")
     number = held(kms)
@@ -169,13 +172,13 @@ def test_a_lease_that_is_given_back_counts_no_more(kms: Client, device: Any, clo
     assert losses(kms) == [(since, clock.now)]
 
 
-def test_no_gateway_gives_back_for_another(kms: Client, device: Any) -> None:
+def test_no_gateway_gives_back_for_another(kms: VaultClient, device: Any) -> None:
     lend(kms)
     other = kms.limited(ROLES["gateway"], "gateway", meta={"gateway": "gw-2"})
     kms.refused(403, "POST", f"devices/leases/{held(kms)}/reconcile", {"holds": []}, token=other)
 
 
-def test_what_may_be_lent_is_lent_and_the_rest_named(kms: Client, device: Any, clock: Clock) -> None:
+def test_what_may_be_lent_is_lent_and_the_rest_named(kms: VaultClient, device: Any, clock: SetClock) -> None:
     """One lost device keeps no ward from hearing the others."""
     for number in (8, 9):
         kms.ok("POST", f"devices/devices/{number}", {})
@@ -194,7 +197,7 @@ def test_what_may_be_lent_is_lent_and_the_rest_named(kms: Client, device: Any, c
     assert ask(kms, held(kms), [8, 9], wanted=[7, 8, 9])["refused"] == {}
 
 
-def test_a_revoked_lease_is_signed_without_devices(kms: Client, device: Any, clock: Clock) -> None:
+def test_a_revoked_lease_is_signed_without_devices(kms: VaultClient, device: Any, clock: SetClock) -> None:
     """Nobody but the KMS can say so."""
     lend(kms)
     number = held(kms)
@@ -202,7 +205,7 @@ def test_a_revoked_lease_is_signed_without_devices(kms: Client, device: Any, clo
     assert leased(kms, ask(kms, number, [7]), clock) == []
 
 
-def test_what_an_earlier_release_stored_is_read(kms: Client, device: Any, clock: Clock) -> None:
+def test_what_an_earlier_release_stored_is_read(kms: VaultClient, device: Any, clock: SetClock) -> None:
     """It kept the beginning of a device's newest loss only, and committed to no key in a lease."""
     lend(kms)
     number, (stored,) = held(kms), [one for one in kms.store.names("mount/") if "/lease/" in one]
@@ -221,9 +224,7 @@ def test_what_an_earlier_release_stored_is_read(kms: Client, device: Any, clock:
     assert losses(kms) == [(20.0, 30.0), (40.0, None)]
 
 
-def test_provisioning_anew_carries_the_floor_over(
-    kms: Client, device: Any, reopen: Callable[..., Client]
-) -> None:
+def test_provisioning_anew_carries_the_floor_over(kms: VaultClient, device: Any, reopen: Reopen) -> None:
     lease = lend(kms)
     number = kms.ok("LIST", "devices/leases")["keys"][0]
     used = {"used": {"7": {"frames": 60, "epoch": 3, "boot": 41}}}
@@ -241,7 +242,7 @@ def test_provisioning_anew_carries_the_floor_over(
     kms.refused(400, "POST", f"devices/leases/{number}/reconcile", far)
 
 
-def test_a_lease_is_checked_offline(kms: Client, device: Any, clock: Clock) -> None:
+def test_a_lease_is_checked_offline(kms: VaultClient, device: Any, clock: SetClock) -> None:
     lease, public = lend(kms, ttl="60s"), log_key(kms)
     found = check_lease(lease["lease"], lease["signature"], public, "gw-1", clock.now)
     assert (found.issued, found.not_after) == (clock.now, clock.now + 60)
@@ -262,7 +263,7 @@ def test_a_lease_is_checked_offline(kms: Client, device: Any, clock: Clock) -> N
             check_lease(text, lease["signature"], public, gateway, now)
 
 
-def test_a_gateways_token_acts_for_that_gateway_only(kms: Client, device: Any) -> None:
+def test_a_gateways_token_acts_for_that_gateway_only(kms: VaultClient, device: Any) -> None:
     mine, other = (
         kms.limited(ROLES["gateway"], "gateway", meta={"gateway": name}) for name in ("gw-1", "gw-2")
     )
@@ -279,7 +280,7 @@ def test_a_gateways_token_acts_for_that_gateway_only(kms: Client, device: Any) -
     kms.refused(403, "POST", f"bundles/keys/{day}/release", {"gateway": "gw-1"}, token=other)
 
 
-def test_leases_renew_end_and_are_revoked(kms: Client, device: Any, clock: Clock) -> None:
+def test_leases_renew_end_and_are_revoked(kms: VaultClient, device: Any, clock: SetClock) -> None:
     lend(kms, ttl="1h")
     number = kms.ok("LIST", "devices/leases")["keys"][0]
     clock.now += 3000

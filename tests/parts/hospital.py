@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep, time
-from typing import Any
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.parts.certificates import CertificateAuthority
 
 from pericard_protocol.channel import Identity, channel_credentials, channel_options
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, KeyBundleRequest, OpenedFrame, Sealed
@@ -40,7 +40,7 @@ RUN = "import sys; from pericard_server.cli import server; server(prog_name='ser
 @dataclass
 class Hospital:
     folder: Path
-    authority: Any
+    authority: CertificateAuthority
 
     @property
     def config(self) -> Path:
@@ -103,7 +103,9 @@ class Hospital:
             assert [ack.status for ack in stub.Ingest(iter(parts), timeout=60)] == [Ack.COMMITTED]
 
 
-def make(folder: Path, authority: Any, suite: str = "aes-256-gcm-siv", more: str = "") -> Hospital:
+def make(
+    folder: Path, authority: CertificateAuthority, suite: str = "aes-256-gcm-siv", more: str = ""
+) -> Hospital:
     """A hospital in `folder`; `more` is added to its configuration."""
     own = authority.issue("localhost")
     (folder / "server.toml").write_text(CONFIG.format(suite=suite) + more)

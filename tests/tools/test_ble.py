@@ -11,14 +11,13 @@ import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
 from bumble.link import LocalLink
+from tests.parts.board import ReadyBoard, wireless_board
 from tests.parts.radio import BOARD, Peripheral, in_the_air
 
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.ble import BlePort
 from pericard_protocol.device.frame import Frame, FrameError, open_frame
 from pericard_protocol.device.stream import StreamDecoder
-
-from .conftest import ReadyBoard, wireless_board
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
@@ -66,7 +65,7 @@ class Received:
 async def carried(ready: ReadyBoard, received: Received, mtu: int) -> AsyncIterator[Peripheral]:
     """A port that reads the board, until the end."""
     async with in_the_air(ready.board, mtu) as (peripheral, backend):
-        port = BlePort(BOARD, received.room, Counters(), backend)
+        port = BlePort(BOARD, received.room, GatewayCounts(), backend)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(port.run(received))
             yield peripheral

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.parts.board import BIN
 
 from pericard_tools.board.virtual import VirtualBoard
-
-from .conftest import BIN
 
 pytestmark = pytest.mark.slow  # each runs the command
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pericard_edge import files
-from pericard_edge.kms import KmsClient, Refused
+from pericard_edge.kms import KmsClient, KmsRefused
 
 LEASES_FILE = "leases.json"
 
@@ -36,7 +36,7 @@ class FormerLeases:
             return
         self._remember(self._known | current)
         for lease in sorted(self._known - current):
-            with suppress(Refused):  # the KMS does not know it, or it was never ours: nobody waits for it
+            with suppress(KmsRefused):  # the KMS does not know it, or it was never ours: nobody waits for it
                 self._client.call("POST", f"devices/leases/{lease}/reconcile", {"holds": []})
             self._remember(self._known - {lease})
 

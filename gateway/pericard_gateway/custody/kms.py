@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from pericard_edge.jsonlog import fields
-from pericard_edge.kms import KmsClient, Refused, read_sealed
-from pericard_gateway.config import Kms
+from pericard_edge.kms import KmsClient, KmsRefused, read_sealed
+from pericard_gateway.config import KmsLeaseSettings
 from pericard_gateway.custody import Committed
 from pericard_gateway.custody.former import FormerLeases
 from pericard_gateway.custody.holds import Holds
 from pericard_gateway.devices.registry import Device, Registry
 from pericard_gateway.devices.window import Mark
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_protocol.device.frame import KEY_BYTES
 from pericard_protocol.device.lease import Lease, LeaseError, check_lease, key_commitment
 from pericard_protocol.errors import Unavailable
@@ -53,14 +53,14 @@ class _Held:
 class KmsCustody:
     """One gateway's token, lease and holds."""
 
-    def __init__(self, gateway_id: str, kms: Kms, counters: Counters, state: Path) -> None:
+    def __init__(self, gateway_id: str, kms: KmsLeaseSettings, counts: GatewayCounts, state: Path) -> None:
         """Speaks to no KMS yet.
 
         Raises:
             NoToken: none in the environment.
         """
         self._client = KmsClient.of_environment(kms.address, kms.ca, "gateway")
-        self._gateway_id, self._kms, self._counters = gateway_id, kms, counters
+        self._gateway_id, self._kms, self._counts = gateway_id, kms, counts
         self._log_key = b64decode(kms.log_key)
         self._holds = Holds(self._client, gateway_id, state)
         self._former = FormerLeases(self._client, state)
@@ -79,7 +79,7 @@ class KmsCustody:
         """The devices lent to us, from a new lease.
 
         Raises:
-            Refused, Unavailable: there is no lease.
+            KmsRefused, Unavailable: there is no lease.
             LeaseError: what came is no lease of our KMS's.
         """
         return Registry(self._take_lease())
@@ -103,16 +103,16 @@ class KmsCustody:
             ask_at = now + (self._kms.ask_seconds if self._held else _RETRY_SECONDS)
             try:
                 await self._ask(registry, committed)
-                self._counters.lease = ""
+                self._counts.lease = ""
             except LeaseError as error:
                 # Not our KMS's word: what it lent before is neither renewed by it nor withdrawn.
-                self._counters.lease = str(error)
+                self._counts.lease = str(error)
                 _log.error("a lease is refused", extra=fields(why=str(error), lease=self._id))
-            except Refused as error:
-                self._counters.lease = str(error)
+            except KmsRefused as error:
+                self._counts.lease = str(error)
                 self._drop_keys(registry, str(error))
             except Unavailable as error:
-                self._counters.lease = str(error)
+                self._counts.lease = str(error)
                 about = fields(why=str(error), lease=self._id)
                 _log.warning("the KMS does not answer", extra=about)
 
@@ -125,7 +125,7 @@ class KmsCustody:
             return
         try:
             await asyncio.to_thread(self._holds.update, needed)
-        except (Refused, Unavailable) as error:
+        except (KmsRefused, Unavailable) as error:
             _log.warning("the KMS was not told which KEM keys are needed", extra=fields(why=str(error)))
 
     async def _ask(self, registry: Registry, committed: Committed) -> None:
@@ -140,7 +140,7 @@ class KmsCustody:
             if self._held is not None and due:
                 held = self._held
                 self._keep_only(registry, held, await asyncio.to_thread(self._renew, held))
-        if self._held is None or self._counters.not_lent.keys() != {
+        if self._held is None or self._counts.not_lent.keys() != {
             number for number in self._kms.devices if number not in registry
         }:
             devices = await asyncio.to_thread(self._take_lease)
@@ -220,7 +220,7 @@ class KmsCustody:
             _log.error("lease ended, device keys dropped", extra=fields(lease=self._id, why=why))
         registry.forget()
         self._held = None
-        self._counters.not_lent = dict.fromkeys(self._kms.devices, why)
+        self._counts.not_lent = dict.fromkeys(self._kms.devices, why)
 
     def _keep_only(self, registry: Registry, held: _Held, lease: Lease) -> None:
         """Drops the keys of devices that the KMS took out of the lease: it is lost, say, or has a new key."""
@@ -235,13 +235,13 @@ class KmsCustody:
     def _note_refused(self, here: Registry | Mapping[int, Device], refused: Mapping[int, str]) -> None:
         """Keeps why each device that is not here is not lent; one without a reason may be asked for."""
         now = {number: why for number, why in refused.items() if number not in here}
-        for number in now.keys() - self._counters.not_lent.keys():
+        for number in now.keys() - self._counts.not_lent.keys():
             _log.error("device not lent", extra=fields(device=number, why=now[number]))
-        self._counters.not_lent = now
+        self._counts.not_lent = now
 
     def _frames_opened(self, device: int) -> int:
-        counts = self._counters.devices.get(device)
-        return counts.accepted if counts else 0
+        frames = self._counts.devices.get(device)
+        return frames.accepted if frames else 0
 
     def _frames_in_all(self) -> int:
         return sum(map(self._frames_opened, self._kms.devices))

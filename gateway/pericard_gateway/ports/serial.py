@@ -9,11 +9,13 @@ import serial
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
-from pericard_gateway.config import Serial
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.config import SerialSettings
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.port import Reader
 
-READ_BYTES = 16384  # about a millisecond of opening: the most that one port keeps the loop from the others
+# The most that is taken from one port at once. To open its frames takes about a millisecond, in which the
+# other ports wait.
+READ_BYTES = 16384
 _DRAIN_READS = 64
 
 _log = logging.getLogger("pericard.gateway")
@@ -22,9 +24,9 @@ _log = logging.getLogger("pericard.gateway")
 class SerialPort:
     """One serial port; a `Port`."""
 
-    def __init__(self, settings: Serial, room: asyncio.Event, counters: Counters) -> None:
+    def __init__(self, settings: SerialSettings, room: asyncio.Event, counts: GatewayCounts) -> None:
         """Opens nothing yet; while `room` is not set, nothing is read."""
-        self._settings, self._room, self._counters = settings, room, counters
+        self._settings, self._room, self._counts = settings, room, counts
         self._serial: serial.Serial | None = None
         self._attempted = asyncio.Event()
         self.trouble = "not opened yet"
@@ -46,7 +48,7 @@ class SerialPort:
                 await self._read(opened, reader)
             except (OSError, serial.SerialException) as error:
                 self._close()
-                self._counters.port_errors += 1
+                self._counts.port_errors += 1
                 if self.trouble != str(error):
                     _log.warning("port lost", extra=fields(port=self.name, why=str(error)))
                 self.trouble = str(error)
@@ -58,7 +60,7 @@ class SerialPort:
         await self._attempted.wait()
 
     async def write(self, data: bytes) -> None:
-        """Writes to the device. What the line does not take at once is lost: nobody reads it.
+        """Writes to the device. What the line does not take at once is dropped: then nobody reads it.
 
         Raises:
             OSError, serial.SerialException: the port is not open, or breaks.
@@ -81,7 +83,7 @@ class SerialPort:
         self._close()
 
     def _open(self) -> serial.Serial:
-        # exclusive: a second reader of the same port would steal bytes from the middle of frames.
+        # exclusive: a second reader of the same port would take bytes out of the middle of frames.
         self._serial = serial.Serial(self.name, self._settings.baud, timeout=0, exclusive=True)
         self.trouble = ""
         _log.info("port opened", extra=fields(port=self.name))
@@ -105,7 +107,8 @@ class SerialPort:
 async def _readable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
-    # Removed after every event: the descriptor stays readable while we wait for room and would spin.
+    # The loop stops watching after every event. The descriptor stays readable while the gateway waits for
+    # room, and would be reported again and again.
     loop.add_reader(descriptor, lambda: None if ready.done() else ready.set_result(None))
     try:
         await ready

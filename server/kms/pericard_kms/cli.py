@@ -4,20 +4,22 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from pericard_edge import files
 from pericard_edge.jsonlog import fields, log_to_stderr
 from pericard_edge.kms import KmsClient
-from pericard_edge.settings import Metrics
 from pericard_kms.commands.audit import audit
 from pericard_kms.commands.ceremonies import init, roles, seal, status, token, unseal
 from pericard_kms.commands.devices import device, lease
 from pericard_kms.commands.keys import key
 from pericard_kms.errors import Misused
-from pericard_protocol.uplink.providers import ProviderName, provider
+from pericard_protocol.uplink.suites import ProviderName
+
+if TYPE_CHECKING:
+    from pericard_edge.settings import MetricsSettings
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ def run(
     from pericard_kms.ceremonies import seals
     from pericard_kms.http.api import Api
     from pericard_kms.storage.journal import open_database
+    from pericard_protocol.uplink.providers import provider
 
     host, port = _address(listen)
     tls = None
@@ -131,9 +134,11 @@ def _secret(path: Path, what: str) -> str:
     return files.read_secret(path, what).decode("utf-8", "surrogateescape").strip()
 
 
-def _pages(listen: str) -> Metrics:
+def _pages(listen: str) -> "MetricsSettings":
+    from pericard_edge.settings import MetricsSettings
+
     try:
-        return Metrics(listen=listen)
+        return MetricsSettings(listen=listen)
     except ValueError:
         raise click.UsageError(
             f"--metrics {listen}: give 127.0.0.1:PORT; a scraper elsewhere comes through a proxy of yours"

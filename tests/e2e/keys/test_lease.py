@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from tests.kms.conftest import Process
+from tests.parts.kms import KmsProcess
 
-from pericard_edge.kms import KmsClient, NoToken, Refused
-from pericard_gateway.config import Kms
+from pericard_edge.kms import KmsClient, KmsRefused, NoToken
+from pericard_gateway.config import KmsLeaseSettings
 from pericard_gateway.custody import kms as custody
 from pericard_gateway.custody.kms import KmsCustody
 from pericard_gateway.devices.registry import Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import Replayed, UnknownDevice
-from pericard_gateway.operations.counters import Counters
-from pericard_protocol.device.frame import FrameType, Header, parse, seal_frame
+from pericard_gateway.operations.counts import GatewayCounts
+from pericard_protocol.device.frame import FrameType, Header, parse_frame, seal_frame
 from pericard_protocol.device.lease import LeaseError
 from pericard_tools.board.provision import Issued, KmsSource
 
@@ -36,9 +36,9 @@ class LeasedGateway:
     """A gateway's custody, with the board whose key the KMS issued."""
 
     def __init__(
-        self, process: Process, root: str, issued: Issued, held: KmsCustody, counters: Counters
+        self, process: KmsProcess, root: str, issued: Issued, held: KmsCustody, counts: GatewayCounts
     ) -> None:
-        self.process, self.root, self.issued, self.held, self.counters = process, root, issued, held, counters
+        self.process, self.root, self.issued, self.held, self.counts = process, root, issued, held, counts
         self.registry = held.registry()
         self.seq = 0
         self.needed = frozenset[str]()
@@ -47,9 +47,9 @@ class LeasedGateway:
         """The next frame of the board opens."""
         self.seq += 1
         header = Header(FrameType.VITALS, self.issued.epoch, DEVICE, 1, self.seq)
-        frame = parse(seal_frame(ChaCha20Poly1305(self.issued.key), header, b"x"))
+        frame = parse_frame(seal_frame(ChaCha20Poly1305(self.issued.key), header, b"x"))
         assert self.registry.open(frame) == b"x"
-        self.counters.accept(DEVICE)
+        self.counts.accept(DEVICE)
 
     def renewal_due(self) -> None:
         assert self.held._held
@@ -92,7 +92,7 @@ class LeasedGateway:
 
 @pytest.fixture
 def leased(
-    open_kms: tuple[Process, str],
+    open_kms: tuple[KmsProcess, str],
     token_of: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -104,23 +104,23 @@ def leased(
     with KmsClient(process.url, root) as client:
         issued = KmsSource(client).issue(DEVICE, "bed 4")
     token_of("gateway")
-    counters = Counters()
+    counts = GatewayCounts()
     key = log_key(process, root)
-    with held_by(process, key, counters, tmp_path / "state") as held:
+    with held_by(process, key, counts, tmp_path / "state") as held:
         # Below what an operator may set: tests do not wait.
         held._kms = held._kms.model_copy(update={"ask_seconds": 0})
-        yield LeasedGateway(process, root, issued, held, counters)
+        yield LeasedGateway(process, root, issued, held, counts)
 
 
-def log_key(process: Process, root: str) -> str:
+def log_key(process: KmsProcess, root: str) -> str:
     """As an operator notes it at the set-up."""
     with KmsClient(process.url, root) as client:
         return str(client.call("GET", "sys/audit-log/key")["public_key"])
 
 
 @contextmanager
-def held_by(process: Process, key: str, counters: Counters, state: Path) -> Iterator[KmsCustody]:
-    kms = Kms(
+def held_by(process: KmsProcess, key: str, counts: GatewayCounts, state: Path) -> Iterator[KmsCustody]:
+    kms = KmsLeaseSettings(
         address=process.url,
         ca=Path("none"),
         log_key=key,
@@ -129,7 +129,7 @@ def held_by(process: Process, key: str, counters: Counters, state: Path) -> Iter
         lease_frames=1000,
         ask_seconds=5,
     )
-    with closing(KmsCustody("ward-1", kms, counters, state)) as held:
+    with closing(KmsCustody("ward-1", kms, counts, state)) as held:
         yield held
 
 
@@ -168,7 +168,7 @@ def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(leased: LeasedGateway
     leased.kept_until(lambda: DEVICE in leased.registry)
     old = seal_frame(ChaCha20Poly1305(leased.issued.key), Header(FrameType.VITALS, 0, DEVICE, 1, 1), b"x")
     with pytest.raises(Replayed):  # the marks came along
-        leased.registry.open(parse(old))
+        leased.registry.open(parse_frame(old))
     leased.seq += 100
     leased.opens()
 
@@ -191,8 +191,8 @@ def test_a_device_that_left_the_lease_is_dropped_long_before_the_renewal(
             leased.opens()
         assert all(other in leased.registry for other in others)
         assert leased.held._id == (first if others else None)
-        leased.kept_until(lambda: "is lost" in leased.counters.not_lent.get(DEVICE, ""))
-        assert list(leased.counters.not_lent) == [DEVICE]
+        leased.kept_until(lambda: "is lost" in leased.counts.not_lent.get(DEVICE, ""))
+        assert list(leased.counts.not_lent) == [DEVICE]
 
 
 def test_a_ward_hears_its_other_devices_while_one_is_lost(leased: LeasedGateway) -> None:
@@ -203,13 +203,13 @@ def test_a_ward_hears_its_other_devices_while_one_is_lost(leased: LeasedGateway)
         leased.held._kms.devices.append(8)
         leased.registry = leased.held.registry()
         leased.opens()
-        assert leased.counters.not_lent == {8: "device 8 is lost: it cannot be lent"}
+        assert leased.counts.not_lent == {8: "device 8 is lost: it cannot be lent"}
         found = KmsSource(client).issue(8, "bed 5")
         assert found.key != other.key
         leased.kept_until(lambda: 8 in leased.registry)
-        assert leased.counters.not_lent == {}
+        assert leased.counts.not_lent == {}
         frame = seal_frame(ChaCha20Poly1305(found.key), Header(FrameType.VITALS, found.epoch, 8, 9, 0), b"y")
-        assert leased.registry.open(parse(frame)) == b"y"
+        assert leased.registry.open(parse_frame(frame)) == b"y"
         leased.opens()
 
 
@@ -229,7 +229,7 @@ def test_a_gateway_says_that_it_dropped_a_key_also_after_it_was_killed(
         leased.issued = KmsSource(client).issue(DEVICE, "bed 4")
         assert until() > time.time() + 3600
         key = log_key(leased.process, leased.root)
-        with held_by(leased.process, key, leased.counters, tmp_path / "state") as restarted:
+        with held_by(leased.process, key, leased.counts, tmp_path / "state") as restarted:
             leased.held = restarted
             leased.registry = restarted.registry()
             assert until() > time.time() + 3600  # whoever only looks gives nothing back
@@ -254,7 +254,7 @@ def test_needed_kem_keys_are_held_and_released_also_after_a_restart(
     assert holders(ids[0]) == ["ward-1"]
     leased.needed = frozenset()
     key = log_key(leased.process, leased.root)
-    with held_by(leased.process, key, leased.counters, tmp_path / "state") as restarted:
+    with held_by(leased.process, key, leased.counts, tmp_path / "state") as restarted:
         leased.held = restarted
         leased.registry = restarted.registry()
         leased.kept_until(lambda: holders(ids[0]) == [])
@@ -280,7 +280,7 @@ def test_more_frames_than_lent_end_the_lease(leased: LeasedGateway) -> None:
 
 
 def test_no_lease_no_gateway(
-    open_kms: tuple[Process, str],
+    open_kms: tuple[KmsProcess, str],
     token_of: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -289,17 +289,17 @@ def test_no_lease_no_gateway(
     key = log_key(process, root)
     token_of("cloud")
     with (
-        held_by(process, key, Counters(), tmp_path) as held,
-        pytest.raises(Refused, match="permission denied"),
+        held_by(process, key, GatewayCounts(), tmp_path) as held,
+        pytest.raises(KmsRefused, match="permission denied"),
     ):
         held.registry()
     token_of("gateway")
-    with held_by(process, key, Counters(), tmp_path) as held, pytest.raises(Refused, match="7"):
+    with held_by(process, key, GatewayCounts(), tmp_path) as held, pytest.raises(KmsRefused, match="7"):
         held.registry()  # never enrolled
     monkeypatch.delenv("PERICARD_KMS_TOKEN")
     with (
         pytest.raises(NoToken, match="pericard kms token --policy gateway"),
-        held_by(process, key, Counters(), tmp_path),
+        held_by(process, key, GatewayCounts(), tmp_path),
     ):
         pass
 
@@ -307,7 +307,7 @@ def test_no_lease_no_gateway(
 def test_a_lease_that_our_kms_did_not_sign_lends_nothing(leased: LeasedGateway, tmp_path: Path) -> None:
     """As one who poses as the KMS on the network: his leases are signed, by another key."""
     with (
-        held_by(leased.process, OTHER_KEY, Counters(), tmp_path) as held,
+        held_by(leased.process, OTHER_KEY, GatewayCounts(), tmp_path) as held,
         pytest.raises(LeaseError, match="not signed by this KMS"),
     ):
         held.registry()
@@ -382,7 +382,7 @@ def test_a_gateway_whose_clock_is_set_wrong_opens_no_frame_past_the_lease(
     right = time.time
     monkeypatch.setattr("time.time", lambda: right() + hours * 3600)
     leased.kept_until(lambda: "a lease is refused" in caplog.text)
-    assert "check the clocks" in leased.counters.lease
+    assert "check the clocks" in leased.counts.lease
     leased.lease_over()
     leased.kept_until(lambda: DEVICE not in leased.registry)
     caplog.clear()

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from tests.kms.conftest import Process
+from tests.parts.kms import KmsProcess
 
 from pericard_edge.kms import KmsClient
 from pericard_protocol.errors import Unavailable, UsageError
@@ -18,7 +18,7 @@ SECOND = 1_000_000
 
 
 def test_the_hospital_hears_of_every_loss_and_of_its_end(
-    open_kms: tuple[Process, str], token_of: Callable[[str], None]
+    open_kms: tuple[KmsProcess, str], token_of: Callable[[str], None]
 ) -> None:
     process, root = open_kms
     token_of("server")
@@ -55,7 +55,7 @@ def test_the_hospital_hears_of_every_loss_and_of_its_end(
 
 @pytest.mark.parametrize("owner", ["", ".", "patient-7/erase?x=", "7%2ferase%3f", "a/../../sys", "7\n", "ö"])
 def test_an_owner_that_is_no_name_reaches_no_path_of_the_kms(
-    open_kms: tuple[Process, str], token_of: Callable[[str], None], owner: str
+    open_kms: tuple[KmsProcess, str], token_of: Callable[[str], None], owner: str
 ) -> None:
     """Whoever can write to the database names the owner, and the server's token would go along."""
     token_of("server")

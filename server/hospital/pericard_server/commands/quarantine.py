@@ -66,7 +66,7 @@ def release(path: Path, name: str, why: str) -> None:
     hear_of_losses(site)
     from pericard_server.records import quarantine
 
-    click.echo(f"{quarantine.release(name, getpass.getuser(), why)} readings released")
+    click.echo(f"{quarantine.release_readings(name, getpass.getuser(), why)} readings released")
 
 
 def _shown(one: "Quarantine") -> dict[str, Any]:

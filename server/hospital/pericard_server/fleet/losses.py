@@ -170,7 +170,7 @@ def note_found(device: int) -> None:
         raise UsageError(f"device {device} is not lost")
 
 
-def release(seen: Loss, through: int, who: str, why: str) -> None:
+def note_release(seen: Loss, through: int, who: str, why: str) -> None:
     """Lets go the readings of one loss, as it was seen, up to row number `through`.
 
     Raises:

@@ -44,7 +44,7 @@ def _quarantine(loss: Loss, held: QuerySet[Reading]) -> Quarantine:
     return Quarantine(loss, held.count(), held.aggregate(newest=Max("pk"))["newest"] or 0)
 
 
-def release(name: str, who: str, why: str) -> int:
+def release_readings(name: str, who: str, why: str) -> int:
     """Lets go the readings that were held back when `Quarantine.name` was shown. How many these are.
 
     What came since stays; so does what another loss holds back.
@@ -62,5 +62,5 @@ def release(name: str, who: str, why: str) -> int:
     seen = _quarantine(loss, _held_by(loss).filter(pk__lte=int(through)))
     if name != seen.name:
         raise UsageError("what is held back has changed since it was listed: list it again, and look")
-    losses.release(loss, seen.newest, who, why)
+    losses.note_release(loss, seen.newest, who, why)
     return seen.held

@@ -39,7 +39,7 @@ class Loss(NamedTuple):
 
 
 @dataclass(slots=True)
-class Device:
+class DeviceRecord:
     """A device: where it is in its life, its key, and how far its counters have come."""
 
     id: int
