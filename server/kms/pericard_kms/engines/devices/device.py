@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pericard_kms.errors import Invalid
 from pericard_kms.fields import decode, encode
 from pericard_protocol.device.frame import KEY_BYTES
+from pericard_protocol.device.lease import SKEW_SECONDS
 from pericard_protocol.device.ratchet import MAX_AHEAD, advance
 
 # The device link's fields: device_id and boot are u32, epoch is u16.
@@ -63,14 +64,16 @@ class DeviceRecord:
         """Every loss of this device, the oldest first.
 
         It ends when the device was provisioned anew: its new key is nobody else's. Where a gateway may not
-        have heard yet that the old key was withdrawn, it ends with the last lease that held that key.
+        have heard yet that the old key was withdrawn, it ends with the last lease that held that key, and a
+        little later: the gateway's clock, which dates its frames, may be ahead of ours by that much.
         """
         found: dict[float, float | None] = {}
         for event in self.history:
             if event["to"] == "lost":
                 found[event["since"]] = None  # lost again from the same time on: one loss
             elif event["to"] == "provisioned":
-                end = max([event["time"], *event.get("still_lent", {}).values()])
+                lent = [until + SKEW_SECONDS for until in event.get("still_lent", {}).values()]
+                end = max([event["time"], *lent])
                 found |= {since: end for since, until in found.items() if until is None}
         return [Loss(since, until) for since, until in found.items()]
 
