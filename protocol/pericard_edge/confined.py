@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
+from pericard_edge.process import forbid_core_dumps
 from pericard_protocol.errors import PericardError, UsageError
 
 P = ParamSpec("P")
@@ -179,7 +180,7 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # workers are the parallelism
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what it holds must not reach a disk: no dump,
+    forbid_core_dumps()  # what it holds must not reach a disk: no dump,
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # and no file
     while True:
         try:
