@@ -62,9 +62,9 @@ class Device:
     def resume(self, mark: Mark) -> None:
         """Continues where `mark`, written by an earlier run, left off.
 
-        A key of a later epoch than the mark's has opened nothing yet, so its window begins anew: a device that
-        was provisioned anew may begin at a boot that its earlier key had passed. Frames of the mark's epoch
-        cannot be replayed: this key does not reach back.
+        A key of a later epoch than the mark's has opened nothing yet, so its window begins anew: a device
+        that was provisioned anew may begin at a boot that its earlier key had passed. Frames of the mark's
+        epoch cannot be replayed: this key does not reach back.
         """
         if mark.epoch < self._epoch:
             return
