@@ -98,9 +98,10 @@ $(DOMAINS:%=$(ENVS)/wheels/.%): $(ENVS)/wheels/.%: $(VENV)/.build \
 	    tools/setup/own-wheel $(call folder,$*) $(ENVS)/wheels
 
 # A domain's environment holds that domain and the protocol, nothing else of Pericard's.
+alone_protocol := ,prediction
 ALONE := $(DOMAINS:%=$(ENVS)/%/.stamp)
-$(ALONE): $(ENVS)/%/.stamp: $(ENVS)/wheels/.protocol $(ENVS)/wheels/.% requirements/%.txt requirements/test.txt
-	@$(ONCE) $@ $^ -- tools/setup/distribution $(ENVS)/$* $(call folder,$*) $*,test --reinstall \
+$(ALONE): $(ENVS)/%/.stamp: $(ENVS)/wheels/.protocol $(ENVS)/wheels/.% requirements/%.txt requirements/test.txt requirements/prediction.txt
+	@$(ONCE) $@ $^ -- tools/setup/distribution $(ENVS)/$* $(call folder,$*) $*,test$(alone_$*) --reinstall \
 	    $(ENVS)/wheels/pericard_{protocol,$*}-*.whl
 
 test-alone: $(ALONE) ## each domain's tests where only that domain is installed
