@@ -1,7 +1,14 @@
-"""The cloud's configuration: what `pericard cloud run --config FILE` reads."""
+"""The cloud's configuration: what `pericard cloud run` and `pericard cloud portal` read with `--config FILE`.
+
+One file may serve both, or each has its own: a command asks for the tables that it needs.
+"""
+
+from pathlib import Path
 
 from pydantic import Field
 
+from pericard_cloud.portal.config import Portal
+from pericard_edge.config import load
 from pericard_edge.confined import Limits
 from pericard_edge.settings import Address, Metrics, Tls
 from pericard_protocol.schema import Section
@@ -31,15 +38,37 @@ class Bounds(Section):
 
 
 class Settings(Section):
-    """The whole file. Relative paths begin at its folder."""
+    """The file of `pericard cloud run`. Relative paths begin at its folder."""
 
     listen: Listen
     tls: Tls
     clients: Clients
     limits: Bounds = Bounds()
     metrics: Metrics | None = None
+    portal: Portal | None = None
 
     @property
     def worker_limits(self) -> Limits:
         """The bounds of one worker process."""
         return Limits(memory_bytes=self.limits.worker_memory_mb << 20, seconds=self.limits.worker_seconds)
+
+
+class PortalSettings(Section):
+    """The file of `pericard cloud portal`, which needs nothing of the other tables."""
+
+    portal: Portal
+    listen: Listen | None = None
+    tls: Tls | None = None
+    clients: Clients | None = None
+    limits: Bounds = Bounds()
+    metrics: Metrics | None = None
+
+
+def load_portal(path: Path) -> Portal:
+    """The table [portal] of the file at `path`.
+
+    Raises:
+        FileError: it cannot be read.
+        ConfigError: it is wrong; every fault with its line.
+    """
+    return load(path, PortalSettings).portal

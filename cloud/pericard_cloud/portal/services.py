@@ -1,0 +1,32 @@
+"""What the site's views work with, made once a process from its settings."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from django.conf import settings
+
+from pericard_cloud.portal.catalogue import Catalogue
+from pericard_cloud.portal.config import Portal
+from pericard_cloud.portal.history import History
+from pericard_cloud.portal.keyring import Keyring
+from pericard_cloud.portal.store import Store
+
+
+@dataclass(frozen=True)
+class Services:
+    """Models, keys, jobs and their files."""
+
+    portal: Portal
+    store: Store
+    catalogue: Catalogue
+    keyring: Keyring
+    history: History
+
+
+@cache
+def services() -> Services:
+    """This process's."""
+    portal: Portal = settings.PORTAL
+    store = Store(portal.folder)
+    keyring = Keyring(store, portal.limits.keys, portal.limits.key_days)
+    return Services(portal, store, Catalogue(portal.models), keyring, History(portal, store))
