@@ -13,7 +13,7 @@ FOLDERS := $(foreach one,$(DISTRIBUTIONS),$(call folder,$(one)))
 # The folder in tests/ of each domain's own tests.
 tests = tests/$(or $(tests_$(1)),$(1))
 tests_server := hospital
-PYTHONS := python3.11 python3.12
+PYTHONS := python3.11 python3.12 python3.13
 # `make test PYTHON=python3.12` has environments of its own; without, the machine's python3 is used.
 ifeq ($(origin PYTHON),command line)
 VENV := .venv-$(notdir $(PYTHON))
@@ -98,9 +98,10 @@ $(DOMAINS:%=$(ENVS)/wheels/.%): $(ENVS)/wheels/.%: $(VENV)/.build \
 	    tools/setup/own-wheel $(call folder,$*) $(ENVS)/wheels
 
 # A domain's environment holds that domain and the protocol, nothing else of Pericard's.
+alone_protocol := ,prediction
 ALONE := $(DOMAINS:%=$(ENVS)/%/.stamp)
-$(ALONE): $(ENVS)/%/.stamp: $(ENVS)/wheels/.protocol $(ENVS)/wheels/.% requirements/%.txt requirements/test.txt
-	@$(ONCE) $@ $^ -- tools/setup/distribution $(ENVS)/$* $(call folder,$*) $*,test --reinstall \
+$(ALONE): $(ENVS)/%/.stamp: $(ENVS)/wheels/.protocol $(ENVS)/wheels/.% requirements/%.txt requirements/test.txt requirements/prediction.txt
+	@$(ONCE) $@ $^ -- tools/setup/distribution $(ENVS)/$* $(call folder,$*) $*,test$(alone_$*) --reinstall \
 	    $(ENVS)/wheels/pericard_{protocol,$*}-*.whl
 
 test-alone: $(ALONE) ## each domain's tests where only that domain is installed

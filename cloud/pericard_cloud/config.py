@@ -7,26 +7,20 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pericard_cloud.portal.config import Portal
-from pericard_edge.config import load
+from pericard_cloud.portal.config import PortalSettings
+from pericard_edge.config import load_settings
 from pericard_edge.confined import Limits
-from pericard_edge.settings import Address, Metrics, Tls
+from pericard_edge.settings import ListenSettings, MetricsSettings, TlsSettings
 from pericard_protocol.schema import Section
 
 
-class Listen(Section):
-    """Where hospitals connect."""
-
-    address: Address
-
-
-class Clients(Section):
+class ClientSettings(Section):
     """Who may call: the names in their certificates."""
 
     allowed: list[str] = Field(min_length=1)
 
 
-class Bounds(Section):
+class LimitSettings(Section):
     """What clients may make us spend."""
 
     workers: int = Field(default=2, ge=1, le=256)
@@ -37,15 +31,15 @@ class Bounds(Section):
     keys_per_client: int = Field(default=4, ge=1)  # 0.8 MB each; the one unused for longest goes first
 
 
-class Settings(Section):
+class CloudSettings(Section):
     """The file of `pericard cloud run`. Relative paths begin at its folder."""
 
-    listen: Listen
-    tls: Tls
-    clients: Clients
-    limits: Bounds = Bounds()
-    metrics: Metrics | None = None
-    portal: Portal | None = None
+    listen: ListenSettings  # where hospitals connect
+    tls: TlsSettings
+    clients: ClientSettings
+    limits: LimitSettings = LimitSettings()
+    metrics: MetricsSettings | None = None
+    portal: PortalSettings | None = None
 
     @property
     def worker_limits(self) -> Limits:
@@ -53,22 +47,22 @@ class Settings(Section):
         return Limits(memory_bytes=self.limits.worker_memory_mb << 20, seconds=self.limits.worker_seconds)
 
 
-class PortalSettings(Section):
+class PortalFileSettings(Section):
     """The file of `pericard cloud portal`, which needs nothing of the other tables."""
 
-    portal: Portal
-    listen: Listen | None = None
-    tls: Tls | None = None
-    clients: Clients | None = None
-    limits: Bounds = Bounds()
-    metrics: Metrics | None = None
+    portal: PortalSettings
+    listen: ListenSettings | None = None
+    tls: TlsSettings | None = None
+    clients: ClientSettings | None = None
+    limits: LimitSettings = LimitSettings()
+    metrics: MetricsSettings | None = None
 
 
-def load_portal(path: Path) -> Portal:
+def load_portal(path: Path) -> PortalSettings:
     """The table [portal] of the file at `path`.
 
     Raises:
         FileError: it cannot be read.
         ConfigError: it is wrong; every fault with its line.
     """
-    return load(path, PortalSettings).portal
+    return load_settings(path, PortalFileSettings).portal

@@ -7,20 +7,20 @@ import pydantic
 
 from pericard_edge.config import ConfiguredPath
 from pericard_edge.confined import Limits
-from pericard_edge.settings import Address, Metrics, split_address
+from pericard_edge.settings import Address, MetricsSettings, split_address
 from pericard_protocol.schema import Section
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class Certificate(Section):
+class CertificateSettings(Section):
     """PEM files: what the portal shows to browsers, and its key."""
 
     certificate: ConfiguredPath
     key: ConfiguredPath
 
 
-class Bounds(Section):
+class PortalLimitSettings(Section):
     """What users may make us spend."""
 
     workers: int = pydantic.Field(default=2, ge=1, le=256)
@@ -36,7 +36,7 @@ class Bounds(Section):
     result_days: float = pydantic.Field(default=7.0, gt=0)
 
 
-class Quota(Section):
+class QuotaSettings(Section):
     """How many rows a user may have predicted a day (UTC) by each model: what slows down copying a model."""
 
     rows_per_day: int = pydantic.Field(default=200, ge=0)
@@ -47,7 +47,7 @@ class Quota(Section):
         return self.models.get(model, self.rows_per_day)
 
 
-class Portal(Section):
+class PortalSettings(Section):
     """The table. Relative paths begin at the file's folder."""
 
     listen: Address = "127.0.0.1:8000"
@@ -57,10 +57,10 @@ class Portal(Section):
     hosts: list[str] = ["localhost", "127.0.0.1", "[::1]"]  # by what names browsers may call it
     proxies: int = pydantic.Field(default=0, ge=0)  # how many stand before it, which end TLS
     threads: int = pydantic.Field(default=16, ge=1, le=256)  # requests at once
-    tls: Certificate | None = None
-    limits: Bounds = Bounds()
-    quota: Quota = Quota()
-    metrics: Metrics | None = None
+    tls: CertificateSettings | None = None
+    limits: PortalLimitSettings = PortalLimitSettings()
+    quota: QuotaSettings = QuotaSettings()
+    metrics: MetricsSettings | None = None
 
     @pydantic.model_validator(mode="after")
     def _passwords_travel_under_tls(self) -> Self:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from pericard_cloud.portal import quotas
 from pericard_cloud.portal.catalogue import Entry
-from pericard_cloud.portal.config import Portal
+from pericard_cloud.portal.config import PortalSettings
 from pericard_cloud.portal.errors import NotYours, QueueFull, TooManyRows, WrongState
 from pericard_cloud.portal.models import EvaluationKeys, Job, User
 from pericard_cloud.portal.store import Store, Upload
@@ -19,7 +19,7 @@ WAITING = (Job.State.QUEUED, Job.State.RUNNING)
 class History:
     """The jobs of all users, each user's only for that user."""
 
-    def __init__(self, portal: Portal, store: Store) -> None:
+    def __init__(self, portal: PortalSettings, store: Store) -> None:
         self._portal, self._store = portal, store
 
     def of(self, user: User) -> QuerySet[Job]:

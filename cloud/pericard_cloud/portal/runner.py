@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from pericard_cloud.portal import queue
 from pericard_cloud.portal.catalogue import Catalogue, Entry
-from pericard_cloud.portal.config import Portal
+from pericard_cloud.portal.config import PortalSettings
 from pericard_cloud.portal.counts import Counts
 from pericard_cloud.portal.errors import NotYours
 from pericard_cloud.portal.keyring import Keyring
@@ -36,7 +36,7 @@ class _Lost(Exception):
 class Runner:
     """Threads that claim jobs and hand their rows to the workers, until `stop`."""
 
-    def __init__(self, portal: Portal, store: Store, workers: ConfinedExecutor, counts: Counts) -> None:
+    def __init__(self, portal: PortalSettings, store: Store, workers: ConfinedExecutor, counts: Counts) -> None:
         self._portal, self._store, self._workers, self._counts = portal, store, workers, counts
         self._catalogue = Catalogue(portal.models)
         self._id = new_id()

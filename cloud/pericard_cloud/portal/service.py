@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from pericard_cloud.portal import queue
-from pericard_cloud.portal.config import Portal
+from pericard_cloud.portal.config import PortalSettings
 from pericard_cloud.portal.counts import counts
 from pericard_cloud.portal.runner import Runner
 from pericard_cloud.portal.services import services
@@ -48,7 +48,7 @@ def run(ready_file: Path | None) -> None:
     """
     # A child made by fork would have locks that our threads hold at that moment.
     multiprocessing.set_start_method("spawn", force=True)
-    portal: Portal = settings.PORTAL
+    portal: PortalSettings = settings.PORTAL
     if portal.tls:
         files.read_secret(portal.tls.key, "portal.tls.key")
     registry = CollectorRegistry()
@@ -94,7 +94,7 @@ def run(ready_file: Path | None) -> None:
     _log.info("stopped")
 
 
-def _server(portal: Portal, port: int) -> Server:
+def _server(portal: PortalSettings, port: int) -> Server:
     host, _ = split_address(portal.listen)
     return Server(
         "pericard_cloud.portal.wsgi:application",

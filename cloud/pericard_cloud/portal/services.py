@@ -6,7 +6,7 @@ from functools import cache
 from django.conf import settings
 
 from pericard_cloud.portal.catalogue import Catalogue
-from pericard_cloud.portal.config import Portal
+from pericard_cloud.portal.config import PortalSettings
 from pericard_cloud.portal.history import History
 from pericard_cloud.portal.keyring import Keyring
 from pericard_cloud.portal.store import Store
@@ -26,7 +26,7 @@ class Services:
 @cache
 def services() -> Services:
     """This process's."""
-    portal: Portal = settings.PORTAL
+    portal: PortalSettings = settings.PORTAL
     store = Store(portal.folder)
     keyring = Keyring(store, portal.limits.keys, portal.limits.key_days)
     return Services(portal, store, Catalogue(portal.models), keyring, History(portal, store))

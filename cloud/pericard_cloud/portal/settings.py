@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 
 from pericard_cloud.config import load_portal
-from pericard_cloud.portal.config import Portal
+from pericard_cloud.portal.config import PortalSettings
 from pericard_web.database import database
 from pericard_web.defaults import *  # noqa: F403
 from pericard_web.defaults import HSTS_SECONDS
