@@ -18,7 +18,7 @@ from pericard_cloud.portal import tokens
 from pericard_cloud.portal.api import quota_of
 from pericard_cloud.portal.counts import counts
 from pericard_cloud.portal.forms import MAX_PASSWORD, Login, NewToken, Registration
-from pericard_cloud.portal.models import Token
+from pericard_cloud.portal.models import ApiToken
 from pericard_cloud.portal.users import current
 from pericard_web import throttle
 from pericard_web.pages import too_many
@@ -139,7 +139,7 @@ def account(request: HttpRequest) -> HttpResponse:
 @require_POST
 def delete_token(request: HttpRequest, token_id: int) -> HttpResponse:
     """Ends a token at once."""
-    if not Token.objects.filter(pk=token_id, user=current(request)).delete()[0]:
+    if not ApiToken.objects.filter(pk=token_id, user=current(request)).delete()[0]:
         raise Http404
     messages.success(request, _("The token was deleted."))
     return redirect("account")

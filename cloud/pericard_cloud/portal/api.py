@@ -18,7 +18,7 @@ from pericard_cloud.portal import quotas, tokens
 from pericard_cloud.portal.catalogue import Entry
 from pericard_cloud.portal.counts import counts
 from pericard_cloud.portal.errors import NoLength, NotLoggedIn, NotYours, Refused, WrongField
-from pericard_cloud.portal.models import EvaluationKeys, Job, User
+from pericard_cloud.portal.models import EvaluationKeys, PortalJob, User
 from pericard_cloud.portal.schemas import (
     AccountOut,
     JobOut,
@@ -209,7 +209,9 @@ def quota_of(user: User) -> list[QuotaOut]:
     """For each model: rows a day, and those used today."""
     found = services()
     return [
-        QuotaOut(model=one.name, rows_per_day=found.portal.quota.of(one.name), used=quotas.used(user, one.name))
+        QuotaOut(
+            model=one.name, rows_per_day=found.portal.quota.of(one.name), used=quotas.used(user, one.name)
+        )
         for one in found.catalogue.entries()
     ]
 
@@ -252,7 +254,7 @@ def _keys(one: EvaluationKeys) -> KeysOut:
     )
 
 
-def _job(one: Job) -> JobOut:
+def _job(one: PortalJob) -> JobOut:
     return JobOut(
         id=one.pk,
         model=one.model,

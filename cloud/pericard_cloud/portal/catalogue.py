@@ -42,7 +42,9 @@ class Entry:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """What the card says besides, as rows."""
-        return list(_rows({key: value for key, value in self.card.items() if key not in ("title", "summary")}))
+        return list(
+            _rows({key: value for key, value in self.card.items() if key not in ("title", "summary")})
+        )
 
     @cached_property
     def manifest_json(self) -> dict[str, Any]:

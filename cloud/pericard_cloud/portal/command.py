@@ -14,7 +14,9 @@ from pericard_edge.jsonlog import log_to_stderr
     "--config", "config_file", required=True, type=click.Path(path_type=Path), help="The cloud's TOML file."
 )
 @click.option("--check", is_flag=True, help="Only validate the configuration and the site's settings.")
-@click.option("--demo-account", is_flag=True, help="Make an account with a random password, and print it once.")
+@click.option(
+    "--demo-account", is_flag=True, help="Make an account with a random password, and print it once."
+)
 @click.option(
     "--ready-file",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -1,24 +1,34 @@
 """The portal's forms, each with bounds on what may be typed."""
 
+from typing import TYPE_CHECKING, Any
+
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
 from django.utils.translation import gettext_lazy as _
 
-from pericard_cloud.portal.models import Token, User
+from pericard_cloud.portal.models import ApiToken, User
+
+if TYPE_CHECKING:
+    _UserForm = BaseUserCreationForm[User]
+    _TokenForm = forms.ModelForm[ApiToken]
+else:  # Django's classes have type parameters in its stubs only
+    _UserForm, _TokenForm = BaseUserCreationForm, forms.ModelForm
 
 MAX_PASSWORD = 256  # hashing more would be our work for somebody else's paste
 
 
-class Registration(BaseUserCreationForm[User]):
+class Registration(_UserForm):
     """A new user: a name and a password, and nothing else is asked."""
 
     class Meta:
         model = User
         fields = ("name",)
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["name"].widget.attrs.update(autocomplete="username", autocapitalize="none", autofocus=True)
+        self.fields["name"].widget.attrs.update(
+            autocomplete="username", autocapitalize="none", autofocus=True
+        )
         for one in ("password1", "password2"):
             self.fields[one].widget.attrs["maxlength"] = str(MAX_PASSWORD)
             self.fields[one].max_length = MAX_PASSWORD  # type: ignore[attr-defined]
@@ -49,10 +59,10 @@ class Login(AuthenticationForm):
     )
 
 
-class NewToken(forms.ModelForm[Token]):
+class NewToken(_TokenForm):
     """A token's name, by which its owner knows it again."""
 
     class Meta:
-        model = Token
+        model = ApiToken
         fields = ("name",)
         help_texts = {"name": _("What you will use it for.")}

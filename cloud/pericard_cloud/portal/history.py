@@ -9,11 +9,11 @@ from pericard_cloud.portal import quotas
 from pericard_cloud.portal.catalogue import Entry
 from pericard_cloud.portal.config import PortalSettings
 from pericard_cloud.portal.errors import NotYours, QueueFull, TooManyRows, WrongState
-from pericard_cloud.portal.models import EvaluationKeys, Job, User
+from pericard_cloud.portal.models import EvaluationKeys, PortalJob, User
 from pericard_cloud.portal.store import Store, Upload
 from pericard_protocol.prediction import manifest, objects
 
-WAITING = (Job.State.QUEUED, Job.State.RUNNING)
+WAITING = (PortalJob.State.QUEUED, PortalJob.State.RUNNING)
 
 
 class History:
@@ -22,11 +22,11 @@ class History:
     def __init__(self, portal: PortalSettings, store: Store) -> None:
         self._portal, self._store = portal, store
 
-    def of(self, user: User) -> QuerySet[Job]:
+    def of(self, user: User) -> QuerySet[PortalJob]:
         """A user's jobs, the newest first."""
         return user.jobs.select_related("keys")
 
-    def find(self, user: User, job_id: str) -> Job:
+    def find(self, user: User, job_id: str) -> PortalJob:
         """One of them.
 
         Raises:
@@ -55,10 +55,11 @@ class History:
             )
         if jobs.count() >= limits.kept_jobs:
             raise QueueFull(
-                _("You have %(most)d jobs, as many as one may keep: delete some.") % {"most": limits.kept_jobs}
+                _("You have %(most)d jobs, as many as one may keep: delete some.")
+                % {"most": limits.kept_jobs}
             )
 
-    def add(self, user: User, entry: Entry, keys: EvaluationKeys, upload: Upload) -> Job:
+    def add(self, user: User, entry: Entry, keys: EvaluationKeys, upload: Upload) -> PortalJob:
         """Takes a query: it is checked, its rows are charged and it waits, or nothing of this happens.
 
         Raises:
@@ -75,7 +76,7 @@ class History:
             User.objects.select_for_update().get(pk=user.pk)  # two uploads at once are counted one by one
             self.check_room(user)
             quotas.charge(user, entry.name, query.rows, self._portal.quota.of(entry.name))
-            job = Job.objects.create(
+            job = PortalJob.objects.create(
                 user=user,
                 keys=keys,
                 model=entry.name,
@@ -87,7 +88,7 @@ class History:
             upload.keep("queries", job.pk)
         return job
 
-    def cancel(self, user: User, job_id: str) -> Job:
+    def cancel(self, user: User, job_id: str) -> PortalJob:
         """Ends a job that waits or runs; its rows stay charged, for its computation may have begun.
 
         Raises:
@@ -95,8 +96,8 @@ class History:
             WrongState: it is at its end already.
         """
         job = self.find(user, job_id)
-        done = Job.objects.filter(pk=job.pk, state__in=WAITING)
-        if not done.update(state=Job.State.CANCELLED, finished=timezone.now(), runner=""):
+        done = PortalJob.objects.filter(pk=job.pk, state__in=WAITING)
+        if not done.update(state=PortalJob.State.CANCELLED, finished=timezone.now(), runner=""):
             raise WrongState(_("This job is at its end already."))
         self._store.delete_job(job.pk)
         job.refresh_from_db()
@@ -109,7 +110,7 @@ class History:
             NotYours: there is none with this id.
         """
         job = self.find(user, job_id)
-        Job.objects.filter(pk=job.pk).delete()
+        PortalJob.objects.filter(pk=job.pk).delete()
         self._store.delete_job(job.pk)
 
     def result(self, user: User, job_id: str) -> bytes:
@@ -120,7 +121,7 @@ class History:
             WrongState: it has none yet, or never.
         """
         job = self.find(user, job_id)
-        if job.state != Job.State.DONE:
+        if job.state != PortalJob.State.DONE:
             raise WrongState(_("This job has no result."))
         if not job.result_kept:
             raise NotYours(_("This result's time is over: it was deleted."))

@@ -13,7 +13,7 @@ from pericard_cloud.portal.store import Store, Upload
 from pericard_protocol.prediction import objects
 
 
-class Keyring:
+class EvaluationKeyring:
     """The keys of all users, each user's only for that user."""
 
     def __init__(self, store: Store, most: int, days: float) -> None:
@@ -21,7 +21,9 @@ class Keyring:
 
     def of(self, user: User) -> QuerySet[EvaluationKeys]:
         """The keys that a user can send queries under."""
-        return user.evaluation_keys.filter(revoked__isnull=True, expires__gt=timezone.now()).order_by("-created")
+        return user.evaluation_keys.filter(revoked__isnull=True, expires__gt=timezone.now()).order_by(
+            "-created"
+        )
 
     def find(self, user: User, key_id: str) -> EvaluationKeys:
         """One of them.
@@ -47,7 +49,8 @@ class Keyring:
             self.end_expired(user)
             if self.of(user).count() >= self._most:
                 raise TooManyKeys(
-                    _("You have %(most)d keys, as many as one may have: delete one first.") % {"most": self._most}
+                    _("You have %(most)d keys, as many as one may have: delete one first.")
+                    % {"most": self._most}
                 )
             try:
                 with transaction.atomic():
@@ -55,7 +58,6 @@ class Keyring:
                         user=user,
                         fingerprint=parsed.fingerprint.hex(),
                         parameters=parsed.parameters.number,
-                        steps=list(parsed.steps),
                         size=upload.size,
                         created=now,
                         expires=now + timedelta(days=self._days),

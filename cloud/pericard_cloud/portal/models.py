@@ -5,7 +5,7 @@ themselves are files (`store.py`), under the ids of their rows.
 """
 
 import secrets
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.validators import RegexValidator
@@ -43,6 +43,7 @@ class User(AbstractBaseUser):
     name = models.CharField(
         _("name"),
         max_length=64,
+        unique=True,
         validators=[
             RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", _("Use letters, digits, dots and dashes."))
         ],
@@ -62,7 +63,7 @@ class User(AbstractBaseUser):
         ]
 
 
-class Token(models.Model):
+class ApiToken(models.Model):
     """What a program logs in with. Only its hash is kept: it is shown once, when it is made."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
@@ -79,7 +80,6 @@ class EvaluationKeys(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="evaluation_keys")
     fingerprint = models.CharField(max_length=64)
     parameters = models.PositiveSmallIntegerField()
-    steps = models.JSONField[Any, Any](default=list)
     size = models.PositiveIntegerField()
     created = models.DateTimeField(default=timezone.now)
     expires = models.DateTimeField()
@@ -95,7 +95,7 @@ class EvaluationKeys(models.Model):
         ]
 
 
-class Job(models.Model):
+class PortalJob(models.Model):
     """One query, from its upload to its result."""
 
     class State(models.TextChoices):

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from pericard_cloud.portal import quotas
 from pericard_cloud.portal.api import BYTES, api, refusal
 from pericard_cloud.portal.errors import NotYours
-from pericard_cloud.portal.models import Job, User
+from pericard_cloud.portal.models import PortalJob, User
 from pericard_cloud.portal.picture import png
 from pericard_cloud.portal.reference import operations
 from pericard_cloud.portal.services import services
@@ -175,7 +175,7 @@ def query_picture(request: HttpRequest, job_id: str) -> HttpResponse:
     return HttpResponse(png(data), content_type="image/png")
 
 
-def _query(store: Store, job: Job) -> bytes:
+def _query(store: Store, job: PortalJob) -> bytes:
     """The beginning of a job's query, as it lies on our disk; nothing where it was deleted."""
     try:
         with store.path("queries", job.pk).open("rb") as file:

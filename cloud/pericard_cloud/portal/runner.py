@@ -14,8 +14,8 @@ from pericard_cloud.portal.catalogue import Catalogue, Entry
 from pericard_cloud.portal.config import PortalSettings
 from pericard_cloud.portal.counts import Counts
 from pericard_cloud.portal.errors import NotYours
-from pericard_cloud.portal.keyring import Keyring
-from pericard_cloud.portal.models import Job, new_id
+from pericard_cloud.portal.keyring import EvaluationKeyring
+from pericard_cloud.portal.models import PortalJob, new_id
 from pericard_cloud.portal.store import Store
 from pericard_cloud.prediction.worker import evaluate
 from pericard_edge.confined import ConfinedExecutor, WorkerFailed
@@ -36,7 +36,9 @@ class _Lost(Exception):
 class Runner:
     """Threads that claim jobs and hand their rows to the workers, until `stop`."""
 
-    def __init__(self, portal: PortalSettings, store: Store, workers: ConfinedExecutor, counts: Counts) -> None:
+    def __init__(
+        self, portal: PortalSettings, store: Store, workers: ConfinedExecutor, counts: Counts
+    ) -> None:
         self._portal, self._store, self._workers, self._counts = portal, store, workers, counts
         self._catalogue = Catalogue(portal.models)
         self._id = new_id()
@@ -82,20 +84,20 @@ class Runner:
 
     def _sweep(self) -> None:
         limits = self._portal.limits
-        keyring = Keyring(self._store, limits.keys, limits.key_days)
+        keyring = EvaluationKeyring(self._store, limits.keys, limits.key_days)
         while True:
             keyring.end_expired()
-            for job in Job.objects.filter(expires__lte=timezone.now(), result_size__gt=0):
+            for job in PortalJob.objects.filter(expires__lte=timezone.now(), result_size__gt=0):
                 self._store.delete_job(job.pk)
-                Job.objects.filter(pk=job.pk).update(result_size=0)
+                PortalJob.objects.filter(pk=job.pk).update(result_size=0)
             if self._stopping.wait(_SWEEP_SECONDS):
                 return
 
-    def _compute(self, job: Job) -> None:
+    def _compute(self, job: PortalJob) -> None:
         began = time.monotonic()
         try:
             if job.starts > queue.MOST_STARTS:
-                self._fail(job, Job.Failure.STARTS)
+                self._fail(job, PortalJob.Failure.STARTS)
                 return
             entry = self._catalogue.find(job.model)
             if entry.manifest.digest != job.digest:
@@ -104,24 +106,24 @@ class Runner:
             self._counts.finish_job(job.rows, time.monotonic() - began)
             _log.info("job done", extra=fields(job=job.pk, model=job.model, rows=job.rows, bytes=size))
         except NotYours:
-            self._fail(job, Job.Failure.MODEL)
+            self._fail(job, PortalJob.Failure.MODEL)
         except _Lost:
             self._store.delete("partial", job.pk)
         except WorkerFailed as error:
             if self._stopping.is_set():  # we killed it
                 queue.release(job)
             else:
-                self._fail(job, Job.Failure.WORKER, str(error))
+                self._fail(job, PortalJob.Failure.WORKER, str(error))
         except (PeerError, OSError) as error:
-            self._fail(job, Job.Failure.FILES, type(error).__name__)
+            self._fail(job, PortalJob.Failure.FILES, type(error).__name__)
 
-    def _fail(self, job: Job, why: Job.Failure, detail: str = "") -> None:
+    def _fail(self, job: PortalJob, why: PortalJob.Failure, detail: str = "") -> None:
         queue.fail(job, why, detail)
         self._store.delete("partial", job.pk)
         self._counts.fail_job(why)
         _log.warning("job failed", extra=fields(job=job.pk, model=job.model, why=why, detail=detail))
 
-    def _store_result(self, job: Job, entry: Entry) -> int:
+    def _store_result(self, job: PortalJob, entry: Entry) -> int:
         fingerprint = bytes.fromhex(job.keys.fingerprint)
         for first, parts in self._parts(job, entry, fingerprint):
             end = self._store.append(job.pk, job.result_size, b"".join(parts))
@@ -142,13 +144,13 @@ class Runner:
         return len(reply)
 
     def _parts(
-        self, job: Job, entry: Entry, fingerprint: bytes
+        self, job: PortalJob, entry: Entry, fingerprint: bytes
     ) -> Iterator[tuple[int, tuple[bytes, ...]]]:
         """(rows done, ciphertexts of the last of them), from the first row that is not stored yet."""
         try:
             keys = self._store.read("keys", job.keys.pk)
         except FileNotFoundError:
-            self._fail(job, Job.Failure.KEYS)
+            self._fail(job, PortalJob.Failure.KEYS)
             raise _Lost from None
         data = self._store.read("queries", job.pk)
         folder, model = str(entry.folder), entry.manifest
@@ -161,5 +163,7 @@ class Runner:
         for first in range(job.rows_done, job.rows, step):
             rows = range(first, min(first + step, job.rows))
             # Only these rows go through the worker's pipe, not a thousand each time.
-            some = objects.join_query(model, manifest.ROWS, len(rows), fingerprint, map(query.ciphertext, rows))
+            some = objects.join_query(
+                model, manifest.ROWS, len(rows), fingerprint, map(query.ciphertext, rows)
+            )
             yield rows.stop, self._workers.submit(evaluate, folder, keys, some, 0, len(rows)).result()

@@ -8,7 +8,7 @@ from django.conf import settings
 from pericard_cloud.portal.catalogue import Catalogue
 from pericard_cloud.portal.config import PortalSettings
 from pericard_cloud.portal.history import History
-from pericard_cloud.portal.keyring import Keyring
+from pericard_cloud.portal.keyring import EvaluationKeyring
 from pericard_cloud.portal.store import Store
 
 
@@ -16,10 +16,10 @@ from pericard_cloud.portal.store import Store
 class Services:
     """Models, keys, jobs and their files."""
 
-    portal: Portal
+    portal: PortalSettings
     store: Store
     catalogue: Catalogue
-    keyring: Keyring
+    keyring: EvaluationKeyring
     history: History
 
 
@@ -28,5 +28,5 @@ def services() -> Services:
     """This process's."""
     portal: PortalSettings = settings.PORTAL
     store = Store(portal.folder)
-    keyring = Keyring(store, portal.limits.keys, portal.limits.key_days)
+    keyring = EvaluationKeyring(store, portal.limits.keys, portal.limits.key_days)
     return Services(portal, store, Catalogue(portal.models), keyring, History(portal, store))

@@ -16,7 +16,7 @@ from pericard_web.defaults import HSTS_SECONDS
 from pericard_web.secret import secret_key
 
 _file = os.environ.get("PERICARD_CLOUD_CONFIG")
-PORTAL = load_portal(Path(_file)) if _file else Portal()
+PORTAL = load_portal(Path(_file)) if _file else PortalSettings()
 
 if _file:
     PORTAL.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -73,7 +73,9 @@ class Store:
             return file.tell()
 
     @contextmanager
-    def receive(self, source: BinaryIO | Callable[[int], bytes], length: int, most: int) -> Iterator["Upload"]:
+    def receive(
+        self, source: BinaryIO | Callable[[int], bytes], length: int, most: int
+    ) -> Iterator["Upload"]:
         """An upload on the disk while the block runs; `Upload.keep` makes it stay.
 
         Raises:
