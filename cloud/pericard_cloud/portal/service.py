@@ -107,7 +107,7 @@ def _server(portal: PortalSettings, port: int) -> Server:
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
         websockets=False,
         log_enabled=True,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
         ssl_cert=portal.tls.certificate if portal.tls else None,
         ssl_key=portal.tls.key if portal.tls else None,
         respawn_failed_workers=True,
