@@ -1,6 +1,6 @@
-"""Build hook: compiles the translations (.po) of the distribution that is built into what gettext reads (.mo).
+"""Build hook: compiles the translations of the distribution that is built: .po into what gettext reads, .mo.
 
-The compiled files are never committed; an editable install makes them too. The cloud's build runs this as well.
+The compiled files are never committed; an editable install makes them too. The cloud's build runs this too.
 """
 
 from pathlib import Path

@@ -45,16 +45,20 @@ def publish(folder: Path, name: str, model: TreeModel | LinearModel) -> Manifest
     """Writes a model where the portal looks for models."""
     trees = isinstance(model, TreeModel)
     plan, blocks = plan_for(model, INPUTS, 4096) if isinstance(model, TreeModel) else ((), ())
-    feature = {"unit": "mm", "edges": [1.5, 2.5, 4.0], "minimum": 0, "maximum": 9, "mean": 3.25}
+    feature: dict[str, Any] = {
+        "unit": "mm",
+        "edges": (1.5, 2.5, 4.0),
+        "minimum": 0,
+        "maximum": 9,
+        "mean": 3.25,
+    }
     manifest = Manifest.model_validate(
         {
             "name": name,
             "parameters": "s1",
             "kind": "trees" if trees else "linear",
             "task": "binary",
-            "features": tuple(
-                {"name": one} | feature | {"edges": tuple(feature["edges"])} for one in ("radius", "texture")
-            ),  # type: ignore[arg-type]
+            "features": tuple({"name": one} | feature for one in ("radius", "texture")),
             "edges_per_feature": 3,
             "input_slots": INPUTS,
             "plan": plan,

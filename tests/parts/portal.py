@@ -1,4 +1,4 @@
-"""A real portal in a process of its own, and whoever calls it: a browser with cookies, or a program with a token."""
+"""A real portal in a process of its own, and who calls it: a browser with cookies, a program with a token."""
 
 import http.client
 import json
@@ -41,7 +41,7 @@ class Answer:
 class Caller:
     """Sends requests to one site, with the cookies that it got and the headers that it is given."""
 
-    def __init__(self, address: str, context: ssl.SSLContext | None = None, **headers: str) -> None:
+    def __init__(self, address: str, context: ssl.SSLContext | None = None, /, **headers: str) -> None:
         self.parts, self.headers, self._context = urlsplit(address), headers, context
         self.cookies: dict[str, str] = {}
         self.set: list[str] = []  # every Set-Cookie as it came
@@ -51,7 +51,7 @@ class Caller:
             return http.client.HTTPSConnection(self.parts.netloc, timeout=60, context=self._context)
         return http.client.HTTPConnection(self.parts.netloc, timeout=60)
 
-    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    def send(self, method: str, path: str, body: bytes = b"", /, **headers: str) -> Answer:
         sent = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
@@ -72,17 +72,17 @@ class Caller:
         finally:
             connection.close()
 
-    def get(self, path: str, **headers: str) -> Answer:
+    def get(self, path: str, /, **headers: str) -> Answer:
         return self.send("GET", path, **headers)
 
-    def post(self, path: str, fields: Mapping[str, str], page: str | None = None, **headers: str) -> Answer:
+    def post(self, path: str, fields: dict[str, str], page: str | None = None, /, **headers: str) -> Answer:
         """Sends a form with the token of the page that it is on."""
         token = form_token(self.get(page or path).text)
         body = urlencode(fields | {"csrfmiddlewaretoken": token}).encode()
         more = {"Content_Type": "application/x-www-form-urlencoded", "Origin": self.origin} | headers
         return self.send("POST", path, body, **more)
 
-    def upload(self, path: str, body: bytes, **headers: str) -> Answer:
+    def upload(self, path: str, body: bytes, /, **headers: str) -> Answer:
         return self.send("POST", path, body, **({"Content_Type": BYTES} | headers))
 
     @property
@@ -166,7 +166,7 @@ class Portal:
         ]
 
     def caller(self, **headers: str) -> Caller:
-        return Caller(self.address, **headers)
+        return Caller(self.address, None, **headers)
 
     def registered(self, name: str = "") -> Caller:
         """A browser that is logged in as a new user."""

@@ -1,4 +1,4 @@
-"""What is refused before anything reads it: bodies without a bound, files in forms, posts from other sites."""
+"""What is refused before anything reads it: bodies without a bound, files in forms, other sites' posts."""
 
 from collections.abc import Callable
 from http import HTTPStatus

@@ -1,1 +1,1 @@
-"""The encrypted prediction portal: a site whose users send encrypted features and get encrypted predictions."""
+"""The encrypted prediction portal: its users send encrypted features and get encrypted predictions."""

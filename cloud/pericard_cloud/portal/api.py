@@ -1,4 +1,4 @@
-"""The HTTP API, /api/v1: what the browser's client and the kit call. Its description is at /api/v1/openapi.json.
+"""The HTTP API, /api/v1: what the browser's client and the kit call. /api/v1/openapi.json describes it.
 
 Every operation but those on models asks who calls, and looks only among what is theirs.
 """
@@ -259,7 +259,7 @@ def _job(one: PortalJob) -> JobOut:
         id=one.pk,
         model=one.model,
         key=one.keys_id,
-        state=one.state,
+        state=PortalJob.State(one.state),
         progress=one.progress,
         rows=one.rows,
         error=str(one.get_error_display()) if one.error else None,

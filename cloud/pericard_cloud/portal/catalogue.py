@@ -1,7 +1,7 @@
 """The models that the portal offers: what the folder of models holds at this moment.
 
-Only the public half is read here (`model.json`, the manifest, and `card.json`); leaves and weights are read by
-the workers that compute.
+Only the public half is read here (`model.json`, the manifest, and `card.json`); leaves and weights are read
+by the workers that compute.
 """
 
 import json

@@ -40,7 +40,7 @@ class QuotaSettings(Section):
     """How many rows a user may have predicted a day (UTC) by each model: what slows down copying a model."""
 
     rows_per_day: int = pydantic.Field(default=200, ge=0)
-    models: dict[str, int] = {}  # where a model has a number of its own
+    models: dict[str, int] = pydantic.Field(default_factory=dict)  # where a model has a number of its own
 
     def of(self, model: str) -> int:
         """The rows a day for this model."""
@@ -54,7 +54,7 @@ class PortalSettings(Section):
     folder: ConfiguredPath = pydantic.Field(default=Path("portal"), validate_default=True)
     models: ConfiguredPath = pydantic.Field(default=Path("models"), validate_default=True)
     database: str = ""  # a URL; else a SQLite file in `folder`. DATABASE_URL of the environment goes first
-    hosts: list[str] = ["localhost", "127.0.0.1", "[::1]"]  # by what names browsers may call it
+    hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")  # by what names browsers may call it
     proxies: int = pydantic.Field(default=0, ge=0)  # how many stand before it, which end TLS
     threads: int = pydantic.Field(default=16, ge=1, le=256)  # requests at once
     tls: CertificateSettings | None = None

@@ -1,6 +1,6 @@
 """The portal's forms, each with bounds on what may be typed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
@@ -21,6 +21,8 @@ class Registration(_UserForm):
     """A new user: a name and a password, and nothing else is asked."""
 
     class Meta:
+        """What Django makes the form of."""
+
         model = User
         fields = ("name",)
 
@@ -63,6 +65,8 @@ class NewToken(_TokenForm):
     """A token's name, by which its owner knows it again."""
 
     class Meta:
+        """What Django makes the form of."""
+
         model = ApiToken
         fields = ("name",)
-        help_texts = {"name": _("What you will use it for.")}
+        help_texts: ClassVar[dict[str, Any]] = {"name": _("What you will use it for.")}

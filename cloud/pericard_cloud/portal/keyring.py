@@ -1,4 +1,4 @@
-"""A user's evaluation keys: taken, listed, revoked. What is stored is public; the secret key never comes here."""
+"""A user's evaluation keys: taken, listed, revoked. What is stored is public: the secret key never comes."""
 
 from datetime import timedelta
 

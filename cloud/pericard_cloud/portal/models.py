@@ -56,11 +56,13 @@ class User(AbstractBaseUser):
     USERNAME_FIELD = "name"
 
     class Meta:
-        constraints = [
+        """The table's constraints and order."""
+
+        constraints = (
             models.UniqueConstraint(
                 Lower("name"), name="one_user_a_name", violation_error_message=_("This name is taken.")
-            )
-        ]
+            ),
+        )
 
 
 class ApiToken(models.Model):
@@ -86,13 +88,15 @@ class EvaluationKeys(models.Model):
     revoked = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [
+        """The table's constraints and order."""
+
+        constraints = (
             models.UniqueConstraint(
                 fields=["user", "fingerprint"],
                 condition=models.Q(revoked__isnull=True),
                 name="keys_once_a_user",
-            )
-        ]
+            ),
+        )
 
 
 class PortalJob(models.Model):
@@ -137,11 +141,13 @@ class PortalJob(models.Model):
     starts = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
-        ordering: ClassVar[list[str]] = ["-created"]
-        indexes = [
+        """The table's constraints and order."""
+
+        ordering = ("-created",)
+        indexes = (
             models.Index(fields=["state", "created"], name="job_queue"),
             models.Index(fields=["user", "-created"], name="job_history"),
-        ]
+        )
 
     @property
     def progress(self) -> float:
@@ -168,6 +174,6 @@ class Use(models.Model):
     rows = models.PositiveIntegerField(default=0)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["user", "model", "day"], name="one_count_a_day"),
-        ]
+        """The table's constraints and order."""
+
+        constraints = (models.UniqueConstraint(fields=["user", "model", "day"], name="one_count_a_day"),)

@@ -1,7 +1,7 @@
 """The queue of jobs, in the database: it survives whatever ends, and several runners may share it.
 
-A runner says every few seconds that it is alive. A job whose runner went silent is taken by another, which goes
-on after the last row that was stored.
+A runner says every few seconds that it is alive. A job whose runner went silent is taken by another, which
+goes on after the last row that was stored.
 """
 
 from datetime import timedelta
@@ -42,7 +42,7 @@ def beat(runner: str) -> None:
 
 
 def advance(job: PortalJob, rows_done: int, result_size: int) -> bool:
-    """Notes how far a job is; False when it is not its runner's any more: cancelled, deleted or taken over."""
+    """Notes how far a job is; False when it is not this runner's any more: it was cancelled or deleted."""
     job.rows_done, job.result_size = rows_done, result_size
     return _mine(job, rows_done=rows_done, result_size=result_size, alive=timezone.now())
 

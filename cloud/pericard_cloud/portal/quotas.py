@@ -1,4 +1,4 @@
-"""Rows that a user may have predicted a day by each model. They are charged in the transaction that makes the job.
+"""Rows that a user may have predicted a day by each model, charged in the transaction that makes the job.
 
 The count is raised and compared in one UPDATE: requests in parallel cannot both take the last rows.
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def operations(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each operation: its method and path, what it does, its parameters, what it takes and what it answers."""
+    """Each operation: its method and path, what it does, its parameters, what it takes and answers."""
     return [
         {
             "method": method.upper(),

@@ -1,4 +1,4 @@
-"""Computes the queue's jobs in confined workers, some rows at a time, each stored before the next are begun."""
+"""Computes the queue's jobs in confined workers, some rows at a time; these are stored before the next."""
 
 import logging
 import threading

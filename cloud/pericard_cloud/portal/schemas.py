@@ -1,9 +1,11 @@
 """The shapes of the API's answers, as its OpenAPI description has them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from ninja import Schema
+
+from pericard_cloud.portal.models import PortalJob
 
 
 class RefusalOut(Schema):
@@ -47,7 +49,7 @@ class JobOut(Schema):
     id: str
     model: str
     key: str
-    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    state: PortalJob.State
     progress: float
     rows: int
     error: str | None

@@ -17,7 +17,7 @@ from django.db import DatabaseError, connection
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server import Server
+from granian.server.mp import MPServer
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -55,8 +55,8 @@ def run(ready_file: Path | None) -> None:
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     services().store.sweep_uploads()
     with ExitStack() as stack:
-        # It keeps the port for the child, which listens on it beside this one (SO_REUSEPORT); nobody connects to
-        # a socket that does not listen.
+        # It keeps the port for the child, which listens on it beside this one (SO_REUSEPORT). Nobody is
+        # connected to a socket that does not listen.
         port = stack.enter_context(_reserved(portal.listen)).getsockname()[1]
         workers = stack.enter_context(ConfinedExecutor(portal.limits.workers, portal.worker_limits))
         runner = Runner(portal, services().store, workers, counts())
@@ -65,18 +65,17 @@ def run(ready_file: Path | None) -> None:
         server = _server(portal, port)
         told = threading.Event()
 
-        # Called by granian when it has set its own signal handlers: ours, with their bound on a stop, go instead.
-        @server.on_startup
+        # granian calls it when it has set its own signal handlers: ours, which bound a stop, go instead.
         def begin() -> None:
             stop = stop_event()
 
             def wait() -> None:
                 stop.wait()
                 told.set()
-                server.signal_handler_interrupt()
+                server.signal_handler_interrupt()  # type: ignore[no-untyped-call]
 
             threading.Thread(target=wait, name="told", daemon=True).start()
-            threading.Thread(target=announce, name="ready", daemon=True).start()
+            announcer.start()
             runner.start()
 
         def announce() -> None:
@@ -90,13 +89,19 @@ def run(ready_file: Path | None) -> None:
                 _log.info("serving", extra=fields(address=address, pages=pages))
                 told.wait()
 
-        server.serve()
+        announcer = threading.Thread(target=announce, name="ready", daemon=True)
+        server.on_startup(begin)
+        try:
+            server.serve()
+        finally:
+            told.set()
+            announcer.join(_STOP_SECONDS)
     _log.info("stopped")
 
 
-def _server(portal: PortalSettings, port: int) -> Server:
+def _server(portal: PortalSettings, port: int) -> MPServer:
     host, _ = split_address(portal.listen)
-    return Server(
+    return MPServer(
         "pericard_cloud.portal.wsgi:application",
         address=host,
         port=port,

@@ -62,7 +62,7 @@ class Store:
             os.truncate(path, size)
 
     def append(self, name: str, at: int, content: bytes) -> int:
-        """Puts `content` at `at` of a job's partial result, in place of what is there; durable, returns its end."""
+        """Puts `content` at `at` of a job's partial result, in place of what follows; gives the end."""
         descriptor = os.open(self.path("partial", name), os.O_WRONLY | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
             file.seek(at)

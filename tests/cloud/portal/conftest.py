@@ -1,7 +1,6 @@
 """A portal with two small models, and users whose keys and queries are real."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
