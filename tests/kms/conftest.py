@@ -54,7 +54,7 @@ def start() -> Iterator[StartKms]:
     """Starts processes that end with the test."""
     running: list[KmsProcess] = []
 
-    def one(data: Path, *options: str, secure: bool = False) -> KmsProcess:
+    def one(data: Path | None, *options: str, secure: bool = False) -> KmsProcess:
         running.append(KmsProcess(data, *options, secure=secure))
         return running[-1]
 

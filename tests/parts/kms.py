@@ -80,19 +80,17 @@ class VaultClient:
 
 
 class KmsProcess:
-    """`pericard kms run` on a free loopback port."""
+    """`pericard kms run` on a free loopback port; without `data`, the options say where."""
 
-    def __init__(self, data: Path, *options: str, secure: bool = False) -> None:
-        self.data, self.options = data, options if secure else ("--insecure-http", *options)
+    def __init__(self, data: Path | None, *options: str, secure: bool = False) -> None:
+        place = () if data is None else ("--data", str(data), "--listen", "127.0.0.1:0")
+        self.options = (*place, *(() if secure else ("--insecure-http",)), *options)
         self.start()
 
     def start(self) -> None:
         """Starts it and waits for the line that says it listens."""
         self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "pericard_kms", "run", "--data", str(self.data)),
-                *("--listen", "127.0.0.1:0", *self.options),
-            ],
+            [sys.executable, "-m", "pericard_kms", "run", *self.options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONWARNINGS": "error"},

@@ -188,7 +188,7 @@ class KmsKeys:
 
 
 def _later(error: KmsRefused) -> KmsUnreachable:
-    return KmsUnreachable(f"{error}: is it unsealed, and the token one of the policy `server`?")
+    return KmsUnreachable(f"{error} (the policy is `server`)")
 
 
 def _in_us(seconds: float) -> int:
