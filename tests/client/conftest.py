@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.parts import prediction as spec
-from tests.parts.portal import TOKEN, StandInPortal, serving
+from tests.parts.portal_stand_in import TOKEN, StandInPortal, serving
 
 WEIGHTS = np.array([120, 80, -40, 500, -250, 0], np.int64)
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.client.conftest import WEIGHTS
 from tests.parts import prediction as spec
-from tests.parts.portal import TOKEN, StandInPortal
+from tests.parts.portal_stand_in import TOKEN, StandInPortal
 from tests.parts.seal_peer import Cloud
 
 from pericard_client.cli import client

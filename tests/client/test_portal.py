@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.client.conftest import WEIGHTS
 from tests.parts import prediction as spec
-from tests.parts.portal import TOKEN, StandInPortal, serving
+from tests.parts.portal_stand_in import TOKEN, StandInPortal, serving
 
 from pericard_client import prediction, seal
 from pericard_client.errors import BadPortalAnswer, PortalRefused, PortalUnreachable

@@ -1,145 +1,249 @@
-"""A stand-in for the portal: its HTTP API on loopback, with linear models that it really computes.
+"""A real portal in a process of its own, and who calls it: a browser with cookies, a program with a token."""
 
-It keeps what it was sent, so that a test can look at what a portal sees.
-"""
-
+import http.client
 import json
+import os
+import re
+import secrets
+import signal
 import ssl
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlencode, urlsplit
 
-import numpy as np
-from numpy.typing import NDArray
-from tests.parts.seal_peer import Cloud
-
-from pericard_protocol.errors import PeerError
-from pericard_protocol.prediction import objects
-from pericard_protocol.prediction.manifest import Manifest
-
-TOKEN = "pct_of-the-tests"  # noqa: S105 - nobody's
-Answer = tuple[int, Any]
+BYTES = "application/octet-stream"
+PASSWORD = "a long enough passphrase"  # noqa: S105 - of users of the tests
 
 
-@dataclass
-class StandInPortal:
-    """`models` have their weights; `refuse` may answer a request (method, path) instead."""
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
-    models: dict[str, tuple[Manifest, NDArray[np.int64]]]
-    refuse: Callable[[str, str], Answer | None] = lambda method, path: None
-    keys: dict[str, bytes] = field(default_factory=dict)
-    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    results: dict[str, bytes] = field(default_factory=dict)
-    seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
-    url: str = ""
+    @property
+    def text(self) -> str:
+        return self.body.decode()
 
-    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        self.seen.append((method, path, headers, body))
-        if refusal := self.refuse(method, path):
-            return refusal
-        parts = urlsplit(path.removeprefix("/api/v1"))
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        kind, *rest = parts.path.strip("/").split("/")
-        if kind != "models" and headers.get("Authorization") != f"Bearer {TOKEN}":
-            return 401, {"reason": "login", "message": "Log in, or send a token."}
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Caller:
+    """Sends requests to one site, with the cookies that it got and the headers that it is given."""
+
+    def __init__(self, address: str, context: ssl.SSLContext | None = None, /, **headers: str) -> None:
+        self.parts, self.headers, self._context = urlsplit(address), headers, context
+        self.cookies: dict[str, str] = {}
+        self.set: list[str] = []  # every Set-Cookie as it came
+
+    def connection(self) -> http.client.HTTPConnection:
+        if self.parts.scheme == "https":
+            return http.client.HTTPSConnection(self.parts.netloc, timeout=60, context=self._context)
+        return http.client.HTTPConnection(self.parts.netloc, timeout=60)
+
+    def send(self, method: str, path: str, body: bytes = b"", /, **headers: str) -> Answer:
+        sent = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.cookies:
+            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        connection = self.connection()
         try:
-            return getattr(self, f"_{kind}")(method, rest, query, body)  # type: ignore[no-any-return]
-        except KeyError:
-            return 404, {"reason": "absent", "message": "There is nothing here."}
-        except PeerError as error:
-            return 400, {"reason": error.reason, "message": str(error)}
+            connection.request(method, path, body or None, sent)
+            answer = connection.getresponse()
+            got = Answer(
+                answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+            )
+            for line in answer.headers.get_all("Set-Cookie", []):
+                self.set.append(line)
+                for name, morsel in SimpleCookie(line).items():
+                    self.cookies[name] = morsel.value
+                    if morsel["max-age"] == "0":
+                        del self.cookies[name]
+            return got
+        finally:
+            connection.close()
 
-    def _models(self, method: str, rest: list[str], query: dict[str, str], body: bytes) -> Answer:
-        if rest:
-            return 200, {"manifest": json.loads(self.models[rest[0]][0].to_json()), "card": {}}
-        return 200, [
-            {"name": m.name, "digest": m.digest, "kind": m.kind, "task": m.task, "features": len(m.features)}
-            for m, _ in self.models.values()
+    def get(self, path: str, /, **headers: str) -> Answer:
+        return self.send("GET", path, **headers)
+
+    def post(self, path: str, fields: dict[str, str], page: str | None = None, /, **headers: str) -> Answer:
+        """Sends a form with the token of the page that it is on."""
+        token = form_token(self.get(page or path).text)
+        body = urlencode(fields | {"csrfmiddlewaretoken": token}).encode()
+        more = {"Content_Type": "application/x-www-form-urlencoded", "Origin": self.origin} | headers
+        return self.send("POST", path, body, **more)
+
+    def upload(self, path: str, body: bytes, /, **headers: str) -> Answer:
+        return self.send("POST", path, body, **({"Content_Type": BYTES} | headers))
+
+    @property
+    def origin(self) -> str:
+        return f"{self.parts.scheme}://{self.parts.netloc}"
+
+
+def form_token(html: str) -> str:
+    found = re.search(r'name="csrfmiddlewaretoken" value="([A-Za-z0-9]+)"', html)
+    assert found, "the page has no form of this site"
+    return found[1]
+
+
+class Portal:
+    """`pericard cloud portal` without the tools distribution, in a process of its own."""
+
+    def __init__(self, folder: Path, more: str = "", environment: Mapping[str, str] | None = None) -> None:
+        """Serves what is in `folder`/models; `more` are lines of its configuration."""
+        self.folder, self._environment = folder, {**os.environ, **(environment or {})}
+        self.config, self.ready_file = folder / "cloud.toml", folder / "ready"
+        self.config.write_text(f'[portal]\nlisten = "127.0.0.1:0"\n{more}\n[portal.metrics]\n')
+        self.log: list[str] = []
+        self.start()
+
+    def start(self) -> None:
+        self.log.clear()
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", "from pericard_cloud.cli import cloud; cloud(prog_name='cloud')"),
+                *("portal", "--config", self.config, "--ready-file", self.ready_file),
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=self._environment,
+        )
+        self._grown = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        if not self.wait_for(lambda: any('"serving"' in line for line in self.log)):
+            self.stop()
+            raise AssertionError("the portal did not start:\n" + "".join(self.log))
+        (serving,) = (json.loads(line) for line in self.log if '"serving"' in line)
+        self.address, self.pages = serving["address"], serving["pages"]
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._grown:
+                self.log.append(line)
+                self._grown.notify_all()
+        with self._grown:
+            self._grown.notify_all()
+
+    def wait_for(self, said: Callable[[], bool], seconds: float = 90) -> bool:
+        with self._grown:
+            return self._grown.wait_for(lambda: said() or not self._reader.is_alive(), seconds) and said()
+
+    def stop(self) -> int:
+        """Tells it to end, and gives its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self._ended()
+
+    def kill(self) -> None:
+        """Ends it and its children as a power cut would."""
+        for pid in (self.process.pid, *_below(self.process.pid)):
+            os.kill(pid, signal.SIGKILL)
+        self._ended()
+
+    def _ended(self) -> int:
+        code = self.process.wait(60)
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
+
+    def workers(self) -> list[int]:
+        """The processes that compute: children of the fork server."""
+        return [
+            pid for pid in _below(self.process.pid) if "forkserver" in _command(pid) and _below(pid) == []
         ]
 
-    def _account(self, method: str, rest: list[str], query: dict[str, str], body: bytes) -> Answer:
-        return 200, {"user": "ada", "quota": []}
+    def caller(self, **headers: str) -> Caller:
+        return Caller(self.address, None, **headers)
 
-    def _keys(self, method: str, rest: list[str], query: dict[str, str], body: bytes) -> Answer:
-        if method == "POST":
-            objects.parse_keys(body)
-            self.keys[f"k{len(self.keys)}"] = body
-            return 201, self._listed()[-1]
-        if method == "DELETE":
-            del self.keys[rest[0]]
-            return 204, None
-        return 200, self._listed()
+    def registered(self, name: str = "") -> Caller:
+        """A browser that is logged in as a new user."""
+        browser = self.caller()
+        name = name or f"user-{secrets.token_hex(4)}"
+        answer = browser.post("/register/", {"name": name, "password1": PASSWORD, "password2": PASSWORD})
+        assert answer.status == 302, answer.text
+        return browser
 
-    def _listed(self) -> list[dict[str, str]]:
-        return [{"id": one, "fingerprint": objects.fingerprint(k).hex()} for one, k in self.keys.items()]
+    def program(self, browser: Caller | None = None) -> Caller:
+        """A program with a token of the browser's user."""
+        answer = (browser or self.registered()).post("/account/", {"name": "for a test"})
+        found = re.search(r"pct_[A-Za-z0-9_-]+", answer.text)
+        assert found, answer.text
+        return self.caller(Authorization=f"Bearer {found[0]}")
 
-    def _jobs(self, method: str, rest: list[str], query: dict[str, str], body: bytes) -> Answer:
-        if method == "POST" and not rest:
-            manifest, weights = self.models[query["model"]]
-            keys = objects.parse_keys(self.keys[query["key"]])
-            one = f"j{len(self.jobs)}"
-            self.results[one] = Cloud(keys).linear(manifest, body, weights, keys.fingerprint)
-            self.jobs[one] = {"id": one, "state": "queued", "progress": 0.0, "error": None}
-            return 202, self.jobs[one]
-        job = self.jobs[rest[0]]
-        if method == "DELETE":
-            del self.jobs[rest[0]]
-            return 204, None
-        if rest[1:] == ["cancel"]:
-            job["state"] = "cancelled"
-        elif rest[1:] == ["result"]:
-            return 200, self.results[rest[0]]
-        else:  # one step further at each question
-            following = {"queued": ("running", 0.5), "running": ("done", 1.0)}
-            job["state"], job["progress"] = following.get(job["state"], (job["state"], 1.0))
-        return 200, job
-
-
-class _Handler(BaseHTTPRequestHandler):
-    portal: StandInPortal
-
-    def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, answer = self.portal.answer(self.command, self.path, dict(self.headers), body)
-        content = (
-            answer if isinstance(answer, bytes) else b"" if answer is None else json.dumps(answer).encode()
+    def run(self, code: str) -> str:
+        """What Python code prints, in a process with the portal's Django and database."""
+        done = subprocess.run(
+            [sys.executable, "-c", f"import django; django.setup()\n{code}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=self.folder,
+            env=self._environment
+            | {
+                "PERICARD_CLOUD_CONFIG": str(self.config),
+                "DJANGO_SETTINGS_MODULE": "pericard_cloud.portal.settings",
+            },
         )
-        self.send_response(status)
-        if 300 <= status < 400:
-            self.send_header("Location", self.portal.url + "/elsewhere")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = do_DELETE = _serve
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
-@contextmanager
-def serving(portal: StandInPortal, certificate: Path | None = None) -> Iterator[StandInPortal]:
-    """The portal at `portal.url`; with a file of certificate and key, over TLS."""
-    handler = type("Handler", (_Handler,), {"portal": portal})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        scheme = "http"
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            server.socket = context.wrap_socket(
-                server.socket, server_side=True, do_handshake_on_connect=False
-            )
-            scheme = "https"
-        portal.url = f"{scheme}://localhost:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield portal
-        finally:
-            server.shutdown()
-            thread.join()
+def finished(program: Caller, job: str, seconds: float = 120) -> Any:
+    """The job when it is at its end."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        shown = program.get(f"/api/v1/jobs/{job}").json
+        if shown["state"] not in ("queued", "running"):
+            return shown
+        time.sleep(0.1)
+    raise AssertionError(f"the job did not end: {shown}")
+
+
+def _below(pid: int) -> list[int]:
+    found: list[int] = []
+    for one in _children(pid):
+        found += [one, *_below(one)]
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        lists = [one.read_text() for one in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        return []
+    return [int(child) for one in lists for child in one.split()]
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+class Page(HTMLParser):
+    """The tags of a page: (name, attributes)."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
