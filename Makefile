@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 # A distribution is named after its package (pericard_NAME); the hospital's programs share a folder.
-DOMAINS := protocol gateway server kms cloud
+DOMAINS := protocol gateway server kms cloud client
 DISTRIBUTIONS := $(DOMAINS) tools
 folder = $(or $(folder_$(1)),$(1))
 folder_server := server/hospital
@@ -13,7 +13,7 @@ FOLDERS := $(foreach one,$(DISTRIBUTIONS),$(call folder,$(one)))
 # The folder in tests/ of each domain's own tests.
 tests = tests/$(or $(tests_$(1)),$(1))
 tests_server := hospital
-PYTHONS := python3.11 python3.12
+PYTHONS := python3.11 python3.12 python3.13
 # `make test PYTHON=python3.12` has environments of its own; without, the machine's python3 is used.
 ifeq ($(origin PYTHON),command line)
 VENV := .venv-$(notdir $(PYTHON))
@@ -65,6 +65,7 @@ setup-pipeline: $(INSTALLED); @: ## .venv with what `make demo` needs
 setup-firmware: $(VENV)/.protocol $(VENV)/.tools; @: ## .venv with virtual boards, flashing, provisioning
 setup-gateway: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.gateway; @: ## .venv with the ward's gateway
 setup-kms: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.kms; @: ## .venv with the key management system
+setup-client: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.client; @: ## .venv with a user's kit for encrypted prediction
 setup-statistics: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.server $(VENV)/.cloud; @: ## .venv with hospital and cloud
 
 lint: dev ## ruff, mypy --strict over the tests too, import contracts

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
-DOMAINS = {"protocol", "gateway", "server", "kms", "cloud", "tools"}
+DOMAINS = {"protocol", "gateway", "server", "kms", "cloud", "client", "tools"}
 ALONE = os.environ.get("PERICARD_ALONE")
 pytestmark = pytest.mark.skipif(
     ALONE is None, reason="this environment holds every domain; `make test-alone` has the others"

@@ -26,7 +26,7 @@ DOCUMENTS = [str(path) for path in documents()]
 FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
 SOURCES = [
     path
-    for folder in ("protocol", "gateway", "server", "cloud", "tools", "firmware", "tests")
+    for folder in ("protocol", "gateway", "server", "cloud", "client", "tools", "firmware", "tests")
     for path in sorted((ROOT / folder).rglob("*.py"))
     if not path.name.endswith(("_pb2.py", "_pb2_grpc.py"))
 ]

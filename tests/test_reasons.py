@@ -17,6 +17,7 @@ PACKAGES = {
     "pericard_server": "hospital",
     "pericard_kms": "kms",
     "pericard_cloud": "cloud",
+    "pericard_client": "client",
     "pericard_tools": "tools",
 }
 

@@ -25,11 +25,11 @@ def cloud() -> None:
 def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
     """Serves blind statistics until SIGTERM or SIGINT."""
     from pericard_cloud import service
-    from pericard_cloud.config import Settings
-    from pericard_edge.config import load
+    from pericard_cloud.config import CloudSettings
+    from pericard_edge.config import load_settings
 
     log_to_stderr()
-    settings = load(config_file, Settings)
+    settings = load_settings(config_file, CloudSettings)
     identity = settings.tls.identity()
     if check:
         click.echo(f"{config_file}: good", err=True)

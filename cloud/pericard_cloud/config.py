@@ -3,23 +3,17 @@
 from pydantic import Field
 
 from pericard_edge.confined import Limits
-from pericard_edge.settings import Address, Metrics, Tls
+from pericard_edge.settings import ListenSettings, MetricsSettings, TlsSettings
 from pericard_protocol.schema import Section
 
 
-class Listen(Section):
-    """Where hospitals connect."""
-
-    address: Address
-
-
-class Clients(Section):
+class ClientSettings(Section):
     """Who may call: the names in their certificates."""
 
     allowed: list[str] = Field(min_length=1)
 
 
-class Bounds(Section):
+class LimitSettings(Section):
     """What clients may make us spend."""
 
     workers: int = Field(default=2, ge=1, le=256)
@@ -30,14 +24,14 @@ class Bounds(Section):
     keys_per_client: int = Field(default=4, ge=1)  # 0.8 MB each; the one unused for longest goes first
 
 
-class Settings(Section):
+class CloudSettings(Section):
     """The whole file. Relative paths begin at its folder."""
 
-    listen: Listen
-    tls: Tls
-    clients: Clients
-    limits: Bounds = Bounds()
-    metrics: Metrics | None = None
+    listen: ListenSettings  # where hospitals connect
+    tls: TlsSettings
+    clients: ClientSettings
+    limits: LimitSettings = LimitSettings()
+    metrics: MetricsSettings | None = None
 
     @property
     def worker_limits(self) -> Limits:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import grpc
 
-from pericard_cloud.config import Settings
-from pericard_cloud.statistics.counts import Counts
+from pericard_cloud.config import CloudSettings
+from pericard_cloud.statistics.counts import CloudCounts
 from pericard_cloud.statistics.keys import KeyStore
 from pericard_cloud.statistics.servicer import BlindStatistics
 from pericard_edge.confined import ConfinedExecutor
@@ -25,13 +25,13 @@ from pericard_protocol.fhe.jobs import MAX_MESSAGE_BYTES
 log = logging.getLogger("pericard.cloud")
 
 
-def run(settings: Settings, identity: channel.Identity, ready_file: Path | None) -> None:
+def run(settings: CloudSettings, identity: channel.Identity, ready_file: Path | None) -> None:
     """Serves until SIGTERM or Ctrl-C; the bound address stands in `ready_file` while it does.
 
     Raises:
         CannotListen, NoPages: an address of the settings cannot be listened on.
     """
-    stop, counts = stop_event(), Counts()
+    stop, counts = stop_event(), CloudCounts()
     with ConfinedExecutor(settings.limits.workers, settings.worker_limits) as workers:
         server = _server(settings, workers, counts)
         credentials = channel.server_credentials(identity)
@@ -45,7 +45,7 @@ def run(settings: Settings, identity: channel.Identity, ready_file: Path | None)
     log.info("stopped", extra=fields(refused=counts.refusals()))
 
 
-def _server(settings: Settings, workers: ConfinedExecutor, counts: Counts) -> grpc.Server:
+def _server(settings: CloudSettings, workers: ConfinedExecutor, counts: CloudCounts) -> grpc.Server:
     bounds = settings.limits
     service = BlindStatistics(workers, KeyStore(bounds.keys_per_client), counts, bounds.call_seconds)
     return grpc.server(

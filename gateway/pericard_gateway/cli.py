@@ -14,15 +14,15 @@ from rich.live import Live
 from rich.table import Table
 
 from pericard_edge import files
-from pericard_edge.config import load
+from pericard_edge.config import load_settings
 from pericard_edge.jsonlog import log_to_stderr
 from pericard_edge.process import ready, stop_event_in_loop
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations import status
 from pericard_gateway.operations.doctor import examine
-from pericard_gateway.service import Gateway
-from pericard_gateway.updates.state import State
-from pericard_gateway.uplink.enrol import enrol as redeem
+from pericard_gateway.service import GatewayService
+from pericard_gateway.updates.state import UpdateState
+from pericard_gateway.uplink.enrol import redeem_invitation
 from pericard_protocol.uplink.enrolment import parse_invitation
 
 _config = click.option(
@@ -50,7 +50,7 @@ def run(config: Path, check: bool, ready_file: Path | None) -> None:
     """Reads the ports, seals what is authentic, delivers it; SIGTERM or Ctrl-C stops it in good order."""
     os.umask(0o077)
     log_to_stderr()
-    service = Gateway(load(config, Settings))
+    service = GatewayService(load_settings(config, GatewaySettings))
     if check:
         click.echo(f"{config}: good")
         return
@@ -74,7 +74,7 @@ def enrol(config: Path, address: str, token_file: Path) -> None:
     """Makes this gateway's keys and has the hospital certify them, by a one-time invitation."""
     os.umask(0o077)
     invitation = parse_invitation(files.read_secret(token_file, "invitation"))
-    redeem(load(config, Settings), address, invitation)
+    redeem_invitation(load_settings(config, GatewaySettings), address, invitation)
     click.echo(f"{invitation.gateway} is enrolled; remove {token_file}")
 
 
@@ -84,7 +84,7 @@ def enrol(config: Path, address: str, token_file: Path) -> None:
 @click.option("--once", is_flag=True, help="Print the table once, also on a terminal.")
 def show_status(config: Path, as_json: bool, once: bool) -> None:
     """What the running gateway has counted since it started; on a terminal, until Ctrl-C."""
-    state = load(config, Settings).state
+    state = load_settings(config, GatewaySettings).state
     found = status.fetch(state)
     console = Console()
     if as_json:
@@ -103,7 +103,7 @@ def show_status(config: Path, as_json: bool, once: bool) -> None:
 @_json
 def doctor(config: Path, as_json: bool) -> None:
     """Finds the usual mistakes and says what to do; exits 1 when there is one."""
-    findings = list(examine(load(config, Settings)))
+    findings = list(examine(load_settings(config, GatewaySettings)))
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings]))
     else:
@@ -134,7 +134,7 @@ def _updates(found: dict[str, Any] | None) -> str:
         return ""
     lines = [f"\nupdate {found['version']}:"]
     for device, one in found["devices"].items():
-        percent = f" {one['percent']} %" if one["state"] == State.UPDATING else ""
+        percent = f" {one['percent']} %" if one["state"] == UpdateState.UPDATING else ""
         why = f" ({one['why']})" if one["why"] else ""
         lines.append(f"device {device} {one['state']}{percent}{why}")
     return "\n  ".join(lines)

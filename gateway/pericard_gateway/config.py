@@ -5,46 +5,46 @@ from typing import Annotated, Self
 import pydantic
 
 from pericard_edge.config import ConfiguredPath
-from pericard_edge.settings import Address, Metrics, Tls
+from pericard_edge.settings import Address, MetricsSettings, TlsSettings
 from pericard_protocol.schema import Section
-from pericard_protocol.uplink.providers import Kem
+from pericard_protocol.uplink.providers import KemSettings
 from pericard_protocol.uplink.session import MAX_NAME_BYTES
 
 
-class Serial(Section):
+class SerialSettings(Section):
     """A serial port."""
 
     path: ConfiguredPath
     baud: int = pydantic.Field(default=115200, ge=300, le=4_000_000)
 
 
-class Ble(Section):
+class BleSettings(Section):
     """A device that speaks over BLE (the Nordic UART service)."""
 
     address: str = pydantic.Field(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")
 
 
-class Server(Section):
+class ServerSettings(Section):
     """The hospital's server, host:port; `name` is the DNS name in its certificate if not that host."""
 
     address: Address
     name: str | None = None
 
 
-class SpoolBound(Section):
+class SpoolSettings(Section):
     """How much sealed data may wait on disk; at the bound the gateway stops reading its devices."""
 
     max_mb: int = pydantic.Field(default=1024, ge=1)
 
 
-class Updates(Section):
+class UpdateSettings(Section):
     """A firmware update to bring to the devices; `key` is the Ed25519 public key that signed it, PEM."""
 
     path: ConfiguredPath
     key: ConfiguredPath | None = None
 
 
-class Kms(Section):
+class KmsLeaseSettings(Section):
     """The KMS that lends this gateway its device keys; the token comes in PERICARD_KMS_TOKEN.
 
     With it the private files of this configuration are sealed by the KMS, under the transit key `files_key`.
@@ -60,23 +60,23 @@ class Kms(Section):
     lease_frames: int = pydantic.Field(default=2**24, ge=1, le=2**32)
 
 
-class Settings(Section):
+class GatewaySettings(Section):
     """The whole file. Relative paths begin at its folder."""
 
     gateway_id: str = pydantic.Field(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME_BYTES - 1}}}$")
     state: ConfiguredPath
     devices: ConfiguredPath | None = None
-    kms: Kms | None = None
+    kms: KmsLeaseSettings | None = None
     identity: ConfiguredPath
     pinned: ConfiguredPath
-    ports: list[Serial] = pydantic.Field(default_factory=list)
-    ble: list[Ble] = pydantic.Field(default_factory=list)
-    server: Server
-    tls: Tls
-    metrics: Metrics = Metrics()
-    spool: SpoolBound = SpoolBound()
-    updates: Updates | None = None
-    kem: Kem = Kem()
+    ports: list[SerialSettings] = pydantic.Field(default_factory=list)
+    ble: list[BleSettings] = pydantic.Field(default_factory=list)
+    server: ServerSettings
+    tls: TlsSettings
+    metrics: MetricsSettings = MetricsSettings()
+    spool: SpoolSettings = SpoolSettings()
+    updates: UpdateSettings | None = None
+    kem: KemSettings = KemSettings()
 
     @pydantic.model_validator(mode="after")
     def _one_custody(self) -> Self:

@@ -12,7 +12,7 @@ import time
 from pericard_edge.jsonlog import fields
 from pericard_gateway.devices.link import Link
 from pericard_gateway.devices.registry import Registry
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.updates.updater import Updater
 from pericard_gateway.uplink.intake import Intake
 from pericard_protocol.errors import PeerError
@@ -28,11 +28,11 @@ class FrameReader:
         port: str,
         registry: Registry,
         intake: Intake,
-        counters: Counters,
+        counts: GatewayCounts,
         updater: Updater | None = None,
     ) -> None:
         """`port` names it in the log; `updater` brings updates to the devices on it."""
-        self._port, self._registry, self._intake, self._counters = port, registry, intake, counters
+        self._port, self._registry, self._intake, self._counts = port, registry, intake, counts
         self._updater = updater
         self._link = self._new_link()
 
@@ -44,7 +44,7 @@ class FrameReader:
 
     def take(self, data: bytes) -> None:
         """Opens the frames that `data` completes and gives them to the intake."""
-        with self._counters.stage("open"):
+        with self._counts.stage("open"):
             opened, rejected = self._link.feed(data, time.time_ns() // 1000)
             if opened:
                 self._intake.add(opened)
@@ -53,10 +53,10 @@ class FrameReader:
 
     def _new_link(self) -> Link:
         on_status = None if self._updater is None else self._updater.on_status
-        return Link(self._registry, self._counters, on_status)
+        return Link(self._registry, self._counts, on_status)
 
     def _log_rejection(self, error: PeerError) -> None:
-        count = self._counters.rejected[error.reason]
+        count = self._counts.rejected[error.reason]
         if count & (count - 1) == 0:  # 1, 2, 4, 8, …: a flood of junk does not become a flood of logs
             about = fields(port=self._port, reason=error.reason, count=count, why=str(error))
             _log.warning("rejected", extra=about)

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from pericard_edge.jsonlog import fields
 from pericard_edge.systemd import notify, watchdog_seconds
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.custody import custody_of
 from pericard_gateway.keyfiles import parse_identity_key, read_pinned_key
 from pericard_gateway.operations import health
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.operations.pages import served
 from pericard_gateway.ports import open_ports
 from pericard_gateway.ports.port import Port
@@ -25,7 +25,7 @@ from pericard_gateway.uplink.credentials import Credentials
 from pericard_gateway.uplink.delivery import Delivery
 from pericard_gateway.uplink.intake import Intake
 from pericard_gateway.uplink.outbox import BUNDLE_FILE, Outbox
-from pericard_gateway.uplink.sealing import FrameSealer
+from pericard_gateway.uplink.sealing import RecordSealer
 from pericard_gateway.uplink.spool import Spool
 from pericard_protocol.uplink.providers import provider
 
@@ -35,7 +35,7 @@ _CANCELLATIONS, _PATIENCE_SECONDS = 2, 2.0
 _log = logging.getLogger("pericard.gateway")
 
 
-OpenPorts = Callable[[Settings, asyncio.Event, Counters], list[Port]]
+OpenPorts = Callable[[GatewaySettings, asyncio.Event, GatewayCounts], list[Port]]
 
 
 class _Line(NamedTuple):
@@ -71,10 +71,10 @@ class _Tasks(NamedTuple):
         return [*beside, self.delivering, *self.reading, self.storing]
 
 
-class Gateway:
+class GatewayService:
     """Everything that the configuration names, read and checked; `run` starts it."""
 
-    def __init__(self, settings: Settings, open_ports: OpenPorts = open_ports) -> None:
+    def __init__(self, settings: GatewaySettings, open_ports: OpenPorts = open_ports) -> None:
         """Reads all files; opens no port, no spool, no connection.
 
         `open_ports` makes the ports that the settings name.
@@ -85,13 +85,13 @@ class Gateway:
         """
         self._settings, self._open_ports = settings, open_ports
         self._kem = provider(settings.kem.provider)
-        self._counters = Counters()
-        self._custody = custody_of(settings, self._counters)
+        self._counts = GatewayCounts()
+        self._custody = custody_of(settings, self._counts)
         self._registry = self._custody.registry()
         self._credentials = Credentials(settings.tls, settings.gateway_id, self._custody.read_secret)
         self._credentials.identity()
         identity = self._custody.read_secret(settings.identity, "identity key")
-        self._sealer = FrameSealer(
+        self._sealer = RecordSealer(
             settings.gateway_id,
             parse_identity_key(identity, settings.identity),
             read_pinned_key(settings.pinned),
@@ -135,17 +135,17 @@ class Gateway:
         _log.info("gateway stopped", extra=fields(gateway=gateway, spool_records=spool.depth.records))
 
     def _parts(self, spool: Spool) -> _Parts:
-        settings, counters = self._settings, self._counters
-        outbox = Outbox(spool, self._sealer, counters, settings.state / BUNDLE_FILE)
+        settings, counts = self._settings, self._counts
+        outbox = Outbox(spool, self._sealer, counts, settings.state / BUNDLE_FILE)
         intake = Intake(self._registry, outbox, settings.spool.max_mb << 20)
         intake.review_room()
         delivery = Delivery(
-            settings.server, self._credentials, outbox, intake.stored, intake.review_room, counters
+            settings.server, self._credentials, outbox, intake.stored, intake.review_room, counts
         )
         lines = []
-        for port in self._open_ports(settings, intake.room, counters):
+        for port in self._open_ports(settings, intake.room, counts):
             updater = None if self._rollout is None else Updater(self._rollout, port.write)
-            reader = FrameReader(port.name, self._registry, intake, counters, updater)
+            reader = FrameReader(port.name, self._registry, intake, counts, updater)
             lines.append(_Line(port, reader, updater))
         return _Parts(lines, intake, outbox, delivery)
 
@@ -171,7 +171,7 @@ class Gateway:
             spool_full=parts.intake.spool_full,
             can_seal=parts.outbox.can_seal(),
             spool=parts.outbox.depth,
-            counters=self._counters,
+            counts=self._counts,
             updates=None if self._rollout is None else self._rollout.row(),
         )
 

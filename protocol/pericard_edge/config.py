@@ -30,18 +30,18 @@ def _from_the_folder(value: object, validated: pydantic.ValidationInfo) -> objec
 ConfiguredPath = Annotated[Path, pydantic.BeforeValidator(_from_the_folder)]
 
 
-def load(path: Path, schema: type[S]) -> S:
+def load_settings(path: Path, schema: type[S]) -> S:
     """The configuration in the file at `path`.
 
     Raises:
         FileError: it cannot be read.
-        ConfigError: as `parse`.
+        ConfigError: as `parse_settings`.
     """
     text = files.read(path, "configuration").decode(errors="replace")
-    return parse(text, schema, str(path), path.absolute().parent)
+    return parse_settings(text, schema, str(path), path.absolute().parent)
 
 
-def parse(text: str, schema: type[S], name: str = "configuration", folder: Path | None = None) -> S:
+def parse_settings(text: str, schema: type[S], name: str = "configuration", folder: Path | None = None) -> S:
     """Validates `text` against `schema`; `name` stands in errors, `folder` before each `ConfiguredPath`.
 
     Raises:

@@ -21,6 +21,11 @@ TOKEN = "PERICARD_KMS_TOKEN"  # noqa: S105 - the variable's name
 _ENTRIES = 1000
 
 
+def base64_text(raw: bytes) -> str:
+    """Bytes as the KMS's API has them in JSON: in base64."""
+    return b64encode(raw).decode()
+
+
 class KmsUnreachable(Unavailable):
     """The KMS does not answer now."""
 
@@ -37,7 +42,7 @@ class NoToken(UsageError):
     """The environment holds no token for the KMS."""
 
 
-class Refused(PeerError):
+class KmsRefused(PeerError):
     """The KMS answered that it does not do what was asked; asking again changes nothing."""
 
     reason = "kms"
@@ -122,7 +127,7 @@ class KmsClient:
         """The data of an answer, or the whole answer when it has no envelope.
 
         Raises:
-            Refused: the KMS does not do it.
+            KmsRefused: the KMS does not do it.
             KmsUnreachable, KmsNotServing: it cannot be reached, or cannot serve now.
         """
         status, answer = self.raw(method, path, body)
@@ -133,7 +138,7 @@ class KmsClient:
                 raise KmsNotServing(
                     f"the KMS cannot serve now ({status}): {'; '.join(errors) or 'no reason given'}"
                 )
-            raise Refused(status, errors)
+            raise KmsRefused(status, errors)
         data = answer.get("data")
         return data if isinstance(data, dict) else answer
 
@@ -144,7 +149,7 @@ class KmsClient:
             query = urlencode({"start": start, "stop": min(start + _ENTRIES, size)})
             entries = self.call("GET", f"sys/audit-log/entries?{query}")["entries"]
             if not entries:
-                raise Refused(500, [f"the log gave no entry {start}"])
+                raise KmsRefused(500, [f"the log gave no entry {start}"])
             yield from entries
             start += len(entries)
 
@@ -157,7 +162,7 @@ def seal_file(client: KmsClient, key: str, path: Path) -> None:
 
     The file's name is bound in: a sealed file does not open under another name.
     """
-    body = {"plaintext": _encode(path.read_bytes()), "associated_data": _encode(path.name.encode())}
+    body = {"plaintext": base64_text(path.read_bytes()), "associated_data": base64_text(path.name.encode())}
     files.write(path, str(client.call("POST", f"transit/encrypt/{key}", body)["ciphertext"]).encode())
 
 
@@ -166,16 +171,12 @@ def read_sealed(client: KmsClient, key: str, path: Path, what: str) -> bytes:
 
     Raises:
         FileError: it cannot be read, is open to others, or is not sealed.
-        Refused, Unavailable: the KMS does not open it.
+        KmsRefused, Unavailable: the KMS does not open it.
     """
     found = files.read_secret(path, what)
     if not found.startswith(_SEALED):
         raise files.FileError(
             f"{what} {path} is not sealed: seal it with `pericard kms key seal-file {key} FILE`"
         )
-    body = {"ciphertext": found.decode(errors="replace"), "associated_data": _encode(path.name.encode())}
+    body = {"ciphertext": found.decode(errors="replace"), "associated_data": base64_text(path.name.encode())}
     return b64decode(client.call("POST", f"transit/decrypt/{key}", body)["plaintext"])
-
-
-def _encode(raw: bytes) -> str:
-    return b64encode(raw).decode()

@@ -19,7 +19,13 @@ Address = Annotated[str, pydantic.Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-
 LoopbackAddress = Annotated[str, pydantic.Field(pattern=r"^(127\.0\.0\.1|localhost):[0-9]{1,5}$")]
 
 
-class Tls(Section):
+class ListenSettings(Section):
+    """Where this process's peers connect."""
+
+    address: Address
+
+
+class TlsSettings(Section):
     """PEM files: this process's certificate, its key, and the authorities that vouch for its peers."""
 
     certificate: ConfiguredPath
@@ -42,7 +48,7 @@ class Tls(Section):
         )
 
 
-class Metrics(Section):
+class MetricsSettings(Section):
     """Where /metrics and /healthz are served, without a password: so only this machine may ask."""
 
     listen: LoopbackAddress = "127.0.0.1:0"  # port 0: a free one, told by the log

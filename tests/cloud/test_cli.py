@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from pericard_cloud.cli import cloud
-from pericard_cloud.config import Bounds, Settings
+from pericard_cloud.config import CloudSettings, LimitSettings
 from pericard_edge import files
-from pericard_edge.config import load, parse
+from pericard_edge.config import load_settings, parse_settings
 from pericard_edge.files import FileError
 from pericard_protocol.errors import UsageError
 
@@ -35,11 +35,11 @@ def config(tmp_path: Path, authority: Any) -> Path:
 
 
 def test_the_readmes_example_is_complete_and_shows_the_defaults(config: Path) -> None:
-    settings = load(config, Settings)
-    assert settings.limits == Bounds()
-    shown = parse(_example(), Settings).model_dump(exclude_unset=True)
-    assert set(shown["limits"]) == set(Bounds.model_fields)
-    assert set(shown) == set(Settings.model_fields)
+    settings = load_settings(config, CloudSettings)
+    assert settings.limits == LimitSettings()
+    shown = parse_settings(_example(), CloudSettings).model_dump(exclude_unset=True)
+    assert set(shown["limits"]) == set(LimitSettings.model_fields)
+    assert set(shown) == set(CloudSettings.model_fields)
 
 
 def test_check_validates_and_serves_nothing(config: Path) -> None:
@@ -63,12 +63,12 @@ def test_check_validates_and_serves_nothing(config: Path) -> None:
 def test_a_wrong_configuration_is_named(config: Path, old: str, new: str, message: str) -> None:
     config.write_text(_example().replace(old, new))
     with pytest.raises(UsageError, match=re.escape(message)):
-        load(config, Settings).tls.identity()
+        load_settings(config, CloudSettings).tls.identity()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.toml cannot be read"):
-        load(tmp_path / "none.toml", Settings)
+        load_settings(tmp_path / "none.toml", CloudSettings)
 
 
 def test_help_names_every_option() -> None:

@@ -10,9 +10,9 @@ import pytest
 from tests.parts.ports import lasting_port
 from tests.parts.ward import StandInHospital, Ward, serving, until
 
-from pericard_gateway.config import Server
+from pericard_gateway.config import ServerSettings
 from pericard_gateway.errors import UplinkError
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.uplink.delivery import Delivery
 from pericard_protocol import channel
 from pericard_protocol.proto.uplink_pb2 import Ack, Sealed
@@ -75,9 +75,9 @@ def test_a_write_after_the_calls_end_is_the_links_trouble_not_the_gateways(autho
     )
     port = server.add_secure_port("127.0.0.1:0", channel.server_credentials(authority.issue("server.test")))
     server.start()
-    target = Server(address=f"127.0.0.1:{port}", name="server.test")
+    target = ServerSettings(address=f"127.0.0.1:{port}", name="server.test")
     nothing: Any = None
-    delivery = Delivery(target, nothing, nothing, asyncio.Event(), lambda: None, Counters())
+    delivery = Delivery(target, nothing, nothing, asyncio.Event(), lambda: None, GatewayCounts())
 
     async def write_late() -> None:
         credentials = channel.channel_credentials(authority.issue("ward-1"))

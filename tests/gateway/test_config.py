@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.parts.ward import Ward, pericard_gateway
 
-from pericard_edge.config import ConfigError, load
+from pericard_edge.config import ConfigError, load_settings
 from pericard_edge.files import FileError
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.errors import RegistryError
-from pericard_gateway.service import Gateway
+from pericard_gateway.service import GatewayService
 from pericard_protocol.channel import CredentialError
 from pericard_protocol.device.update import build
 from pericard_protocol.errors import UsageError
@@ -30,7 +30,7 @@ def _example() -> str:
 def test_the_example_of_the_readme_is_right(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(_example())
-    settings = load(path, Settings)
+    settings = load_settings(path, GatewaySettings)
     assert settings.state == tmp_path / "state"
     assert settings.tls.key == tmp_path / "gateway.key"
     assert str(settings.ports[0].path) == "/dev/ttyUSB0"
@@ -60,19 +60,25 @@ def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, old: str, new: str
     path.write_text(_example().replace(old, new))
     number = 1 + path.read_text()[: path.read_text().index(new)].count("\n")
     with pytest.raises(ConfigError, match=rf"gateway\.toml, line {number}: {re.escape(key)}:"):
-        load(path, Settings)
+        load_settings(path, GatewaySettings)
 
 
 def test_either_ports_or_ble_devices_are_enough_but_not_neither(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     without_ports = re.sub(r"\[\[ports\]\][^\[]*", "", _example())
     path.write_text(without_ports)
-    assert (load(path, Settings).ports, len(load(path, Settings).ble)) == ([], 1)
+    assert (load_settings(path, GatewaySettings).ports, len(load_settings(path, GatewaySettings).ble)) == (
+        [],
+        1,
+    )
     path.write_text(re.sub(r"\[\[ble\]\][^\[]*", "", _example()))
-    assert (len(load(path, Settings).ports), load(path, Settings).ble) == (1, [])
+    assert (len(load_settings(path, GatewaySettings).ports), load_settings(path, GatewaySettings).ble) == (
+        1,
+        [],
+    )
     path.write_text(re.sub(r"\[\[ble\]\][^\[]*", "", without_ports))
     with pytest.raises(ConfigError, match="nothing to read"):
-        load(path, Settings)
+        load_settings(path, GatewaySettings)
 
 
 def _loosen(folder: Path, name: str) -> None:
@@ -81,10 +87,10 @@ def _loosen(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["registry.json", "tls.key", "identity.pem"])
 def test_a_secret_that_others_can_read_is_refused(ward: Ward, name: str) -> None:
-    settings = load(ward.configure(), Settings)
+    settings = load_settings(ward.configure(), GatewaySettings)
     _loosen(ward.folder, name)
     with pytest.raises(FileError, match=rf"{name} can be read by others: chmod 600"):
-        Gateway(settings)
+        GatewayService(settings)
 
 
 @pytest.mark.parametrize(
@@ -99,10 +105,10 @@ def test_a_secret_that_others_can_read_is_refused(ward: Ward, name: str) -> None
     ],
 )
 def test_a_wrong_file_is_named(ward: Ward, name: str, content: bytes, error: type[Exception]) -> None:
-    settings = load(ward.configure(), Settings)
+    settings = load_settings(ward.configure(), GatewaySettings)
     (ward.folder / name).write_bytes(content)
     with pytest.raises(error):
-        Gateway(settings)
+        GatewayService(settings)
 
 
 @pytest.mark.parametrize(
@@ -117,22 +123,22 @@ def test_an_update_that_no_device_would_take_is_refused(
 ) -> None:
     ward.extra = '[updates]\npath = "node.update"\nkey = "update.pem"\n'
     key = Ed25519PrivateKey.generate()
-    settings = load(ward.configure(), Settings)
+    settings = load_settings(ward.configure(), GatewaySettings)
     (ward.folder / "node.update").write_bytes(build({"/main.py": b""}, 1, key).stream)
     (ward.folder / "update.pem").write_bytes(
         key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     )
-    Gateway(settings)
+    GatewayService(settings)
     (ward.folder / name).write_bytes(content)
     with pytest.raises(UsageError, match=said):
-        Gateway(settings)
+        GatewayService(settings)
 
 
 def test_a_key_of_another_kind_is_refused(ward: Ward) -> None:
-    settings = load(ward.configure(), Settings)
+    settings = load_settings(ward.configure(), GatewaySettings)
     (ward.folder / "identity.pem").write_bytes(ward.tls.private_key)
     with pytest.raises(FileError, match="not an unencrypted ML-DSA-65 private key"):
-        Gateway(settings)
+        GatewayService(settings)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from tests.parts.liboqs_js import LiboqsJs, Oqs
 from tests.parts.ward import StandInHospital, Ward, telling
 
-from pericard_edge.config import load
-from pericard_gateway.config import Settings
+from pericard_edge.config import load_settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations.doctor import Finding, examine
-from pericard_gateway.service import Gateway
+from pericard_gateway.service import GatewayService
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.liboqs import NoLiboqs
 
@@ -18,7 +18,9 @@ LIBOQS = '[kem]\nprovider = "liboqs"\n'
 
 
 def _told(ward: Ward) -> Finding:
-    return next(one for one in examine(load(ward.configure(), Settings)) if one.what == "KEM provider")
+    return next(
+        one for one in examine(load_settings(ward.configure(), GatewaySettings)) if one.what == "KEM provider"
+    )
 
 
 def test_without_a_word_the_running_gateway_seals_by_cryptography(
@@ -42,7 +44,9 @@ def test_liboqs_seals_when_asked_for(
 
     async def delivered() -> str:
         stop, ready = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(Gateway(load(ward.configure(), Settings)).run(stop, telling(ready)))
+        running = asyncio.create_task(
+            GatewayService(load_settings(ward.configure(), GatewaySettings)).run(stop, telling(ready))
+        )
         await ready.wait()
         ward.lines[0].write(ward.devices[0].packet())
         await asyncio.to_thread(hospital.wait_for, 1)
@@ -71,8 +75,8 @@ def test_a_provider_that_is_not_installed_is_refused(ward: Ward, monkeypatch: py
     monkeypatch.setattr(liboqs, "find_spec", lambda name: None)
     ward.extra = LIBOQS
     with pytest.raises(NoLiboqs, match="pip install"):
-        Gateway(load(ward.configure(), Settings))
-    (only,) = examine(load(ward.configure(), Settings))
+        GatewayService(load_settings(ward.configure(), GatewaySettings))
+    (only,) = examine(load_settings(ward.configure(), GatewaySettings))
     assert only.what == "KEM provider"
     assert "pip install" in only.found
     assert "does not start" in only.advice

@@ -14,10 +14,10 @@ from pericard_gateway.devices.link import Link
 from pericard_gateway.devices.registry import Registry, parse_registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import RegistryError
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.device.ratchet import MAX_AHEAD, advance
-from pericard_protocol.device.stream import encode
+from pericard_protocol.device.stream import encode_packet
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 
 
@@ -27,9 +27,9 @@ def _registry(*devices: Device, **more: object) -> Registry:
 
 class _Line:
     def __init__(self, *devices: Device, **more: object) -> None:
-        self.counters = Counters()
+        self.counts = GatewayCounts()
         self.registry = _registry(*devices, **more)
-        self.link = Link(self.registry, self.counters)
+        self.link = Link(self.registry, self.counts)
 
     def opened(self, data: bytes) -> list[OpenedFrame]:
         return self.link.feed(data, 7)[0]
@@ -50,7 +50,7 @@ def test_a_frame_is_opened_and_its_payload_untouched() -> None:
 @pytest.mark.parametrize("kind", [FrameType.WAVEFORM, FrameType.STATUS, FrameType.PROXIMITY])
 def test_other_types_are_carried_as_they_are(kind: FrameType) -> None:
     device = Device(7)
-    (frame,) = _Line(device).opened(encode(device.frame(b"\0\1 not JSON", kind)))
+    (frame,) = _Line(device).opened(encode_packet(device.frame(b"\0\1 not JSON", kind)))
     assert (frame.type, frame.payload) == (kind, b"\0\1 not JSON")
 
 
@@ -58,8 +58,8 @@ def test_other_types_are_carried_as_they_are(kind: FrameType) -> None:
 def test_any_bytes_are_rejections(parts: list[bytes]) -> None:
     line = _Line(Device(1))
     rejected = [reason for part in parts for reason in line.reasons(part)]
-    assert line.counters.rejected == Counter(rejected)
-    assert not line.counters.devices or 1 in line.counters.devices
+    assert line.counts.rejected == Counter(rejected)
+    assert not line.counts.devices or 1 in line.counts.devices
 
 
 @given(st.binary(max_size=900), st.data())
@@ -79,7 +79,7 @@ def test_no_frame_is_accepted_twice(order: list[int]) -> None:
     line = _Line(device)
     accepted = [frame.seq for number in order for frame in line.opened(packets[number])]
     assert sorted(accepted) == sorted(set(order))
-    counts = line.counters.devices[1]
+    counts = line.counts.devices[1]
     assert counts.received == len(order) == counts.accepted + counts.rejected.total()
 
 
@@ -91,9 +91,9 @@ def test_a_changed_frame_moves_nothing(place: int, flip: int) -> None:
     forged = bytearray(genuine)
     forged[place if place < 16 else place - 19] ^= flip
     line = _Line(device)
-    assert line.opened(encode(bytes(forged))) == []
-    assert len(line.opened(encode(genuine))) == 1
-    assert line.counters.rejected.total() == 1
+    assert line.opened(encode_packet(bytes(forged))) == []
+    assert len(line.opened(encode_packet(genuine))) == 1
+    assert line.counts.rejected.total() == 1
 
 
 def _spoil(frame: bytes, at: int) -> bytes:
@@ -105,10 +105,10 @@ def _spoil(frame: bytes, at: int) -> bytes:
     [
         ("garbage", lambda d: b"\x05ab\0"),
         ("overlong", lambda d: b"x" * 600 + b"\0"),
-        ("length", lambda d: encode(b"short")),
-        ("version", lambda d: encode(_spoil(d.frame(), 0))),
+        ("length", lambda d: encode_packet(b"short")),
+        ("version", lambda d: encode_packet(_spoil(d.frame(), 0))),
         ("unknown device", lambda d: Device(99).packet()),
-        ("not authentic", lambda d: encode(_spoil(d.frame(), -1 % 60))),
+        ("not authentic", lambda d: encode_packet(_spoil(d.frame(), -1 % 60))),
         ("replayed", lambda d: (p := d.packet()) + p),
         ("vitals", lambda d: d.packet(b'{"age": 1}')),
         ("vitals", lambda d: d.packet(vitals(age="old"))),
@@ -120,7 +120,7 @@ def test_each_rejection_has_its_reason_and_the_rest_goes_on(
     device = Device(1)
     line = _Line(device)
     assert line.reasons(make(device)) == [reason]
-    assert line.counters.rejected == {reason: 1}
+    assert line.counts.rejected == {reason: 1}
     assert len(line.opened(device.packet())) == 1
 
 

@@ -13,8 +13,8 @@ from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 from tests.parts.ward import StandInHospital, Ward, pericard_gateway, until
 
-from pericard_edge.config import load
-from pericard_gateway.config import Settings
+from pericard_edge.config import load_settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations.doctor import Finding, examine
 from pericard_protocol.proto.uplink_pb2 import Ack
 
@@ -23,7 +23,7 @@ UNIT = Path(__file__).parents[2] / "gateway" / "pericard-gateway.service"
 
 
 def _advised(ward: Ward) -> dict[str, Finding]:
-    return {one.what: one for one in examine(load(ward.configure(), Settings)) if one.advice}
+    return {one.what: one for one in examine(load_settings(ward.configure(), GatewaySettings)) if one.advice}
 
 
 def test_a_gateway_in_good_health_needs_no_advice(ward: Ward, hospital: StandInHospital) -> None:
@@ -61,7 +61,7 @@ def test_each_mistake_is_found_with_what_to_do(
     path = ward.lines[0].path
     spoil(ward, hospital)
     config = ward.folder / "gateway.toml" if what == "files" else ward.configure()
-    found = {one.what: one for one in examine(load(config, Settings)) if one.advice}
+    found = {one.what: one for one in examine(load_settings(config, GatewaySettings)) if one.advice}
     ward.lines[0].path = path
     assert said in found[what].advice + found[what].found
     assert set(found) <= {what, "gateway"}
@@ -87,7 +87,9 @@ def test_a_ble_device_is_listened_for_where_no_gateway_runs(
 
     monkeypatch.setattr(BleakScanner, "discover", discover)
     ward.extra = f'[[ble]]\naddress = "{BLE}"\n'
-    (told,) = [one for one in examine(load(ward.configure(), Settings)) if one.what == f"port {BLE}"]
+    (told,) = [
+        one for one in examine(load_settings(ward.configure(), GatewaySettings)) if one.what == f"port {BLE}"
+    ]
     assert found in told.found
     assert advice in told.advice
     assert bool(told.advice) == bool(advice)

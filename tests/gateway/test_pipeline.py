@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from tests.parts.ports import lasting_port
 from tests.parts.ward import Device, StandInHospital, Ward, new_line, pericard_gateway, serving, until, vitals
 
-from pericard_protocol.device.stream import encode
+from pericard_protocol.device.stream import encode_packet
 from pericard_protocol.proto.uplink_pb2 import Ack
 
 MARKER = "PLANTED-MARKER-4711"
@@ -23,8 +23,8 @@ def test_frames_arrive_and_junk_is_counted(ward: Ward, hospital: StandInHospital
     replay = one.packet()
     forged = bytearray(one.frame())
     forged[-1] ^= 1
-    line.write(b"\0garbage \x80\0" + replay + two.packet() + encode(bytes(forged)) + replay)
-    line.write(Device(99).packet() + b"y" * 2000 + b"\0" + encode(b"short") + one.packet())
+    line.write(b"\0garbage \x80\0" + replay + two.packet() + encode_packet(bytes(forged)) + replay)
+    line.write(Device(99).packet() + b"y" * 2000 + b"\0" + encode_packet(b"short") + one.packet())
     hospital.wait_for(3)
     assert sorted(hospital.frames) == [(1, 1, 0), (1, 1, 2), (2, 1, 0)]
     assert hospital.frames[1, 1, 0].payload == vitals()

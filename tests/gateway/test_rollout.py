@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from pericard_gateway.errors import IllegalStep
 from pericard_gateway.updates.nodestatus import parse_status
 from pericard_gateway.updates.rollout import MAX_ATTEMPTS, Rollout
-from pericard_gateway.updates.state import Event, State, after
-from pericard_gateway.updates.transfer import MAX_ROOM, Transfer
+from pericard_gateway.updates.state import Event, UpdateState, after
+from pericard_gateway.updates.transfer import MAX_ROOM, UpdateTransfer
 from pericard_protocol.device.update import Update
 
 UPDATE = Update(7, bytes(range(256)) * 20)
@@ -44,15 +44,15 @@ def test_a_status_of_another_form_is_none(status: dict[str, Any]) -> None:
 @given(st.integers(1, MAX_ROOM))
 def test_an_honest_node_gets_all_in_order_and_never_more_than_it_has_room_for(room: int) -> None:
     rollout = Rollout(UPDATE)
-    transfer, got, taken = Transfer(rollout), b"", 0
+    transfer, got, taken = UpdateTransfer(rollout), b"", 0
     while taken < len(UPDATE.stream):
         got += transfer.answer(DEVICE, told(update=taken, room=room), 0.0)
         assert got == UPDATE.stream[: taken + room]
         taken += max(1, room // 2)
     assert got == UPDATE.stream
-    assert rollout.nodes[DEVICE].state is State.RESTARTING
+    assert rollout.nodes[DEVICE].state is UpdateState.RESTARTING
     assert transfer.answer(DEVICE, told(version=7), 1.0) == b""
-    assert (rollout.nodes[DEVICE].state, rollout.updated) == (State.CURRENT, 1)
+    assert (rollout.nodes[DEVICE].state, rollout.updated) == (UpdateState.CURRENT, 1)
 
 
 @given(
@@ -71,7 +71,7 @@ def test_whatever_nodes_say_what_is_given_is_bounded(
 ) -> None:
     """At every status at most a port's room is given; and a device gets no more attempts than it may."""
     rollout = Rollout(UPDATE)
-    transfer = Transfer(rollout)
+    transfer = UpdateTransfer(rollout)
     for now, (device, version, update, room) in enumerate(statuses):
         given = transfer.answer(device, told(version=version, update=update, room=room), float(now * 10_000))
         assert len(given) <= (room or 0)
@@ -82,7 +82,7 @@ def test_whatever_nodes_say_what_is_given_is_bounded(
 
 def test_attempts_are_spaced_and_bounded() -> None:
     rollout = Rollout(UPDATE)
-    transfer, now, begun = Transfer(rollout), 0.0, []
+    transfer, now, begun = UpdateTransfer(rollout), 0.0, []
     while now < 7 * 86400:
         if transfer.answer(DEVICE, told(), now):
             begun.append(now)
@@ -92,13 +92,13 @@ def test_attempts_are_spaced_and_bounded() -> None:
     waits = [after - before for before, after in pairwise(begun)]
     assert waits[0] < 30
     assert waits[-1] > 600
-    assert rollout.nodes[DEVICE].state is State.FAILED
+    assert rollout.nodes[DEVICE].state is UpdateState.FAILED
     assert rollout.failures == {"the node has given up": MAX_ATTEMPTS}
 
 
 def test_one_node_of_a_port_at_a_time() -> None:
     rollout = Rollout(UPDATE)
-    transfer = Transfer(rollout)
+    transfer = UpdateTransfer(rollout)
     assert transfer.answer(1, told(), 0.0) == UPDATE.stream[:256]
     assert transfer.answer(2, told(), 0.0) == b""
     transfer.abandon("the node does not go on", 20.0)
@@ -107,7 +107,7 @@ def test_one_node_of_a_port_at_a_time() -> None:
 
 
 def test_a_status_from_before_the_first_bytes_ends_nothing() -> None:
-    transfer = Transfer(Rollout(UPDATE))
+    transfer = UpdateTransfer(Rollout(UPDATE))
     transfer.answer(DEVICE, told(), 0.0)
     assert transfer.answer(DEVICE, told(), 0.1) == b""
     assert transfer.answer(DEVICE, told(update=128), 0.2) == UPDATE.stream[256:384]
@@ -115,7 +115,7 @@ def test_a_status_from_before_the_first_bytes_ends_nothing() -> None:
 
 def test_a_node_that_lost_what_it_had_is_given_it_again() -> None:
     rollout = Rollout(UPDATE)
-    transfer = Transfer(rollout)
+    transfer = UpdateTransfer(rollout)
     transfer.answer(DEVICE, told(), 0.0)
     transfer.answer(DEVICE, told(update=200), 0.0)
     assert transfer.answer(DEVICE, told(), 1.0) == b""
@@ -125,51 +125,55 @@ def test_a_node_that_lost_what_it_had_is_given_it_again() -> None:
 
 def test_firmware_without_a_position_and_a_node_without_a_key_are_not_tried() -> None:
     rollout = Rollout(UPDATE)
-    transfer = Transfer(rollout)
+    transfer = UpdateTransfer(rollout)
     assert transfer.answer(1, b'{"version": 0}', 0.0) == b""
     assert transfer.answer(2, told(update=None, room=0), 0.0) == b""
     assert "by cable" in rollout.nodes[1].why
     assert "--update-key" in rollout.nodes[2].why
-    assert {one.state for one in rollout.nodes.values()} == {State.FAILED}
+    assert {one.state for one in rollout.nodes.values()} == {UpdateState.FAILED}
 
 
 def test_a_node_that_took_the_update_back_is_not_given_it_again() -> None:
     rollout = Rollout(UPDATE)
-    transfer = Transfer(rollout)
+    transfer = UpdateTransfer(rollout)
     assert transfer.answer(DEVICE, told(failed_version=7), 0.0) == b""
     node = rollout.nodes[DEVICE]
-    assert (node.state, node.attempts) == (State.FAILED, 0)
+    assert (node.state, node.attempts) == (UpdateState.FAILED, 0)
     assert "took it back" in node.why
     assert transfer.answer(DEVICE + 1, told(failed_version=6), 0.0)  # an earlier one is forgiven
 
 
 # Written down from what the operator is promised (gateway/README.md, "Updates"), not from the table.
-LEGAL: dict[tuple[State, Event], State] = {
+LEGAL: dict[tuple[UpdateState, Event], UpdateState] = {
     # An attempt needs a beginning: nothing is written to, and nothing fails at, a node that is not updating.
-    (State.WAITING, Event.ATTEMPT_BEGAN): State.UPDATING,
-    (State.UPDATING, Event.ALL_WRITTEN): State.RESTARTING,
+    (UpdateState.WAITING, Event.ATTEMPT_BEGAN): UpdateState.UPDATING,
+    (UpdateState.UPDATING, Event.ALL_WRITTEN): UpdateState.RESTARTING,
     # A failed attempt is repeated until the last.
-    (State.UPDATING, Event.ATTEMPT_FAILED): State.WAITING,
-    (State.RESTARTING, Event.ATTEMPT_FAILED): State.WAITING,
-    (State.UPDATING, Event.LAST_ATTEMPT_FAILED): State.FAILED,
-    (State.RESTARTING, Event.LAST_ATTEMPT_FAILED): State.FAILED,
+    (UpdateState.UPDATING, Event.ATTEMPT_FAILED): UpdateState.WAITING,
+    (UpdateState.RESTARTING, Event.ATTEMPT_FAILED): UpdateState.WAITING,
+    (UpdateState.UPDATING, Event.LAST_ATTEMPT_FAILED): UpdateState.FAILED,
+    (UpdateState.RESTARTING, Event.LAST_ATTEMPT_FAILED): UpdateState.FAILED,
     # A node that is heard anew may begin anew, or turn out to be one that cannot be updated; one whose
     # firmware was mended by cable leaves FAILED.
-    (State.UPDATING, Event.ATTEMPT_BEGAN): State.UPDATING,
-    (State.RESTARTING, Event.ATTEMPT_BEGAN): State.UPDATING,
-    (State.FAILED, Event.ATTEMPT_BEGAN): State.UPDATING,
-    **{(state, Event.CANNOT_BE_UPDATED): State.FAILED for state in State if state is not State.CURRENT},
+    (UpdateState.UPDATING, Event.ATTEMPT_BEGAN): UpdateState.UPDATING,
+    (UpdateState.RESTARTING, Event.ATTEMPT_BEGAN): UpdateState.UPDATING,
+    (UpdateState.FAILED, Event.ATTEMPT_BEGAN): UpdateState.UPDATING,
+    **{
+        (state, Event.CANNOT_BE_UPDATED): UpdateState.FAILED
+        for state in UpdateState
+        if state is not UpdateState.CURRENT
+    },
     # Only what the node itself reports makes it up to date, and from every state; an older version changes
     # nothing but that.
-    **{(state, Event.REPORTED_CURRENT): State.CURRENT for state in State},
-    **{(state, Event.REPORTED_OLDER): state for state in State if state is not State.CURRENT},
-    (State.CURRENT, Event.REPORTED_OLDER): State.WAITING,
+    **{(state, Event.REPORTED_CURRENT): UpdateState.CURRENT for state in UpdateState},
+    **{(state, Event.REPORTED_OLDER): state for state in UpdateState if state is not UpdateState.CURRENT},
+    (UpdateState.CURRENT, Event.REPORTED_OLDER): UpdateState.WAITING,
 }
 
 
 @pytest.mark.parametrize("event", Event)
-@pytest.mark.parametrize("state", State)
-def test_each_step_is_the_one_promised_or_refused(state: State, event: Event) -> None:
+@pytest.mark.parametrize("state", UpdateState)
+def test_each_step_is_the_one_promised_or_refused(state: UpdateState, event: Event) -> None:
     if (state, event) in LEGAL:
         assert after(state, event) is LEGAL[state, event]
     else:
@@ -186,7 +190,7 @@ class Ports(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.rollout = Rollout(UPDATE)
-        self.transfers = [Transfer(self.rollout), Transfer(self.rollout)]
+        self.transfers = [UpdateTransfer(self.rollout), UpdateTransfer(self.rollout)]
         self.now = 0.0
         self.begun_on: dict[int, int] = {}
 

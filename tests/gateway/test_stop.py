@@ -8,11 +8,11 @@ from bleak import BleakClient
 from bleak.exc import BleakError
 from tests.parts.ward import StandInHospital, Ward, telling
 
-from pericard_edge.config import load
-from pericard_gateway.config import Settings
-from pericard_gateway.operations.counters import Counters
+from pericard_edge.config import load_settings
+from pericard_gateway.config import GatewaySettings
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.ble import BlePort
-from pericard_gateway.service import Gateway
+from pericard_gateway.service import GatewayService
 
 BLE = "C4:4F:33:00:00:01"
 Call = Callable[..., Awaitable[None]]
@@ -87,7 +87,9 @@ def test_no_radio_holds_up_the_stop(
 
     async def stopped() -> bool:
         stop, ready = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(Gateway(load(ward.configure(), Settings)).run(stop, telling(ready)))
+        running = asyncio.create_task(
+            GatewayService(load_settings(ward.configure(), GatewaySettings)).run(stop, telling(ready))
+        )
         await ready.wait()
         ward.lines[0].write(ward.devices[0].packet())
         await asyncio.to_thread(hospital.wait_for, 1)
@@ -127,7 +129,7 @@ def test_no_radio_ends_a_port_or_holds_it(
     async def connected_twice() -> None:
         room, connections = asyncio.Event(), Connections()
         room.set()
-        running = asyncio.create_task(BlePort(BLE, room, Counters()).run(connections))
+        running = asyncio.create_task(BlePort(BLE, room, GatewayCounts()).run(connections))
         async with asyncio.timeout(60):
             await connections.second.wait()
         assert not running.done()

@@ -6,9 +6,9 @@ import cryptography
 import pytest
 from tests.parts.hospital import Hospital
 
-from pericard_edge.config import ConfigError, parse
+from pericard_edge.config import ConfigError, parse_settings
 from pericard_protocol.uplink import liboqs
-from pericard_server.config import ServerConfig
+from pericard_server.config import HospitalSettings
 
 FILES = '[tls]\ncertificate = "a"\nkey = "b"\nca = "c"\n'
 LIBOQS = '[kem]\nprovider = "liboqs"\n'
@@ -27,10 +27,10 @@ def test_the_log_says_who_computes(hospital: Hospital) -> None:
 def test_beside_a_kms_it_is_refused() -> None:
     """There the KMS computes: a setting that decides nothing would mislead."""
     kms = '[kms]\naddress = "https://kms.example:8200"\nca = "ca.pem"\n'
-    parse(FILES + kms, ServerConfig)
-    parse(FILES + "[keys]\n" + LIBOQS, ServerConfig)
+    parse_settings(FILES + kms, HospitalSettings)
+    parse_settings(FILES + "[keys]\n" + LIBOQS, HospitalSettings)
     with pytest.raises(ConfigError, match=r"pericard kms run --kem"):
-        parse(FILES + kms + LIBOQS, ServerConfig)
+        parse_settings(FILES + kms + LIBOQS, HospitalSettings)
 
 
 def _on_liboqs(hospital: Hospital) -> None:

@@ -14,7 +14,7 @@ from pericard_server.fleet import assignments, losses
 from pericard_server.fleet.losses import FRESH_SECONDS, SILENCE_SECONDS, DeviceLoss, Losses
 from pericard_server.fleet.models import Assignment, Loss
 from pericard_server.records import patients, quarantine
-from pericard_server.records.keyring import Keyring
+from pericard_server.records.data_keys import DataKeys
 from pericard_server.records.models import Access, Reading, Refusal
 from pericard_server.records.store import Records
 from pericard_server.records.suites import DEFAULT_SUITE
@@ -61,7 +61,7 @@ def records(tmp_path: Path, register: Register) -> Records:
     for device in (7, 8):
         assignments.assign(device, "p-1")
     Assignment.objects.update(since="2020-01-01T00:00Z")
-    return Records(Keyring(keys), DEFAULT_SUITE.name, Losses(register, lambda: register.now))
+    return Records(DataKeys(keys), DEFAULT_SUITE.name, Losses(register, lambda: register.now))
 
 
 def frame(second: int, device: int = 7, kind: FrameType = FrameType.VITALS) -> OpenedFrame:
@@ -115,23 +115,23 @@ def test_a_release_is_of_what_is_stored(records: Records, register: Register) ->
     records.commit([frame(10), frame(11)])
     register.tell(since=10)
     given(records)
-    assert quarantine.release(7, "tester", "it was in the patient's bag") == 2
+    assert quarantine.release_readings(7, "tester", "it was in the patient's bag") == 2
     assert given(records) == ["7/10", "7/11"]
     register.tell(since=10, until=20)
     records.commit([frame(12)])
     assert given(records) == ["7/10", "7/11"]
     (shown,) = quarantine.quarantines()
     assert (shown.held, shown.loss.released_by) == (1, "tester")
-    assert quarantine.release(7, "tester", "again") == 1
+    assert quarantine.release_readings(7, "tester", "again") == 1
     assert given(records) == ["7/10", "7/11", "7/12"]
     with pytest.raises(UsageError, match="never lost"):
-        quarantine.release(8, "tester", "none")
+        quarantine.release_readings(8, "tester", "none")
 
 
 def test_a_device_may_be_lost_again(records: Records, register: Register) -> None:
     register.tell(since=10, until=20)
     records.commit([frame(12), frame(25)])
-    quarantine.release(7, "tester", "right")
+    quarantine.release_readings(7, "tester", "right")
     assert given(records) == ["7/12", "7/25"]
     register.tell(since=10)  # the operator names the earlier time again
     assert given(records) == []

@@ -9,15 +9,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.parts.documents import blocks, commands, text_of
 from tests.parts.hospital import make
 
-from pericard_edge.config import parse
-from pericard_server.config import ServerConfig
+from pericard_edge.config import parse_settings
+from pericard_server.config import HospitalSettings
 
 README = text_of("server/hospital/README.md")
 
 
 def test_the_example_is_accepted() -> None:
     (example,) = blocks(README, "toml")
-    config = parse(example, ServerConfig, "server.toml")
+    config = parse_settings(example, HospitalSettings, "server.toml")
     assert config.cloud is not None
     assert config.cloud.name == "cloud"
     assert config.records.suite == "aes-256-gcm-siv"

@@ -15,7 +15,7 @@ from pericard_server.errors import NoSuchPatient, TamperedRow
 from pericard_server.fleet.losses import Losses
 from pericard_server.fleet.models import Assignment
 from pericard_server.records import store
-from pericard_server.records.keyring import Keyring
+from pericard_server.records.data_keys import DataKeys
 from pericard_server.records.models import Access, DataKey, Patient, Reading, Refusal
 from pericard_server.records.store import Records
 from pericard_server.records.suites import DEFAULT_SUITE, SUITES
@@ -40,7 +40,7 @@ def records_of(folder: Path, suite: str = DEFAULT_SUITE.name) -> Records:
     """The records of the hospital whose keys are in `folder`."""
     keys = KeyFolder(folder, provider("cryptography"))
     keys.create()
-    return Records(Keyring(keys), suite, Losses(keys))
+    return Records(DataKeys(keys), suite, Losses(keys))
 
 
 @pytest.fixture(params=SUITES)

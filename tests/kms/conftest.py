@@ -14,7 +14,7 @@ import pytest
 from pericard_kms.http.api import Api
 from pericard_kms.storage.journal import JournaledDatabase
 from pericard_kms.storage.sealed_store import SealedStore
-from pericard_protocol.uplink.suites import SUITES, Suite
+from pericard_protocol.uplink.suites import SUITES, KemSuite
 
 
 class Clock:
@@ -30,7 +30,7 @@ class Clock:
 class Client:
     """Calls an Api in this process as the service does: handle, flush, then look at the reply."""
 
-    def __init__(self, database: JournaledDatabase, clock: Clock, suites: Mapping[int, Suite]) -> None:
+    def __init__(self, database: JournaledDatabase, clock: Clock, suites: Mapping[int, KemSuite]) -> None:
         self.database = database
         self.api = Api(database, clock, suites=suites)
         self.token = ""
@@ -91,7 +91,7 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
     """Makes a KMS, or opens the same one again as after a restart; unsealed, transit mounted."""
     state: dict[str, Any] = {}
 
-    def again(*, closed: bool = False, suites: Mapping[int, Suite] = SUITES) -> Client:
+    def again(*, closed: bool = False, suites: Mapping[int, KemSuite] = SUITES) -> Client:
         if "database" in state and not closed:
             state["database"].close()
         state["database"] = JournaledDatabase(tmp_path / "kms", sync=False)

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def take(kms: Client) -> Any:
     leaves: list[str] = []
     while len(leaves) < size:
         leaves += kms.ok("GET", f"sys/audit-log/entries?start={len(leaves)}&stop={size}")["entries"]
-    return key, list(audit_export.write(origin, key, leaves, note)), note
+    return key, list(audit_export.write_export(origin, key, leaves, note)), note
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def exported(kms: Client) -> Any:
 
 def test_a_true_export_verifies(exported: Any) -> None:
     key, lines, note, older = exported
-    verified = audit_export.verify(lines, key, [older, note])
+    verified = audit_export.verify_export(lines, key, [older, note])
     assert verified.entries == len(lines) - 2 > 40
 
 
@@ -61,7 +62,7 @@ def test_every_flipped_character_is_found(exported: Any, data: st.DataObject) ->
     flipped = chr(ord(line[place]) ^ (1 << data.draw(st.integers(0, 6))))
     changed = [*lines[:at], line[:place] + flipped + line[place + 1 :], *lines[at + 1 :]]
     with pytest.raises(Tampered):
-        audit_export.verify(changed, key)
+        audit_export.verify_export(changed, key)
 
 
 def test_dropping_reordering_cutting_and_splicing_are_found(exported: Any) -> None:
@@ -89,13 +90,13 @@ def test_dropping_reordering_cutting_and_splicing_are_found(exported: Any) -> No
     }
     for forged in forgeries.values():
         with pytest.raises(Tampered):
-            audit_export.verify(forged, key)
+            audit_export.verify_export(forged, key)
     # A tail cut together with its checkpoint is sound in itself; only an older, longer checkpoint tells.
     size = open_checkpoint(older, key)[1]
     short = [*lines[: size + 1], json.dumps({"checkpoint": older}) + "\n"]
-    assert audit_export.verify(short, key).entries == size
+    assert audit_export.verify_export(short, key).entries == size
     with pytest.raises(Tampered, match="tail was cut"):
-        audit_export.verify(short, key, [exported[2]])
+        audit_export.verify_export(short, key, [exported[2]])
 
 
 def test_a_forger_with_another_key_is_found(exported: Any) -> None:
@@ -108,12 +109,12 @@ def test_a_forger_with_another_key_is_found(exported: Any) -> None:
     origin = json.loads(lines[0])["origin"]
     note = sign_checkpoint(other, origin, frontier.size, frontier.root(), 0)
     public = other.public_key().public_bytes_raw()
-    whole = list(audit_export.write(origin, public, [line.rstrip("\n") for line in forged], note))
-    assert audit_export.verify(whole, public).entries  # sound under the forger's own key
+    whole = list(audit_export.write_export(origin, public, [line.rstrip("\n") for line in forged], note))
+    assert audit_export.verify_export(whole, public).entries  # sound under the forger's own key
     with pytest.raises(Tampered, match="another public key"):
-        audit_export.verify(whole, key)
+        audit_export.verify_export(whole, key)
     with pytest.raises(Tampered, match="not one that this log's key signed"):
-        audit_export.verify([lines[0], *whole[1:]], key)
+        audit_export.verify_export([lines[0], *whole[1:]], key)
 
 
 def test_a_rewritten_history_contradicts_an_older_checkpoint(exported: Any, kms: Client) -> None:
@@ -122,9 +123,9 @@ def test_a_rewritten_history_contradicts_an_older_checkpoint(exported: Any, kms:
     origin, size, _, time = open_checkpoint(older, key)
     rewritten = sign_checkpoint(kms.store.log._signer, origin, size, bytes(32), time)
     with pytest.raises(Tampered, match="history was rewritten"):
-        audit_export.verify(lines, key, [rewritten, note])
+        audit_export.verify_export(lines, key, [rewritten, note])
     with pytest.raises(Tampered, match="two histories"):
-        audit_export.verify(lines, key, [rewritten, older])
+        audit_export.verify_export(lines, key, [rewritten, older])
 
 
 def test_proofs_from_the_api_verify(exported: Any, kms: Client) -> None:
@@ -180,7 +181,7 @@ def test_many_leaves_and_a_restart(kms: Client, reopen: Callable[..., Client]) -
     again, lines, _ = take(kms)
     assert again == key
     assert lines[1 : len(before) - 1] == before[1:-1]
-    audit_export.verify(lines, key, [older])
+    audit_export.verify_export(lines, key, [older])
     size = len(lines) - 2
     proof = kms.ok("GET", f"sys/audit-log/inclusion?position=300&size={size}")["proof"]
     root = open_checkpoint(json.loads(lines[-1])["checkpoint"], key)[2]
@@ -190,10 +191,8 @@ def test_many_leaves_and_a_restart(kms: Client, reopen: Callable[..., Client]) -
 
 def change(tmp_path: Path, statement: Any) -> None:
     """What a thief with write access to the file can do."""
-    database = sqlite3.connect(tmp_path / "kms" / "kms.sqlite3")
-    with database:
+    with closing(sqlite3.connect(tmp_path / "kms" / "kms.sqlite3")) as database, database:
         assert database.execute(statement).rowcount == 1
-    database.close()
 
 
 def test_a_value_moved_in_the_store_is_found(

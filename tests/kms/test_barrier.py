@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pericard_kms.errors import Tampered
-from pericard_kms.storage.barrier import Keyring, open_under, seal_under, term_of
+from pericard_kms.storage.barrier import BarrierKeys, open_under, seal_under, term_of
 
 NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40)
 
@@ -16,7 +16,7 @@ NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, 
 def test_a_value_opens_only_where_it_was_sealed(
     name: str, other: Any, value: bytes, data: st.DataObject
 ) -> None:
-    ring = Keyring.fresh(0.0)
+    ring = BarrierKeys.fresh(0.0)
     blob = ring.seal(name, value)
     assert ring.open(name, blob) == value
     if other != name:
@@ -32,20 +32,20 @@ def test_a_value_opens_only_where_it_was_sealed(
 
 
 def test_old_terms_open_and_the_new_one_seals() -> None:
-    ring = Keyring.fresh(0.0)
+    ring = BarrierKeys.fresh(0.0)
     old = ring.seal("a", b"1")
     assert ring.rotate(1.0) == 2
     new = ring.seal("a", b"2")
     assert (term_of(old), term_of(new)) == (1, 2)
-    again = Keyring.load(ring.dump())
+    again = BarrierKeys.load(ring.dump())
     assert (again.open("a", old), again.open("a", new)) == (b"1", b"2")
-    alone = Keyring({2: again.terms[2]})
+    alone = BarrierKeys({2: again.terms[2]})
     with pytest.raises(Tampered, match="unknown barrier key"):
         alone.open("a", old)
 
 
 def test_equal_values_do_not_look_equal() -> None:
-    ring = Keyring.fresh(0.0)
+    ring = BarrierKeys.fresh(0.0)
     assert len({ring.seal("a", b"same") for _ in range(100)}) == 100
 
 
@@ -58,6 +58,6 @@ def test_the_root_key_opens_only_what_it_sealed() -> None:
 
 
 def test_no_key_shows_in_a_repr() -> None:
-    ring = Keyring.fresh(0.0)
+    ring = BarrierKeys.fresh(0.0)
     assert ring.terms[1].key.hex() not in repr(ring) + repr(ring.terms[1])
     assert str(ring.terms[1].key) not in repr(ring.terms[1])

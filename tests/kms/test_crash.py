@@ -13,7 +13,7 @@ import pytest
 from tests.kms.conftest import Process
 
 from pericard_edge.kms import KmsClient
-from pericard_kms.storage.audit_export import verify
+from pericard_kms.storage.audit_export import verify_export
 
 DATA = base64.b64encode(b"heart").decode()
 
@@ -95,7 +95,7 @@ def test_kill_9_loses_nothing_that_was_answered(process: Process, opened: Any, w
             head = {"pericard_audit_export": 1, "origin": about["origin"], "public_key": about["public_key"]}
             lines = [json.dumps(head), *leaves, json.dumps({"checkpoint": note})]
             key = base64.b64decode(about["public_key"])
-            assert verify([line + "\n" for line in lines], key).entries == size > entries
+            assert verify_export([line + "\n" for line in lines], key).entries == size > entries
             entries = size
 
 

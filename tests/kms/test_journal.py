@@ -87,6 +87,16 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_store_that_did_not_open_is_let_go(tmp_path: Path) -> None:
+    (tmp_path / "kms.journal").mkdir()
+    with pytest.raises(Misused, match="cannot make the journal") as refused:
+        JournaledDatabase(tmp_path)
+    (tmp_path / "kms.journal").rmdir()
+    # SQLite's lock is gone, though the error still holds the frame that took it.
+    JournaledDatabase(tmp_path).close()
+    assert refused.value
+
+
 def test_files_are_for_the_owner_only(tmp_path: Path) -> None:
     database = open_database(tmp_path / "new")
     database.commit({"a": b"1"}, [])

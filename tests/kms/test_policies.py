@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pericard_kms.access.acl import Acl, matches
-from pericard_kms.access.policy_language import parse
+from pericard_kms.access.policy_language import parse_policy
 from pericard_kms.errors import Invalid
 
 HCL = """
@@ -23,11 +23,11 @@ path "old/*" { policy = "read" } /* the short form */
 
 
 def test_hcl_and_json_say_the_same() -> None:
-    rules = parse(HCL)
+    rules = parse_policy(HCL)
     assert rules["transit/keys/+/rotate"] == {"update", "sudo"}
     assert rules["old/*"] == {"read", "list"}
     json = '{"path": {"a/*": {"capabilities": ["read", "list"]}, "a/b": [{"capabilities": ["deny"]}]}}'
-    assert parse(json) == {"a/*": {"read", "list"}, "a/b": {"deny"}}
+    assert parse_policy(json) == {"a/*": {"read", "list"}, "a/b": {"deny"}}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_hcl_and_json_say_the_same() -> None:
     ],
 )
 def test_what_the_rules_allow(path: str, capability: str, allowed: bool) -> None:
-    assert Acl([parse(HCL)]).allows(capability, path) is allowed
+    assert Acl([parse_policy(HCL)]).allows(capability, path) is allowed
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_the_most_specific_pattern_decides(patterns: Any, path: str, winner: str
 
 def test_policies_add_up_and_deny_wins() -> None:
     read, write = (
-        parse('path "a" { capabilities = ["read"] }'),
-        parse('path "a" { capabilities = ["update"] }'),
+        parse_policy('path "a" { capabilities = ["read"] }'),
+        parse_policy('path "a" { capabilities = ["update"] }'),
     )
-    deny = parse('path "a" { capabilities = ["deny"] }')
+    deny = parse_policy('path "a" { capabilities = ["deny"] }')
     assert Acl([read, write]).capabilities("a") == {"read", "update"}
     assert not Acl([read, write, deny]).allows("read", "a")
 
@@ -94,13 +94,13 @@ def test_policies_add_up_and_deny_wins() -> None:
 )
 def test_what_is_not_understood_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
-        parse(text)
+        parse_policy(text)
 
 
 @given(st.text(max_size=200))
 def test_any_text_parses_or_is_refused(text: str) -> None:
     with contextlib.suppress(Invalid):
-        parse(text)
+        parse_policy(text)
 
 
 @given(st.text("ab/", max_size=12), st.text("ab/+*", max_size=8))

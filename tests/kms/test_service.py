@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from tests.kms.conftest import Client, Process
 
-from pericard_edge.kms import KmsClient, KmsUnreachable, Refused
+from pericard_edge.kms import KmsClient, KmsRefused, KmsUnreachable
 from pericard_kms.cli import kms as kms_command
 from pericard_kms.errors import Misused
 from pericard_kms.http.reader import MAX_BODY
@@ -94,7 +94,7 @@ def test_monitoring_sees_counts_without_a_token_and_nothing_else(
     with KmsClient(process.url, made["root_token"]) as client:
         client.call("POST", "sys/mounts/transit", {"type": "transit"})
         client.call("POST", "transit/keys/patient-anna", {})
-        with pytest.raises(Refused):
+        with pytest.raises(KmsRefused):
             client.call("GET", "transit/keys/nobody")
         status, shown = _page(address, "/metrics")
     assert status == 200

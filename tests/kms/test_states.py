@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.kms.conftest import Client, Clock
 
-from pericard_kms.engines.states import OPENS, PROTECTS, TRANSITIONS, State, check_transition
+from pericard_kms.engines.states import OPENS, PROTECTS, TRANSITIONS, KeyState, check_transition
 from pericard_kms.errors import Invalid
 
 DAY = 86400
@@ -19,11 +19,11 @@ def state(kms: Client, name: str, new: Any, **more: Any) -> Any:
 
 
 def test_nothing_leaves_destroyed_and_nothing_returns_to_pre_active() -> None:
-    assert not TRANSITIONS[State.DESTROYED]
-    assert all(State.PRE_ACTIVE not in after for after in TRANSITIONS.values())
+    assert not TRANSITIONS[KeyState.DESTROYED]
+    assert all(KeyState.PRE_ACTIVE not in after for after in TRANSITIONS.values())
     assert PROTECTS < OPENS
     with pytest.raises(Invalid, match="it can become"):
-        check_transition(State.DEACTIVATED, State.ACTIVE)
+        check_transition(KeyState.DEACTIVATED, KeyState.ACTIVE)
 
 
 def test_a_suspended_key_opens_and_never_seals(kms: Client) -> None:

@@ -29,7 +29,7 @@ from pericard_gateway.operations import status
 from pericard_protocol import channel
 from pericard_protocol.channel import Identity
 from pericard_protocol.device.frame import FrameType, Header, seal_frame
-from pericard_protocol.device.stream import encode
+from pericard_protocol.device.stream import encode_packet
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto import uplink_pb2_grpc
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, OpenedFrame, Sealed
@@ -59,7 +59,7 @@ class Device:
         return seal_frame(ChaCha20Poly1305(self.key), header, vitals() if payload is None else payload)
 
     def packet(self, payload: bytes | None = None) -> bytes:
-        return encode(self.frame(payload))
+        return encode_packet(self.frame(payload))
 
     @property
     def entry(self) -> dict[str, object]:
@@ -208,9 +208,8 @@ def feed(line: Line, device: Device, stop: threading.Event) -> None:
 
 def committed(ward: "Ward", device: Device) -> int:
     """How many frames of the device's present boot the gateway has committed to its spool."""
-    database = sqlite3.connect(ward.folder / "state" / "spool.db")
-    row = database.execute("SELECT boot, seq FROM marks WHERE device = ?", (device.number,)).fetchone()
-    database.close()
+    with contextlib.closing(sqlite3.connect(ward.folder / "state" / "spool.db")) as database:
+        row = database.execute("SELECT boot, seq FROM marks WHERE device = ?", (device.number,)).fetchone()
     return row[1] + 1 if row and row[0] == device.boot else 0
 
 

@@ -30,7 +30,7 @@ def test_what_was_sealed_opens(key: bytes, header: Header, payload: bytes) -> No
     cipher = ChaCha20Poly1305(key)
     raw = frame.seal_frame(cipher, header, payload)
     assert len(raw) == 32 + len(payload)
-    parsed = frame.parse(raw)
+    parsed = frame.parse_frame(raw)
     assert parsed.header == header
     assert frame.open_frame(cipher, parsed) == payload
 
@@ -38,7 +38,7 @@ def test_what_was_sealed_opens(key: bytes, header: Header, payload: bytes) -> No
 @given(st.binary(max_size=600) | st.binary(max_size=600).map(lambda tail: b"\x01\x01" + tail))
 def test_any_bytes_are_a_frame_or_a_frame_error(raw: bytes) -> None:
     try:
-        parsed = frame.parse(raw)
+        parsed = frame.parse_frame(raw)
     except FrameError:
         return
     assert parsed.header.pack() == parsed.associated_data
@@ -54,13 +54,13 @@ def test_every_bit_is_bound(bit: int) -> None:
     raw = bytearray(frame.seal_frame(cipher, HEADER, b"abc"))
     raw[bit // 8] ^= 1 << bit % 8
     with pytest.raises((VersionError, NotAuthentic)):
-        frame.open_frame(cipher, frame.parse(bytes(raw)))
+        frame.open_frame(cipher, frame.parse_frame(bytes(raw)))
 
 
 def test_another_key_does_not_open() -> None:
     raw = frame.seal_frame(ChaCha20Poly1305(KEY), HEADER, b"abc")
     with pytest.raises(NotAuthentic):
-        frame.open_frame(ChaCha20Poly1305(bytes(32)), frame.parse(raw))
+        frame.open_frame(ChaCha20Poly1305(bytes(32)), frame.parse_frame(raw))
 
 
 @given(headers, headers)
@@ -75,13 +75,13 @@ def test_two_counters_of_one_device_never_share_a_nonce(one: Header, other: Head
 @pytest.mark.parametrize("size", [0, 1, 31, 513, 100_000])
 def test_a_wrong_length_says_so(size: int) -> None:
     with pytest.raises(LengthError, match=str(size)):
-        frame.parse(b"\x01" * size)
+        frame.parse_frame(b"\x01" * size)
 
 
 @pytest.mark.parametrize("start", [b"\x00\x01", b"\x02\x01", b"\x01\x00", b"\x01\x05", b"\xff\xff"])
 def test_an_unknown_version_or_type_says_so(start: bytes) -> None:
     with pytest.raises(VersionError, match=f"version {start[0]}, type {start[1]}"):
-        frame.parse(start + bytes(40))
+        frame.parse_frame(start + bytes(40))
 
 
 @pytest.mark.parametrize(

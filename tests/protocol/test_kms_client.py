@@ -1,4 +1,4 @@
-"""The KMS's client. Invariant: a word about the KMS itself is Unavailable, about the request Refused."""
+"""The KMS's client. Invariant: a word about the KMS itself is Unavailable, about the request KmsRefused."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pericard_edge.kms import KmsClient, KmsNotServing, KmsUnreachable, Refused
+from pericard_edge.kms import KmsClient, KmsNotServing, KmsRefused, KmsUnreachable
 from pericard_protocol.errors import Unavailable
 
 _NO_ANSWERS = {"junk": b"junk", "list": b"[]", "number": b"7", "text": b'"x"', "null": b"null"}
@@ -37,7 +37,7 @@ def client() -> Iterator[KmsClient]:
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 499])
 def test_what_asking_again_does_not_change_is_refused(client: KmsClient, status: int) -> None:
-    with pytest.raises(Refused, match="because") as caught:
+    with pytest.raises(KmsRefused, match="because") as caught:
         client.call("GET", str(status))
     assert caught.value.status == status
 

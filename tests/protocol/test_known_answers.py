@@ -25,7 +25,7 @@ from pericard_protocol.errors import PeerError
 from pericard_protocol.proto.uplink_pb2 import SealedRecord, SignedSessionHeader
 from pericard_protocol.uplink.hybrid import HybridOver
 from pericard_protocol.uplink.session import SessionOpener
-from pericard_protocol.uplink.suites import SUITES, Suite
+from pericard_protocol.uplink.suites import SUITES, KemSuite
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 PEERS = {0x0041: ML_KEM_768, 0x0042: ML_KEM_1024}
@@ -159,7 +159,7 @@ def _open_hybrid(private: bytes, wrapped: bytes) -> bytes:
 @pytest.mark.parametrize(
     "suite", [SUITES[0x647A], HybridOver(SUITES[0x0041])], ids=lambda one: type(one).__name__
 )
-def test_the_hybrid_suite_opens_there(suite: Suite) -> None:
+def test_the_hybrid_suite_opens_there(suite: KemSuite) -> None:
     private, public = suite.generate()
     secret, wrapped = suite.encapsulate(public)
     assert _open_hybrid(private, wrapped) == secret

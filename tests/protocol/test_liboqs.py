@@ -17,7 +17,7 @@ from tests.parts.liboqs_js import Oqs
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.liboqs import NoLiboqs
 from pericard_protocol.uplink.session import CONTEXT
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, Suite
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, KemSuite
 
 MESSAGE = b"a session header"
 
@@ -37,16 +37,16 @@ def native() -> ModuleType:
 def _native() -> ModuleType:
     if why := liboqs.missing():
         pytest.skip(f"liboqs: {why}")
-    return liboqs.load()
+    return liboqs.load_liboqs()
 
 
 @pytest.fixture(params=SUITES, ids=hex)
-def pair(request: pytest.FixtureRequest, oqs: ModuleType) -> tuple[Suite, Suite]:
+def pair(request: pytest.FixtureRequest, oqs: ModuleType) -> tuple[KemSuite, KemSuite]:
     return SUITES[request.param], liboqs.suites(oqs)[request.param]
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_each_opens_what_the_other_made(pair: tuple[Suite, Suite], turned: bool) -> None:
+def test_each_opens_what_the_other_made(pair: tuple[KemSuite, KemSuite], turned: bool) -> None:
     one, other = reversed(pair) if turned else pair
     private, public = one.generate()
     secret, wrapped = other.encapsulate(public)
@@ -54,7 +54,7 @@ def test_each_opens_what_the_other_made(pair: tuple[Suite, Suite], turned: bool)
     assert len(secret) == 32
 
 
-def test_implicit_rejection_gives_both_the_same_secret(pair: tuple[Suite, Suite]) -> None:
+def test_implicit_rejection_gives_both_the_same_secret(pair: tuple[KemSuite, KemSuite]) -> None:
     """FIPS 203, section 6.3: a wrong ciphertext of the right length gives a secret made of z."""
     one, other = pair
     private, public = one.generate()
@@ -75,7 +75,7 @@ def test_the_suites_and_their_order_are_the_same(oqs: ModuleType) -> None:
     ]
 
 
-def test_both_refuse_the_same(pair: tuple[Suite, Suite]) -> None:
+def test_both_refuse_the_same(pair: tuple[KemSuite, KemSuite]) -> None:
     for suite in pair:
         private, public = suite.generate()
         _, wrapped = suite.encapsulate(public)
@@ -105,7 +105,7 @@ def test_a_signature_under_our_context_is_one_there(native: ModuleType) -> None:
 @pytest.mark.usefixtures("native")
 def test_the_native_library_writes_nothing_to_stdout() -> None:
     """Its wrapper logs there as it is imported, where a command's results go."""
-    script = "from pericard_protocol.uplink import liboqs; liboqs.load()"
+    script = "from pericard_protocol.uplink import liboqs; liboqs.load_liboqs()"
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True).stdout == b""
 
 
@@ -131,10 +131,10 @@ def test_where_it_does_not_load_nothing_is_fetched(
     monkeypatch.setattr(liboqs, "find_library", lambda name: None)
     monkeypatch.setattr(liboqs, "find_spec", lambda name: object())
     with pytest.raises(NoLiboqs, match="native library is not installed, or does not load: install"):
-        liboqs.load()
+        liboqs.load_liboqs()
 
 
 def test_without_the_wrapper_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liboqs, "find_spec", lambda name: None)
     with pytest.raises(NoLiboqs, match=r"pericard-protocol\[liboqs\]"):
-        liboqs.load()
+        liboqs.load_liboqs()

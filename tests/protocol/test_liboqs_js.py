@@ -8,23 +8,23 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, M
 from tests.parts.liboqs_js import LiboqsJs, Refused, expanded
 
 from pericard_protocol.uplink.session import CONTEXT
-from pericard_protocol.uplink.suites import SUITES, KemError, Suite
+from pericard_protocol.uplink.suites import SUITES, KemError, KemSuite
 
 MESSAGE = b"a session header"
 
 
 @pytest.fixture(params=(0x0041, 0x0042))
-def suite(request: pytest.FixtureRequest) -> Suite:
+def suite(request: pytest.FixtureRequest) -> KemSuite:
     return SUITES[request.param]
 
 
-def test_liboqs_opens_what_we_encapsulated_to_its_key(liboqs_js: LiboqsJs, suite: Suite) -> None:
+def test_liboqs_opens_what_we_encapsulated_to_its_key(liboqs_js: LiboqsJs, suite: KemSuite) -> None:
     private, public = liboqs_js.generate(suite.name)
     secret, wrapped = suite.encapsulate(public)
     assert liboqs_js.decapsulate(suite.name, private, wrapped) == secret
 
 
-def test_we_open_what_liboqs_encapsulated_to_our_key(liboqs_js: LiboqsJs, suite: Suite) -> None:
+def test_we_open_what_liboqs_encapsulated_to_our_key(liboqs_js: LiboqsJs, suite: KemSuite) -> None:
     private, public = suite.generate()
     secret, wrapped = liboqs_js.encapsulate(suite.name, public)
     assert suite.decapsulate(private, wrapped) == secret
@@ -33,7 +33,7 @@ def test_we_open_what_liboqs_encapsulated_to_our_key(liboqs_js: LiboqsJs, suite:
 
 @pytest.mark.parametrize("place", [0, 700, -1])
 def test_a_changed_ciphertext_gives_both_the_same_other_secret(
-    liboqs_js: LiboqsJs, suite: Suite, place: int
+    liboqs_js: LiboqsJs, suite: KemSuite, place: int
 ) -> None:
     """FIPS 203, algorithm 18: implicit rejection gives J(z ‖ c), which only the key's holder can know."""
     private, public = suite.generate()
@@ -45,7 +45,7 @@ def test_a_changed_ciphertext_gives_both_the_same_other_secret(
     assert liboqs_js.decapsulate(suite.name, expanded(suite.name, private), wrapped) == secret
 
 
-def test_both_refuse_a_key_or_ciphertext_of_a_wrong_form(liboqs_js: LiboqsJs, suite: Suite) -> None:
+def test_both_refuse_a_key_or_ciphertext_of_a_wrong_form(liboqs_js: LiboqsJs, suite: KemSuite) -> None:
     private, public = suite.generate()
     _, wrapped = suite.encapsulate(public)
     whole = expanded(suite.name, private)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 
 from pericard_edge.pages import NoPages, Page, health_page, served_beside
-from pericard_edge.settings import Metrics
+from pericard_edge.settings import MetricsSettings
 
 TROUBLES: dict[str, str] = {}
 
@@ -26,7 +26,7 @@ def _health() -> Page:
 def address() -> Iterator[str]:
     registry = CollectorRegistry()
     Counter("seen", "Seen", ["reason"], registry=registry).labels("not authentic").inc()
-    with served_beside(Metrics(), registry, _health) as where:
+    with served_beside(MetricsSettings(), registry, _health) as where:
         assert where is not None
         yield where
 
@@ -107,13 +107,13 @@ def test_no_settings_no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_address_in_use_is_named(address: str) -> None:
     with (
         pytest.raises(NoPages, match=address),
-        served_beside(Metrics(listen=address), CollectorRegistry(), _health),
+        served_beside(MetricsSettings(listen=address), CollectorRegistry(), _health),
     ):
         pass
 
 
 def test_the_pages_end_with_the_block() -> None:
-    with served_beside(Metrics(), CollectorRegistry(), _health) as where:
+    with served_beside(MetricsSettings(), CollectorRegistry(), _health) as where:
         assert where is not None
         idle = socket.create_connection(tuple(where.split(":")), timeout=10)  # type: ignore[arg-type]
         _get(where, "/healthz")  # a later connection was served: the idle one is open at their end, too

@@ -5,24 +5,24 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from tests.parts.liboqs_js import LiboqsJs, Oqs
 
-from pericard_edge.config import ConfigError, parse
+from pericard_edge.config import ConfigError, parse_settings
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame
 from pericard_protocol.uplink import liboqs
 from pericard_protocol.uplink.liboqs import NoLiboqs
-from pericard_protocol.uplink.providers import Kem, provider
+from pericard_protocol.uplink.providers import KemSettings, provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import SUITES
 
 
 def test_without_a_word_it_is_cryptography() -> None:
-    chosen = provider(Kem().provider)
+    chosen = provider(KemSettings().provider)
     assert chosen.suites is SUITES
     assert str(chosen) == f"cryptography {cryptography.__version__}"
 
 
 def test_another_name_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"line 1: provider.*'cryptography' or 'liboqs'"):
-        parse('provider = "kyber"', Kem)
+        parse_settings('provider = "kyber"', KemSettings)
 
 
 def test_liboqs_is_refused_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

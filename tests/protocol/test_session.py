@@ -26,7 +26,7 @@ from pericard_protocol.uplink.session import (
     SessionOpener,
     SessionSealer,
 )
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, Suite, UnknownSuite
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, KemSuite, UnknownSuite
 
 GATEWAY = "pericard:gateway:ward-3"
 SIGNER = MLDSA65PrivateKey.generate()
@@ -49,7 +49,7 @@ frames = st.builds(
 )
 
 
-def _sealer(suite: Suite = DEFAULT_SUITE, not_after: float = NOW + 86_400) -> SessionSealer:
+def _sealer(suite: KemSuite = DEFAULT_SUITE, not_after: float = NOW + 86_400) -> SessionSealer:
     bundle = KeyBundle(
         key_id="today", suite=suite.id, public_key=PAIRS[suite.id][1], not_after=int(not_after)
     )
@@ -84,7 +84,7 @@ OPENER = _opener(SEALER.header)
 
 
 @given(st.lists(st.lists(frames, max_size=5), max_size=4), st.sampled_from(list(SUITES.values())))
-def test_what_was_sealed_opens(batches: list[list[OpenedFrame]], suite: Suite) -> None:
+def test_what_was_sealed_opens(batches: list[list[OpenedFrame]], suite: KemSuite) -> None:
     sealer = _sealer(suite)
     opener = _opener(sealer.header)
     records = [sealer.seal(batch) for batch in batches]

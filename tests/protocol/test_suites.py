@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pericard_protocol.uplink.hybrid import HybridOver
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, Suite, UnknownSuite, suite_of
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES, KemError, KemSuite, UnknownSuite, suite_of
 
 # Bytes of a private key, a public key and an encapsulation: FIPS 203, table 3; the hybrid adds X25519's 32 to
 # each and HPKE's sealed secret of 32 + 16 to the encapsulation.
@@ -26,7 +26,7 @@ def test_the_suites_are_those_of_the_wire_and_the_hybrid_is_first() -> None:
 
 
 @every_suite
-def test_both_ends_get_one_fresh_secret(suite: Suite) -> None:
+def test_both_ends_get_one_fresh_secret(suite: KemSuite) -> None:
     private, public = suite.generate()
     secrets = set()
     for _ in range(3):
@@ -39,7 +39,7 @@ def test_both_ends_get_one_fresh_secret(suite: Suite) -> None:
 
 
 @every_suite
-def test_another_key_gets_no_secret(suite: Suite) -> None:
+def test_another_key_gets_no_secret(suite: KemSuite) -> None:
     secret, wrapped = suite.encapsulate(suite.generate()[1])
     stranger, _ = suite.generate()
     if suite.id == DEFAULT_SUITE.id:
@@ -51,7 +51,7 @@ def test_another_key_gets_no_secret(suite: Suite) -> None:
 
 @every_suite
 @pytest.mark.parametrize("place", [0, 500, -1])
-def test_a_changed_encapsulation_gets_no_secret(suite: Suite, place: int) -> None:
+def test_a_changed_encapsulation_gets_no_secret(suite: KemSuite, place: int) -> None:
     private, public = suite.generate()
     secret, wrapped = suite.encapsulate(public)
     changed = bytearray(wrapped)
@@ -65,7 +65,7 @@ def test_a_changed_encapsulation_gets_no_secret(suite: Suite, place: int) -> Non
 
 @every_suite
 @pytest.mark.parametrize("resize", [lambda b: b"", lambda b: b[:5], lambda b: b[:-1], lambda b: b + b"\0"])
-def test_a_wrong_length_is_a_kem_error(suite: Suite, resize: "type[bytes]") -> None:
+def test_a_wrong_length_is_a_kem_error(suite: KemSuite, resize: "type[bytes]") -> None:
     private, public = suite.generate()
     _, wrapped = suite.encapsulate(public)
     for attempt in (
@@ -78,14 +78,14 @@ def test_a_wrong_length_is_a_kem_error(suite: Suite, resize: "type[bytes]") -> N
 
 
 @every_suite
-def test_a_public_key_outside_the_field_is_a_kem_error(suite: Suite) -> None:
+def test_a_public_key_outside_the_field_is_a_kem_error(suite: KemSuite) -> None:
     """FIPS 203, section 7.2: coefficients of 12 bits must be below 3,329."""
     with pytest.raises(KemError):
         suite.encapsulate(b"\xff" * SIZES[suite.id][1])
 
 
 @every_hybrid
-def test_the_hybrid_refuses_a_curve_point_of_low_order(suite: Suite) -> None:
+def test_the_hybrid_refuses_a_curve_point_of_low_order(suite: KemSuite) -> None:
     """X25519 with it gives zero whatever the other side's scalar is (RFC 7748, section 6.1)."""
     private, public = suite.generate()
     with pytest.raises(KemError):
@@ -96,7 +96,7 @@ def test_the_hybrid_refuses_a_curve_point_of_low_order(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize(("maker", "user"), [(DEFAULT_SUITE, COMPOSED), (COMPOSED, DEFAULT_SUITE)])
-def test_the_composed_hybrid_is_that_of_cryptography(maker: Suite, user: Suite) -> None:
+def test_the_composed_hybrid_is_that_of_cryptography(maker: KemSuite, user: KemSuite) -> None:
     private, public = maker.generate()
     secret, wrapped = user.encapsulate(public)
     assert maker.decapsulate(private, wrapped) == user.decapsulate(private, wrapped) == secret

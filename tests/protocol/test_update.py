@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pericard_protocol.device.update import Update, UpdateError, build, parse
+from pericard_protocol.device.update import Update, UpdateError, build, parse_update
 
 KEY = Ed25519PrivateKey.generate()
 FILES = {"/main.py": b"import this\n", "/pericard_node/empty.py": b""}
@@ -17,13 +17,13 @@ STREAM = build(FILES, 3, KEY).stream
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=300).map(lambda rest: b"PUPD0020" + rest)))
 def test_any_bytes_are_an_update_or_refused(stream: bytes) -> None:
     with pytest.raises(UpdateError):
-        parse(stream)
+        parse_update(stream)
 
 
 def test_what_was_built_is_an_update_under_its_key_only() -> None:
-    assert parse(STREAM, KEY.public_key()) == parse(STREAM) == Update(3, STREAM)
+    assert parse_update(STREAM, KEY.public_key()) == parse_update(STREAM) == Update(3, STREAM)
     with pytest.raises(UpdateError, match="not signed by this key"):
-        parse(STREAM, Ed25519PrivateKey.generate().public_key())
+        parse_update(STREAM, Ed25519PrivateKey.generate().public_key())
 
 
 @given(st.integers(0, len(STREAM) - 1), st.integers(1, 255))
@@ -31,7 +31,7 @@ def test_no_byte_can_be_changed(at: int, by: int) -> None:
     changed = bytearray(STREAM)
     changed[at] ^= by
     with pytest.raises(UpdateError):
-        parse(bytes(changed), KEY.public_key())
+        parse_update(bytes(changed), KEY.public_key())
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_a_length_has_one_spelling(spell: Callable[[bytes], bytes]) -> None:
     assert length[:1] == b"0"
     assert length != length.upper()
     with pytest.raises(UpdateError):
-        parse(STREAM[:4] + spell(length) + STREAM[8:])
+        parse_update(STREAM[:4] + spell(length) + STREAM[8:])
 
 
 @pytest.mark.parametrize("stream", [STREAM[:-1], STREAM + b"\0"])
 def test_nothing_may_be_missing_or_added(stream: bytes) -> None:
     with pytest.raises(UpdateError):
-        parse(stream)
+        parse_update(stream)
 
 
 @pytest.mark.parametrize(

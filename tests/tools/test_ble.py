@@ -13,7 +13,7 @@ from bleak.exc import BleakError
 from bumble.link import LocalLink
 from tests.parts.radio import BOARD, Peripheral, in_the_air
 
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.ble import BlePort
 from pericard_protocol.device.frame import Frame, FrameError, open_frame
 from pericard_protocol.device.stream import StreamDecoder
@@ -66,7 +66,7 @@ class Received:
 async def carried(ready: ReadyBoard, received: Received, mtu: int) -> AsyncIterator[Peripheral]:
     """A port that reads the board, until the end."""
     async with in_the_air(ready.board, mtu) as (peripheral, backend):
-        port = BlePort(BOARD, received.room, Counters(), backend)
+        port = BlePort(BOARD, received.room, GatewayCounts(), backend)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(port.run(received))
             yield peripheral

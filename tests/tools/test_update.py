@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pericard_protocol.device.frame import Frame, FrameType, open_frame
 from pericard_protocol.device.stream import StreamDecoder
-from pericard_protocol.device.update import UpdateError, build, parse
+from pericard_protocol.device.update import UpdateError, build, parse_update
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.recording import FLASH_PATH, recording_file
@@ -112,7 +112,7 @@ def test_a_bad_update_is_refused_and_counted(updatable: ReadyBoard, bad: object)
     before = {path: path.read_bytes() for path in updatable.board.flash.rglob("*.py")}
     stream = bad()  # type: ignore[operator]
     with pytest.raises(UpdateError):
-        parse(stream, KEY.public_key())
+        parse_update(stream, KEY.public_key())
     for status in statuses(updatable, stream):
         if status["rejected_commands"]:
             assert status["version"] == 0
@@ -213,4 +213,4 @@ def test_the_commands_of_the_manual_make_an_update_that_its_key_verifies(tmp_pat
         subprocess.run(command, shell=True, check=True, cwd=tmp_path, env=environment)  # noqa: S602 - our manual's
     for name in ("signing.pem", "update.pem"):
         key = load_public_key(tmp_path / name)
-        assert parse((tmp_path / "node.update").read_bytes(), key).version == 2
+        assert parse_update((tmp_path / "node.update").read_bytes(), key).version == 2

@@ -10,7 +10,7 @@ from pericard_edge.jsonlog import fields
 log = logging.getLogger("pericard.cloud")
 
 
-class Counts:
+class CloudCounts:
     """The counts of one process, in a registry for /metrics. Safe to use from many threads."""
 
     def __init__(self) -> None:

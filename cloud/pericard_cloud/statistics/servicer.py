@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from pericard_cloud.errors import BrokenSequence, MalformedMessage, NoSuchKey, UnboundedCall
-from pericard_cloud.statistics.counts import Counts
+from pericard_cloud.statistics.counts import CloudCounts
 from pericard_cloud.statistics.jobs import Job
 from pericard_cloud.statistics.keys import KeyStore
 from pericard_edge.confined import WorkerFailed
@@ -33,7 +33,7 @@ SERVICE = messages.DESCRIPTOR.services_by_name["BlindStatistics"].full_name
 class BlindStatistics:
     """The service's two methods."""
 
-    def __init__(self, workers: Executor, keys: KeyStore, counts: Counts, call_seconds: float) -> None:
+    def __init__(self, workers: Executor, keys: KeyStore, counts: CloudCounts, call_seconds: float) -> None:
         self._workers = workers
         self._keys = keys
         self._counts = counts

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.devices.registry import Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import RegistryError
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 
 
 class Committed(Protocol):
@@ -34,13 +34,13 @@ class Custody(Protocol):
         """Runs beside the gateway until cancelled; keeps the registry's keys to what may be held."""
 
 
-def custody_of(settings: Settings, counters: Counters) -> Custody:
+def custody_of(settings: GatewaySettings, counts: GatewayCounts) -> Custody:
     """The custody that the configuration names."""
     # Imported here: both modules import this one, and a gateway without a KMS needs no client of it.
     if settings.kms is not None:
         from pericard_gateway.custody.kms import KmsCustody
 
-        return KmsCustody(settings.gateway_id, settings.kms, counters, settings.state)
+        return KmsCustody(settings.gateway_id, settings.kms, counts, settings.state)
     from pericard_gateway.custody.folder import FolderCustody
 
     if settings.devices is None:  # the settings' own check makes sure that it is not

@@ -27,7 +27,7 @@ class Holds:
         """Holds what is needed and not held, then releases what is held and not needed.
 
         Raises:
-            Refused, Unavailable: what was done until then is remembered.
+            KmsRefused, Unavailable: what was done until then is remembered.
         """
         for key_id in sorted(needed - self.held):
             self._post("hold", key_id)

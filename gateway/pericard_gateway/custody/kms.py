@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from pericard_edge.jsonlog import fields
-from pericard_edge.kms import KmsClient, Refused, read_sealed
-from pericard_gateway.config import Kms
+from pericard_edge.kms import KmsClient, KmsRefused, read_sealed
+from pericard_gateway.config import KmsLeaseSettings
 from pericard_gateway.custody import Committed
 from pericard_gateway.custody.holds import Holds
 from pericard_gateway.devices.registry import Device, Registry
 from pericard_gateway.devices.window import Mark
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_protocol.device.frame import KEY_BYTES
 from pericard_protocol.device.lease import LeaseError, check_lease
 from pericard_protocol.errors import Unavailable
@@ -41,14 +41,14 @@ _log = logging.getLogger("pericard.gateway")
 class KmsCustody:
     """One gateway's token, lease and holds."""
 
-    def __init__(self, gateway_id: str, kms: Kms, counters: Counters, state: Path) -> None:
+    def __init__(self, gateway_id: str, kms: KmsLeaseSettings, counts: GatewayCounts, state: Path) -> None:
         """Speaks to no KMS yet.
 
         Raises:
             NoToken: none in the environment.
         """
         self._client = KmsClient.of_environment(kms.address, kms.ca, "gateway")
-        self._gateway_id, self._kms, self._counters = gateway_id, kms, counters
+        self._gateway_id, self._kms, self._counts = gateway_id, kms, counts
         self._log_key = b64decode(kms.log_key)
         self._holds = Holds(self._client, gateway_id, state)
         self._lease: dict[str, Any] = {}
@@ -66,7 +66,7 @@ class KmsCustody:
         """The devices lent to us, from a new lease.
 
         Raises:
-            Refused, Unavailable: there is no lease.
+            KmsRefused, Unavailable: there is no lease.
             LeaseError: what came is no lease of our KMS's.
         """
         return Registry(self._take_lease())
@@ -98,7 +98,7 @@ class KmsCustody:
             except LeaseError as error:
                 # Not our KMS's word: what it lent before is neither renewed by it nor withdrawn.
                 _log.error("a lease is refused", extra=fields(why=str(error), lease=self._lease.get("id")))
-            except Refused as error:
+            except KmsRefused as error:
                 self._drop_keys(registry, str(error))
             except Unavailable as error:
                 about = fields(why=str(error), lease=self._lease.get("id"))
@@ -109,7 +109,7 @@ class KmsCustody:
             return
         try:
             await asyncio.to_thread(self._holds.update, needed)
-        except (Refused, Unavailable) as error:
+        except (KmsRefused, Unavailable) as error:
             _log.warning("the KMS was not told which KEM keys are needed", extra=fields(why=str(error)))
 
     def _take_lease(self) -> dict[int, Device]:
@@ -180,8 +180,8 @@ class KmsCustody:
             registry.keep_only(lent)
 
     def _frames_opened(self, device: int) -> int:
-        counts = self._counters.devices.get(device)
-        return counts.accepted if counts else 0
+        frames = self._counts.devices.get(device)
+        return frames.accepted if frames else 0
 
     def _frames_in_all(self) -> int:
         return sum(map(self._frames_opened, self._kms.devices))

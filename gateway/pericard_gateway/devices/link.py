@@ -6,7 +6,7 @@ Nothing that a port delivers raises here, and garbage costs the memory of one fr
 from collections.abc import Callable
 
 from pericard_gateway.devices.registry import Registry
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.device.stream import StreamDecoder
 from pericard_protocol.device.vitals import parse_vitals
@@ -15,13 +15,13 @@ from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 
 
 class Link:
-    """One port's stream; the registry and the counters are shared by all ports."""
+    """One port's stream; the registry and the counts are shared by all ports."""
 
     def __init__(
-        self, registry: Registry, counters: Counters, on_status: Callable[[int, bytes], None] | None = None
+        self, registry: Registry, counts: GatewayCounts, on_status: Callable[[int, bytes], None] | None = None
     ) -> None:
         """`on_status` is called with the device and payload of every accepted status frame."""
-        self._registry, self._counters, self._on_status = registry, counters, on_status
+        self._registry, self._counts, self._on_status = registry, counts, on_status
         self._decoder = StreamDecoder()
 
     def feed(self, data: bytes, received_at_us: int) -> tuple[list[OpenedFrame], list[PeerError]]:
@@ -29,13 +29,13 @@ class Link:
 
         `received_at_us` is in Unix microseconds. Payload bytes stay as the device wrote them.
         """
-        counters, open_ = self._counters, self._registry.open
-        counters.bytes_in += len(data)
+        counts, open_ = self._counts, self._registry.open
+        counts.bytes_in += len(data)
         opened: list[OpenedFrame] = []
         rejected: list[PeerError] = []
         for frame in self._decoder.feed(data):
             if isinstance(frame, PeerError):
-                counters.reject(frame.reason, None)
+                counts.reject(frame.reason, None)
                 rejected.append(frame)
                 continue
             kind, epoch, device, boot, seq = frame.header
@@ -44,10 +44,10 @@ class Link:
                 if kind is FrameType.VITALS:
                     parse_vitals(payload)
             except PeerError as error:
-                counters.reject(error.reason, device if device in self._registry else None)
+                counts.reject(error.reason, device if device in self._registry else None)
                 rejected.append(error)
                 continue
-            counters.accept(device)
+            counts.accept(device)
             if kind is FrameType.STATUS and self._on_status is not None:
                 self._on_status(device, payload)
             opened.append(

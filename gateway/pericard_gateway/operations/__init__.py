@@ -1,1 +1,1 @@
-"""What an operator looks at: counters, pages, status, doctor, systemd."""
+"""What an operator looks at: counts, pages, status, doctor, systemd."""

@@ -12,12 +12,12 @@ import grpc
 from bleak import BleakScanner
 from google.protobuf.message import DecodeError
 
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.errors import NotRunning
 from pericard_gateway.keyfiles import read_pinned_key
 from pericard_gateway.operations import status
-from pericard_gateway.service import Gateway
-from pericard_gateway.updates.state import State
+from pericard_gateway.service import GatewayService
+from pericard_gateway.updates.state import UpdateState
 from pericard_gateway.uplink.credentials import Credentials
 from pericard_gateway.uplink.outbox import BUNDLE_FILE
 from pericard_protocol import channel
@@ -43,7 +43,7 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: GatewaySettings) -> Iterator[Finding]:
     """Every finding, from the files to the hospital; later ones need the earlier to be well."""
     try:
         chosen = str(provider(settings.kem.provider))
@@ -51,7 +51,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding("KEM provider", str(error), "do that, and look again: the gateway does not start")
         return
     try:
-        Gateway(settings)
+        GatewayService(settings)
     except PericardError as error:
         yield Finding("files", str(error), "mend this first: the rest cannot be looked at")
         return
@@ -93,16 +93,16 @@ def _running(found: dict[str, Any] | None) -> Finding:
 
 def _updates(found: dict[str, Any]) -> Iterator[Finding]:
     devices = found["devices"].values()
-    current = sum(one["state"] == State.CURRENT for one in devices)
+    current = sum(one["state"] == UpdateState.CURRENT for one in devices)
     what = f"update {found['version']}"
     yield Finding(what, f"{current} of {len(devices)} devices heard so far have it")
     for device, one in found["devices"].items():
-        if one["state"] == State.FAILED:
+        if one["state"] == UpdateState.FAILED:
             advice = "do that, or look at the device; restarting the gateway has it try again"
             yield Finding(f"{what}, device {device}", f"{one['why']} (attempts: {one['attempts']})", advice)
 
 
-def _ports(settings: Settings) -> Iterator[Finding]:
+def _ports(settings: GatewaySettings) -> Iterator[Finding]:
     for port in settings.ports:
         what = f"port {port.path}"
         try:
@@ -120,7 +120,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             yield Finding(what, "is there and may be opened")
 
 
-def _ble(settings: Settings, running: dict[str, Any] | None) -> Iterator[Finding]:
+def _ble(settings: GatewaySettings, running: dict[str, Any] | None) -> Iterator[Finding]:
     troubles = {} if running is None else running["troubles"]
     ports = {f"port {one.address}": one.address.upper() for one in settings.ble}
     if running is not None:
@@ -148,7 +148,7 @@ def _ble(settings: Settings, running: dict[str, Any] | None) -> Iterator[Finding
             yield Finding(what, "is in range")
 
 
-def _certificate(settings: Settings) -> Finding:
+def _certificate(settings: GatewaySettings) -> Finding:
     begins, ends = Credentials(settings.tls, settings.gateway_id).validity()
     left = ends - datetime.datetime.now(datetime.UTC)
     found = f"ends {ends:%Y-%m-%d %H:%M} UTC"
@@ -159,7 +159,7 @@ def _certificate(settings: Settings) -> Finding:
     return Finding("certificate", found)
 
 
-def _kept_bundle(settings: Settings) -> Finding:
+def _kept_bundle(settings: GatewaySettings) -> Finding:
     path = settings.state / BUNDLE_FILE
     if not path.exists():
         return Finding("key bundle", "none is kept yet: the gateway cannot seal before it met the hospital")
@@ -172,7 +172,7 @@ def _kept_bundle(settings: Settings) -> Finding:
     return Finding("key bundle", "the one kept is good: the gateway seals without the hospital")
 
 
-def _hospital(settings: Settings) -> Iterator[Finding]:
+def _hospital(settings: GatewaySettings) -> Iterator[Finding]:
     what = f"hospital {settings.server.address}"
     identity = Credentials(settings.tls, settings.gateway_id).identity()
     options = channel.channel_options(1 << 16, settings.server.name)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.uplink.spool import Depth
 
 
@@ -19,7 +19,7 @@ class Snapshot(NamedTuple):
         spool_full: whether the devices are not read because the spool has reached its bound.
         can_seal: whether a valid key bundle is there.
         spool: what waits.
-        counters: what was counted since the start.
+        counts: what was counted since the start.
         updates: how far the devices' update has come; None without one.
     """
 
@@ -31,7 +31,7 @@ class Snapshot(NamedTuple):
     spool_full: bool
     can_seal: bool
     spool: Depth
-    counters: Counters
+    counts: GatewayCounts
     updates: dict[str, object] | None
 
 
@@ -53,21 +53,21 @@ def unwell(found: Mapping[str, str]) -> bool:
     return "store" in found or "spool" in found
 
 
-def status(now: Snapshot) -> dict[str, object]:
+def status_row(now: Snapshot) -> dict[str, object]:
     """Everything; the README names the keys."""
-    counters = now.counters
+    counts = now.counts
     return {
         "gateway": now.gateway,
         "kem": now.kem,
-        "devices": {str(device): counts.row() for device, counts in counters.devices.items()},
-        "rejected": dict(counters.rejected),
-        "refused": dict(counters.refused),
+        "devices": {str(device): frames.row() for device, frames in counts.devices.items()},
+        "rejected": dict(counts.rejected),
+        "refused": dict(counts.refused),
         "spool": now.spool._asdict(),
         "uplink": now.uplink,
-        "acked_frames": counters.acked_frames,
-        "bytes_in": counters.bytes_in,
-        "bytes_out": counters.bytes_out,
-        "stage_ms": counters.stage_ms,
+        "acked_frames": counts.acked_frames,
+        "bytes_in": counts.bytes_in,
+        "bytes_out": counts.bytes_out,
+        "stage_ms": counts.stage_ms,
         "updates": now.updates,
         "troubles": troubles(now),
     }

@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from pericard_gateway.operations.health import Snapshot
 from pericard_gateway.updates.rollout import Rollout
-from pericard_gateway.updates.state import State
+from pericard_gateway.updates.state import UpdateState
 
 
 class GatewayMetrics(Collector):
@@ -20,33 +20,33 @@ class GatewayMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every metric of the moment."""
         now = self._snapshot()
-        counters, depth = now.counters, now.spool
+        counts, depth = now.counts, now.spool
         accepted = CounterMetricFamily(
             "pericard_gateway_frames_accepted", "Authentic, fresh frames", labels=["device"]
         )
-        for device, counts in list(counters.devices.items()):
-            accepted.add_metric([str(device)], counts.accepted)
+        for device, frames in list(counts.devices.items()):
+            accepted.add_metric([str(device)], frames.accepted)
         yield accepted
         rejected = CounterMetricFamily(
             "pericard_gateway_frames_rejected", "Frames not accepted", labels=["reason"]
         )
-        for reason, count in list(counters.rejected.items()):
+        for reason, count in list(counts.rejected.items()):
             rejected.add_metric([reason], count)
         yield rejected
         stages = CounterMetricFamily(
             "pericard_gateway_stage_seconds", "Time spent, by stage", labels=["stage"]
         )
-        for stage, milliseconds in counters.stage_ms.items():
+        for stage, milliseconds in counts.stage_ms.items():
             stages.add_metric([stage], milliseconds / 1e3)
         yield stages
         for name, text, value in (
-            ("bytes_in", "Bytes read from the ports", counters.bytes_in),
-            ("bytes_out", "Bytes of messages sent to the hospital", counters.bytes_out),
-            ("frames_acked", "Frames that the hospital has committed", counters.acked_frames),
-            ("records_acked", "Records that the hospital has committed", counters.acked_records),
-            ("records_refused", "Records and bundles refused, either way", sum(counters.refused.values())),
-            ("reconnects", "Attempts to connect to the hospital again", counters.reconnects),
-            ("port_errors", "Times that a port was lost or could not be opened", counters.port_errors),
+            ("bytes_in", "Bytes read from the ports", counts.bytes_in),
+            ("bytes_out", "Bytes of messages sent to the hospital", counts.bytes_out),
+            ("frames_acked", "Frames that the hospital has committed", counts.acked_frames),
+            ("records_acked", "Records that the hospital has committed", counts.acked_records),
+            ("records_refused", "Records and bundles refused, either way", sum(counts.refused.values())),
+            ("reconnects", "Attempts to connect to the hospital again", counts.reconnects),
+            ("port_errors", "Times that a port was lost or could not be opened", counts.port_errors),
         ):
             yield CounterMetricFamily(f"pericard_gateway_{name}", text, value=value)
         for name, text, level in (
@@ -66,7 +66,7 @@ def _update_metrics(rollout: Rollout) -> Iterator[Metric]:
         "pericard_gateway_update_devices", "Devices by their way to the update", labels=["state"]
     )
     states = Counter(node.state for node in rollout.nodes.values())
-    for state in State:
+    for state in UpdateState:
         devices.add_metric([state], states[state])
     yield devices
     failures = CounterMetricFamily(

@@ -32,7 +32,7 @@ async def served(
         return health_page(troubles, health.unwell(troubles))
 
     def show_status() -> Page:
-        return Page(json.dumps(health.status(snapshot())).encode(), "application/json")
+        return Page(json.dumps(health.status_row(snapshot())).encode(), "application/json")
 
     pages = Pages(
         {"/metrics": lambda: metrics_page(registry), "/healthz": show_health, "/status": show_status}

@@ -4,25 +4,28 @@ import asyncio
 
 from bleak.backends.client import BaseBleakClient
 
-from pericard_gateway.config import Settings
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.config import GatewaySettings
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.ble import BlePort
 from pericard_gateway.ports.port import Port
 from pericard_gateway.ports.serial import SerialPort
 
 
 def open_ports(
-    settings: Settings, room: asyncio.Event, counters: Counters, radio: type[BaseBleakClient] | None = None
+    settings: GatewaySettings,
+    room: asyncio.Event,
+    counts: GatewayCounts,
+    radio: type[BaseBleakClient] | None = None,
 ) -> list[Port]:
     """Every port that the configuration names; each opens itself when it runs.
 
     Args:
         settings: the gateway's.
         room: while it is not set, no port is read.
-        counters: where lost ports are counted.
+        counts: where lost ports are counted.
         radio: bleak's backend for BLE; None takes this machine's own.
     """
     return [
-        *(SerialPort(one, room, counters) for one in settings.ports),
-        *(BlePort(one.address, room, counters, radio) for one in settings.ble),
+        *(SerialPort(one, room, counts) for one in settings.ports),
+        *(BlePort(one.address, room, counts, radio) for one in settings.ble),
     ]

@@ -8,7 +8,7 @@ from bleak.backends.client import BaseBleakClient
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.port import Reader
 
 # The device writes to us by notifying TX; our first write to RX tells it that we have subscribed.
@@ -28,14 +28,14 @@ class BlePort:
         self,
         address: str,
         room: asyncio.Event,
-        counters: Counters,
+        counts: GatewayCounts,
         radio: type[BaseBleakClient] | None = None,
     ) -> None:
         """Connects to nothing yet; while `room` is not set, nothing is read.
 
         `radio` is bleak's backend; None takes this machine's own.
         """
-        self._address, self._room, self._counters, self._radio = address, room, counters, radio
+        self._address, self._room, self._counts, self._radio = address, room, counts, radio
         self._client: BleakClient | None = None  # while the device may be written to
         self._latest: BleakClient | None = None
         self.trouble = "not connected yet"
@@ -62,7 +62,7 @@ class BlePort:
             if task is not None and task.cancelling():
                 # Also when the radio has answered our cancellation with an error, or with nothing.
                 raise asyncio.CancelledError
-            self._counters.port_errors += 1
+            self._counts.port_errors += 1
             if self.trouble != why:
                 _log.warning("device lost", extra=fields(port=self._address, why=why))
             self.trouble = why

@@ -9,8 +9,8 @@ import serial
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
-from pericard_gateway.config import Serial
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.config import SerialSettings
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.port import Reader
 
 READ_BYTES = 16384  # about a millisecond of opening: the most that one port keeps the loop from the others
@@ -22,9 +22,9 @@ _log = logging.getLogger("pericard.gateway")
 class SerialPort:
     """One serial port; a `Port`."""
 
-    def __init__(self, settings: Serial, room: asyncio.Event, counters: Counters) -> None:
+    def __init__(self, settings: SerialSettings, room: asyncio.Event, counts: GatewayCounts) -> None:
         """Opens nothing yet; while `room` is not set, nothing is read."""
-        self._settings, self._room, self._counters = settings, room, counters
+        self._settings, self._room, self._counts = settings, room, counts
         self._serial: serial.Serial | None = None
         self._attempted = asyncio.Event()
         self.trouble = "not opened yet"
@@ -46,7 +46,7 @@ class SerialPort:
                 await self._read(opened, reader)
             except (OSError, serial.SerialException) as error:
                 self._close()
-                self._counters.port_errors += 1
+                self._counts.port_errors += 1
                 if self.trouble != str(error):
                     _log.warning("port lost", extra=fields(port=self.name, why=str(error)))
                 self.trouble = str(error)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
 from pericard_gateway.updates.nodestatus import NodeStatus
-from pericard_gateway.updates.state import Event, State, after
+from pericard_gateway.updates.state import Event, UpdateState, after
 from pericard_protocol.device.update import Update
 
 # A failed attempt is repeated when the node next reports after the wait: ten attempts take about an hour.
@@ -38,11 +38,11 @@ class Attempt:
 
 
 @dataclass
-class Node:
+class NodeProgress:
     """One device's way to the update."""
 
     version: int = 0
-    state: State = State.WAITING
+    state: UpdateState = UpdateState.WAITING
     percent: int = 0
     attempts: int = 0
     why: str = ""
@@ -60,7 +60,7 @@ class Rollout:
 
     def __init__(self, update: Update) -> None:
         self.update = update
-        self.nodes: dict[int, Node] = {}  # by device; only devices whose frames opened
+        self.nodes: dict[int, NodeProgress] = {}  # by device; only devices whose frames opened
         self.updated = 0
         self.failures: Counter[str] = Counter()
 
@@ -84,19 +84,19 @@ class Rollout:
 
     def note_version(self, device: int, version: int) -> bool:
         """Notes which version a node runs; True when that is the update's, or a later one."""
-        node = self.nodes.setdefault(device, Node())
+        node = self.nodes.setdefault(device, NodeProgress())
         before, state, attempts = node.version, node.state, node.attempts
         node.version = version
         if version < self.update.version:
             node.step(Event.REPORTED_OLDER)
-            if state is State.CURRENT:
-                self.nodes[device] = Node(version)  # flashed anew: its attempts are counted anew
+            if state is UpdateState.CURRENT:
+                self.nodes[device] = NodeProgress(version)  # flashed anew: its attempts are counted anew
             return False
         node.step(Event.REPORTED_CURRENT)
-        if attempts and state is not State.CURRENT:
+        if attempts and state is not UpdateState.CURRENT:
             self.updated += 1
             _log.info("device updated", extra=fields(device=device, before=before, version=version))
-        self.nodes[device] = Node(version, node.state, percent=100)
+        self.nodes[device] = NodeProgress(version, node.state, percent=100)
         return True
 
     def begin(self, device: int, status: NodeStatus, now: float) -> Attempt | None:
@@ -124,7 +124,7 @@ class Rollout:
         """Notes how far an attempt has come, once more bytes were taken or sent."""
         node, size = self.nodes[attempt.device], len(self.update.stream)
         node.percent = 100 * attempt.taken // size
-        if attempt.sent == size and node.state is State.UPDATING:
+        if attempt.sent == size and node.state is UpdateState.UPDATING:
             node.step(Event.ALL_WRITTEN)
 
     def fail(self, attempt: Attempt, why: str, now: float) -> None:

@@ -8,7 +8,7 @@ import enum
 from pericard_gateway.errors import IllegalStep
 
 
-class State(enum.StrEnum):
+class UpdateState(enum.StrEnum):
     """Where a node is; the values are what `status` shows."""
 
     WAITING = "waiting"
@@ -30,46 +30,46 @@ class Event(enum.Enum):
     LAST_ATTEMPT_FAILED = enum.auto()
 
 
-TRANSITIONS: dict[State, dict[Event, State]] = {
-    State.WAITING: {
-        Event.REPORTED_OLDER: State.WAITING,
-        Event.REPORTED_CURRENT: State.CURRENT,
-        Event.CANNOT_BE_UPDATED: State.FAILED,
-        Event.ATTEMPT_BEGAN: State.UPDATING,
+TRANSITIONS: dict[UpdateState, dict[Event, UpdateState]] = {
+    UpdateState.WAITING: {
+        Event.REPORTED_OLDER: UpdateState.WAITING,
+        Event.REPORTED_CURRENT: UpdateState.CURRENT,
+        Event.CANNOT_BE_UPDATED: UpdateState.FAILED,
+        Event.ATTEMPT_BEGAN: UpdateState.UPDATING,
     },
     # A node that was carried to another port, or lost its power, is heard anew while its attempt still
     # stands: an attempt may begin, or prove impossible, in the states UPDATING and RESTARTING too.
-    State.UPDATING: {
-        Event.REPORTED_OLDER: State.UPDATING,
-        Event.REPORTED_CURRENT: State.CURRENT,
-        Event.CANNOT_BE_UPDATED: State.FAILED,
-        Event.ATTEMPT_BEGAN: State.UPDATING,
-        Event.ALL_WRITTEN: State.RESTARTING,
-        Event.ATTEMPT_FAILED: State.WAITING,
-        Event.LAST_ATTEMPT_FAILED: State.FAILED,
+    UpdateState.UPDATING: {
+        Event.REPORTED_OLDER: UpdateState.UPDATING,
+        Event.REPORTED_CURRENT: UpdateState.CURRENT,
+        Event.CANNOT_BE_UPDATED: UpdateState.FAILED,
+        Event.ATTEMPT_BEGAN: UpdateState.UPDATING,
+        Event.ALL_WRITTEN: UpdateState.RESTARTING,
+        Event.ATTEMPT_FAILED: UpdateState.WAITING,
+        Event.LAST_ATTEMPT_FAILED: UpdateState.FAILED,
     },
-    State.RESTARTING: {
-        Event.REPORTED_OLDER: State.RESTARTING,
-        Event.REPORTED_CURRENT: State.CURRENT,
-        Event.CANNOT_BE_UPDATED: State.FAILED,
-        Event.ATTEMPT_BEGAN: State.UPDATING,
-        Event.ATTEMPT_FAILED: State.WAITING,
-        Event.LAST_ATTEMPT_FAILED: State.FAILED,
+    UpdateState.RESTARTING: {
+        Event.REPORTED_OLDER: UpdateState.RESTARTING,
+        Event.REPORTED_CURRENT: UpdateState.CURRENT,
+        Event.CANNOT_BE_UPDATED: UpdateState.FAILED,
+        Event.ATTEMPT_BEGAN: UpdateState.UPDATING,
+        Event.ATTEMPT_FAILED: UpdateState.WAITING,
+        Event.LAST_ATTEMPT_FAILED: UpdateState.FAILED,
     },
-    State.CURRENT: {
-        Event.REPORTED_OLDER: State.WAITING,  # it was flashed anew
-        Event.REPORTED_CURRENT: State.CURRENT,
+    UpdateState.CURRENT: {
+        Event.REPORTED_OLDER: UpdateState.WAITING,  # it was flashed anew
+        Event.REPORTED_CURRENT: UpdateState.CURRENT,
     },
-    State.FAILED: {
-        Event.REPORTED_OLDER: State.FAILED,
-        Event.REPORTED_CURRENT: State.CURRENT,
-        Event.CANNOT_BE_UPDATED: State.FAILED,
-        Event.ATTEMPT_BEGAN: State.UPDATING,  # what made it impossible was mended, by a cable for one
+    UpdateState.FAILED: {
+        Event.REPORTED_OLDER: UpdateState.FAILED,
+        Event.REPORTED_CURRENT: UpdateState.CURRENT,
+        Event.CANNOT_BE_UPDATED: UpdateState.FAILED,
+        Event.ATTEMPT_BEGAN: UpdateState.UPDATING,  # what made it impossible was mended, by a cable for one
     },
 }
 
 
-def after(state: State, event: Event) -> State:
+def after(state: UpdateState, event: Event) -> UpdateState:
     """The state of a node that was in `state` when `event` happened.
 
     Raises:

@@ -6,13 +6,13 @@ room, so no more is ever under way than its buffer holds. It has the update when
 
 from pericard_gateway.updates.nodestatus import NodeStatus, parse_status
 from pericard_gateway.updates.rollout import Attempt, Rollout
-from pericard_gateway.updates.state import State
+from pericard_gateway.updates.state import UpdateState
 
 # More than a port's own buffer takes at once (4,096 bytes on Linux), whatever room a node claims to have.
 MAX_ROOM = 4096
 
 
-class Transfer:
+class UpdateTransfer:
     """At most one of the port's nodes is brought the update at a time."""
 
     def __init__(self, rollout: Rollout) -> None:
@@ -25,7 +25,7 @@ class Transfer:
         For a node that has the whole update this is no failure: it restarts, and is silent meanwhile.
         """
         attempt = self._present_attempt()
-        if attempt is not None and self._rollout.nodes[attempt.device].state is State.UPDATING:
+        if attempt is not None and self._rollout.nodes[attempt.device].state is UpdateState.UPDATING:
             self._rollout.fail(attempt, why, now)
         self._attempt = None
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from pericard_gateway.updates.rollout import Rollout
-from pericard_gateway.updates.transfer import Transfer
+from pericard_gateway.updates.transfer import UpdateTransfer
 
 # Over BLE each write is answered within a second or two, or not at all.
 WRITE_SECONDS = 10.0
@@ -18,7 +18,7 @@ class Updater:
 
     def __init__(self, rollout: Rollout, write: Callable[[bytes], Awaitable[None]]) -> None:
         """`write` writes to the port."""
-        self._transfer, self._write = Transfer(rollout), write
+        self._transfer, self._write = UpdateTransfer(rollout), write
         self._unwritten = b""
         self._some = asyncio.Event()
 

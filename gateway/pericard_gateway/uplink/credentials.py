@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pericard_edge import files
-from pericard_edge.settings import Tls
+from pericard_edge.settings import TlsSettings
 from pericard_gateway.errors import BadRenewal
 from pericard_protocol.channel import CredentialError, Identity
 from pericard_protocol.uplink.enrolment import certificate_request
@@ -19,7 +19,7 @@ class Credentials:
     """The three PEM files of the configuration's `[tls]`."""
 
     def __init__(
-        self, tls: Tls, gateway_id: str, read_secret: Callable[[Path, str], bytes] = files.read_secret
+        self, tls: TlsSettings, gateway_id: str, read_secret: Callable[[Path, str], bytes] = files.read_secret
     ) -> None:
         """`read_secret` gives the private key's file its content."""
         self._tls, self._gateway_id, self._read_secret = tls, gateway_id, read_secret

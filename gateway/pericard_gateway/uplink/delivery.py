@@ -18,9 +18,9 @@ import grpc.aio
 
 from pericard_edge.jsonlog import fields
 from pericard_gateway.backoff import Backoff
-from pericard_gateway.config import Server
+from pericard_gateway.config import ServerSettings
 from pericard_gateway.errors import UplinkError
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.uplink.credentials import Credentials
 from pericard_gateway.uplink.outbox import Outbox
 from pericard_gateway.uplink.spool import RecordKey
@@ -63,16 +63,16 @@ class Delivery:
 
     def __init__(
         self,
-        server: Server,
+        server: ServerSettings,
         credentials: Credentials,
         outbox: Outbox,
         stored: asyncio.Event,
         on_settled: Callable[[], None],
-        counters: Counters,
+        counts: GatewayCounts,
     ) -> None:
         """`stored` is set when records were added; `on_settled` is called when some have left."""
         self._server, self._credentials, self._outbox = server, credentials, outbox
-        self._stored, self._on_settled, self._counters = stored, on_settled, counters
+        self._stored, self._on_settled, self._counts = stored, on_settled, counts
         self._sent: dict[RecordKey, _Sent] = {}
         self._acks: list[Ack] = []
         self._acked = asyncio.Event()
@@ -92,7 +92,7 @@ class Delivery:
                 # Our own mistakes too: an operator may be replacing a file, or make room on a full disk.
                 self._down(str(error))
             await asyncio.sleep(self._backoff.next())
-            self._counters.reconnects += 1
+            self._counts.reconnects += 1
 
     async def flush(self) -> None:
         """While `run` runs: waits until nothing waits any more, for a few seconds at most."""
@@ -157,7 +157,7 @@ class Delivery:
                 last = id_
 
     async def _write(self, stream: Any, message: Sealed) -> None:
-        self._counters.bytes_out += message.ByteSize()
+        self._counts.bytes_out += message.ByteSize()
         try:
             await stream.write(message)
         except asyncio.InvalidStateError:  # grpcio's word for a call that ended before this write began
@@ -179,13 +179,13 @@ class Delivery:
                 raise UplinkError(f"the server acknowledged with an unknown status {ack.status}")
             self._backoff.reset()
             self._window.set()
-            self._counters.stage_ms["uplink"] += (time.monotonic() - sent.at) * 1e3
+            self._counts.stage_ms["uplink"] += (time.monotonic() - sent.at) * 1e3
             if ack.status == Ack.COMMITTED:
-                self._counters.acked_records += 1
-                self._counters.acked_frames += sent.frames
+                self._counts.acked_records += 1
+                self._counts.acked_frames += sent.frames
             else:
                 reason = ack.reason[:_REASON_CHARACTERS]
-                self._counters.refused[reason] += 1
+                self._counts.refused[reason] += 1
                 about = fields(session=ack.session_id.hex(), number=ack.number, reason=reason)
                 _log.error("the server refused a record: it is kept aside", extra=about)
             self._acks.append(ack)
@@ -229,7 +229,7 @@ class Delivery:
             await self._renew_certificate(stub)
         except PeerError as error:
             # What waits was sealed under an earlier, good bundle and is delivered all the same.
-            self._counters.refused[error.reason] += 1
+            self._counts.refused[error.reason] += 1
             _log.error("what the server renews was refused", extra=fields(why=str(error)))
 
     async def _renew_bundle(self, stub: UplinkStub) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from pericard_edge import files
 from pericard_edge.files import FileError
-from pericard_gateway.config import Settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.errors import EnrolmentFailed
 from pericard_protocol.channel import Identity, channel_options
 from pericard_protocol.proto.uplink_pb2_grpc import EnrolmentStub
@@ -26,7 +26,7 @@ CALL_SECONDS = 20.0
 Key = TypeVar("Key", ec.EllipticCurvePrivateKey, MLDSA65PrivateKey)
 
 
-def enrol(settings: Settings, address: str, invitation: Invitation) -> None:
+def redeem_invitation(settings: GatewaySettings, address: str, invitation: Invitation) -> None:
     """Redeems `invitation` at the hospital's enrolment `address`.
 
     The keys are on disk before the token is shown, and are used again by a second attempt: whatever fails on

@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError
 from pericard_edge import files
 from pericard_edge.jsonlog import fields
 from pericard_gateway.devices.window import Mark
-from pericard_gateway.operations.counters import Counters
-from pericard_gateway.uplink.sealing import FrameSealer
+from pericard_gateway.operations.counts import GatewayCounts
+from pericard_gateway.uplink.sealing import RecordSealer
 from pericard_gateway.uplink.spool import Depth, RecordKey, Spool, Waiting
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SignedKeyBundle, SignedSessionHeader
@@ -34,9 +34,9 @@ _log = logging.getLogger("pericard.gateway")
 class Outbox:
     """The spool and the sealer behind awaitable calls, which run one after the other."""
 
-    def __init__(self, spool: Spool, sealer: FrameSealer, counters: Counters, bundle_file: Path) -> None:
+    def __init__(self, spool: Spool, sealer: RecordSealer, counts: GatewayCounts, bundle_file: Path) -> None:
         """Takes the key bundle that an earlier run kept in `bundle_file`, to seal without the hospital."""
-        self._spool, self._sealer, self._counters = spool, sealer, counters
+        self._spool, self._sealer, self._counts = spool, sealer, counts
         self._bundle_file = bundle_file
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         if bundle_file.exists():
@@ -68,9 +68,9 @@ class Outbox:
         """
 
         def work() -> None:
-            with self._counters.stage("seal"):
+            with self._counts.stage("seal"):
                 batches = self._sealer.seal(frames, time.time())
-            with self._counters.stage("spool"):
+            with self._counts.stage("spool"):
                 self._spool.append(batches, marks)
 
         await self._run(work)

@@ -10,10 +10,10 @@ from pericard_gateway.uplink.spool import SealedBatch
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, OpenedFrame, SignedKeyBundle
 from pericard_protocol.uplink.bundle import verify_bundle
 from pericard_protocol.uplink.session import MAX_FRAMES, SessionSealer
-from pericard_protocol.uplink.suites import Suite
+from pericard_protocol.uplink.suites import KemSuite
 
 
-class FrameSealer:
+class RecordSealer:
     """Holds all that sealing needs: our identity key, the hospital's key bundle, the present session."""
 
     def __init__(
@@ -21,7 +21,7 @@ class FrameSealer:
         gateway_id: str,
         identity: MLDSA65PrivateKey,
         pinned: MLDSA65PublicKey,
-        suites: Mapping[int, Suite],
+        suites: Mapping[int, KemSuite],
     ) -> None:
         """`suites` are the chosen provider's."""
         self._suites = suites

@@ -9,6 +9,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -88,24 +89,27 @@ class Spool:
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise SpoolError(f"{folder} is in use: another gateway runs with this state folder") from None
-        path = folder / "spool.db"
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite's own files take this one's mode
-        try:
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._database.executescript(_SETTINGS + _SCHEMA)
-            self.depth = self._measure()
-        except sqlite3.DatabaseError as error:
-            os.close(self._lock)
-            raise SpoolError(
-                f"{path} cannot be used ({error}): move it away to start an empty spool; what waited in it"
-                " and how far the devices had come is then forgotten"
-            ) from None
+        with ExitStack() as on_failure:
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            on_failure.callback(os.close, self._lock)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise SpoolError(f"{folder} is in use: another gateway runs with this state folder") from None
+            path = folder / "spool.db"
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite's own files take this one's mode
+            self._database = on_failure.enter_context(
+                closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+            )
+            try:
+                self._database.executescript(_SETTINGS + _SCHEMA)
+                self.depth = self._measure()
+            except sqlite3.DatabaseError as error:
+                raise SpoolError(
+                    f"{path} cannot be used ({error}): move it away to start an empty spool; what waited in"
+                    " it and how far the devices had come is then forgotten"
+                ) from None
+            on_failure.pop_all()
 
     def __enter__(self) -> Self:
         return self

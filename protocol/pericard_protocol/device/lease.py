@@ -1,7 +1,8 @@
 """A lease: the right of one gateway to open some devices' frames, for a time and a number, checkable offline.
 
-The document is JSON with sorted keys, made by the KMS and signed by its log key (Ed25519) under a domain of
-its own, so that it is never taken for another thing that this key signs. No I/O: clock and key are given.
+The document is JSON with sorted keys. The KMS makes it and signs it with its log key (Ed25519). `DOMAIN` is
+signed in front of it, so that no signature of this key on something else is valid for a lease. No I/O: the
+caller gives the time and the key.
 """
 
 import json
@@ -26,7 +27,7 @@ class LeaseError(PeerError):
 
 
 def check_lease(lease: str, signature: str, public: bytes, gateway: str, now: float) -> dict[str, Any]:
-    """The lease's fields (`id`, `gateway`, `devices`, `not_before`, `not_after`, `frames`), once it holds.
+    """The lease's fields (`id`, `gateway`, `devices`, `not_before`, `not_after`, `frames`), if it is valid.
 
     Args:
         lease: the document as it came.

@@ -1,8 +1,8 @@
-"""The signed firmware update (docs/adr/0010): built by who signs it, checked by who carries it. Pure.
+"""The signed firmware update (docs/adr/0010): the operator's tools build it, the gateway checks it. No I/O.
 
 "PUPD" ‖ the manifest's length, 4 hex digits ‖ manifest ‖ its Ed25519 signature, 128 hex digits ‖ the files,
 in the manifest's order. The manifest is JSON: {"version": n, "files": [{"path", "size", "sha256"}, …]}. Its
-bounds are those of the node (firmware/pericard_node/update.py), which trusts no carrier.
+bounds are those of the node (firmware/pericard_node/update.py), which checks everything once more.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _MAX_FILE_BYTES = 65536
 _MAX_FILES = 64
 _CTRL_C = b"\x03"
 # An update may replace code only. It must not touch the keystore, the boot counter, the update key, or
-# boot.py, which takes bad updates back.
+# boot.py, which undoes a bad update.
 _PATH = r"^/(main\.py|pericard_node/([^./]|\.[^./])+)$"
 
 
@@ -34,7 +34,7 @@ class UpdateError(UsageError):
     """The update is not one that a node would take."""
 
 
-class _File(Section):
+class _FileEntry(Section):
     path: str = pydantic.Field(pattern=_PATH)
     size: int = pydantic.Field(ge=0, le=_MAX_FILE_BYTES)
     sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")
@@ -42,7 +42,7 @@ class _File(Section):
 
 class _Manifest(Section):
     version: int = pydantic.Field(ge=1, le=MAX_VERSION)
-    files: Annotated[list[_File], pydantic.Field(min_length=1, max_length=_MAX_FILES)]
+    files: Annotated[list[_FileEntry], pydantic.Field(min_length=1, max_length=_MAX_FILES)]
 
 
 class Update(NamedTuple):
@@ -65,12 +65,12 @@ def build(files: Mapping[str, bytes], version: int, key: Ed25519PrivateKey) -> U
     manifest = json.dumps({"version": version, "files": described}, separators=(",", ":")).encode()
     if len(manifest) > _MAX_MANIFEST_BYTES:
         raise UpdateError("too many files for one update: send only those that changed")
-    return parse(
+    return parse_update(
         _head(len(manifest)) + manifest + key.sign(manifest).hex().encode() + b"".join(files.values())
     )
 
 
-def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
+def parse_update(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
     """The update in `stream`, whole and right; with `key`, also signed by it.
 
     Raises:
@@ -80,7 +80,7 @@ def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
         length = int(stream[len(_MAGIC) : _HEAD_BYTES], 16) if stream.startswith(_MAGIC) else 0
     except ValueError:
         length = 0
-    if stream[:_HEAD_BYTES] != _head(length):  # int() also reads signs, spaces and capitals
+    if stream[:_HEAD_BYTES] != _head(length):  # int() also accepts signs, spaces and capitals
         length = 0
     signed = _HEAD_BYTES + length
     end = signed + _SIGNATURE_DIGITS
@@ -90,7 +90,7 @@ def parse(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
     if key is not None:
         try:
             signature = bytes.fromhex(stream[signed:end].decode("latin-1"))
-            if signature.hex().encode() != stream[signed:end]:  # fromhex() also reads spaces and capitals
+            if signature.hex().encode() != stream[signed:end]:  # fromhex() also accepts spaces and capitals
                 raise InvalidSignature
             key.verify(signature, manifest)
         except (InvalidSignature, ValueError):

@@ -13,13 +13,14 @@ from google.protobuf.message import DecodeError
 
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, SignedKeyBundle
-from pericard_protocol.uplink.suites import DEFAULT_SUITE, Suite, suite_of
+from pericard_protocol.uplink.suites import DEFAULT_SUITE, KemSuite, suite_of
 
 # FIPS 204, section 5.2: the context string keeps a signature made for one purpose from serving another.
 CONTEXT = b"pericard key bundle v1"
 MAX_KEY_ID_BYTES = 64
 DAY_SECONDS = 86_400
-# A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
+# The hospital gives a key to gateways for one day, and they may seal to it for two: a gateway that loses its
+# connection at midnight can go on.
 VALID_SECONDS = 2 * DAY_SECONDS
 
 
@@ -42,7 +43,7 @@ class ExpiredBundle(BundleError):
 
 
 class DailyKey(NamedTuple):
-    """The KEM key of one UTC day and suite: how it is called, and when gateways may seal to it."""
+    """The KEM key of one UTC day and suite: its id, and when gateways may seal to it."""
 
     starts: int  # Unix seconds
     suite: int
@@ -73,13 +74,13 @@ class DailyKey(NamedTuple):
         )
 
 
-def first_offered(wanted: Iterable[int], offered: Mapping[int, Suite]) -> Suite:
+def first_offered(wanted: Iterable[int], offered: Mapping[int, KemSuite]) -> KemSuite:
     """The first of the wanted suites (ids) that is offered; the default where none is."""
     return next((offered[one] for one in wanted if one in offered), offered[DEFAULT_SUITE.id])
 
 
 def sign_bundle(bundle: KeyBundle, identity: MLDSA65PrivateKey) -> SignedKeyBundle:
-    """Signs the bundle's serialised bytes, which travel as they were signed."""
+    """Signs the bundle's serialised bytes and keeps them: serialised again, they could be others."""
     raw = bundle.SerializeToString(deterministic=True)
     return SignedKeyBundle(bundle=raw, signature=identity.sign(raw, context=CONTEXT))
 

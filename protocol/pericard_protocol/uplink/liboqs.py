@@ -13,7 +13,7 @@ from types import ModuleType
 
 from pericard_protocol.errors import UsageError
 from pericard_protocol.uplink.hybrid import HybridOver
-from pericard_protocol.uplink.suites import KemError, Suite
+from pericard_protocol.uplink.suites import KemError, KemSuite
 
 _SEED_BYTES = 64  # d ‖ z of FIPS 203, what `cryptography` calls the seed
 
@@ -26,8 +26,8 @@ def missing() -> str:
     """What keeps liboqs from being used here; "" when nothing does."""
     if find_spec("oqs") is None:
         return "its Python wrapper is not installed: pip install 'pericard-protocol[liboqs]'"
-    # Asked before the wrapper is imported: its answer to a library that is not there, or does not load, is to
-    # fetch one and build it. It looks in the same places.
+    # This must be known before the wrapper is imported. Where the wrapper finds no library that loads, it
+    # downloads liboqs and builds it, which no process of ours may do. It looks in the places looked in here.
     if not any(_loads(place) for place in _places()):
         return (
             "its native library is not installed, or does not load: install liboqs (a shared build), or set"
@@ -50,7 +50,7 @@ def _loads(library: str) -> bool:
     return True
 
 
-def load() -> ModuleType:
+def load_liboqs() -> ModuleType:
     """The wrapper's module.
 
     Raises:
@@ -58,14 +58,14 @@ def load() -> ModuleType:
     """
     if why := missing():
         raise NoLiboqs(f"liboqs cannot be used: {why}; or choose the KEM provider cryptography")
-    logging.getLogger("oqs.oqs").disabled = True  # it writes to stdout, which is for results
+    logging.getLogger("oqs.oqs").disabled = True  # it logs to stdout, where only results may be
     import oqs
 
     found: ModuleType = oqs
     return found
 
 
-def suites(oqs: ModuleType) -> dict[int, Suite]:
+def suites(oqs: ModuleType) -> dict[int, KemSuite]:
     """Every suite by its id on the wire, the default first, with ML-KEM by the wrapper's module.
 
     Raises:
@@ -94,12 +94,12 @@ class LiboqsMlKem:
 
     def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
         """A fresh (secret, ciphertext)."""
-        # The wrapper fills a short key up with zeros: the length is ours to check.
+        # The wrapper fills a short key up with zeros and goes on, so the length is checked here.
         self._check(len(public) == self._public_bytes)
         with self._oqs.KeyEncapsulation(self.name) as kem:
             try:
                 wrapped, secret = kem.encap_secret(public)
-            except RuntimeError:  # FIPS 203, section 7.2: a coefficient is not reduced
+            except RuntimeError:  # a coefficient is not reduced (FIPS 203, section 7.2)
                 self._check(False)
         return secret, wrapped
 

@@ -1,6 +1,7 @@
-"""Who computes the KEM suites: `cryptography`, or liboqs where an operator wants it. The bytes are the same.
+"""The library that computes the KEM suites: `cryptography`, or liboqs where an operator asks for it.
 
-The one asked for serves every suite, or nothing starts: none stands in for another.
+Both give the same bytes. A process does not start when the library asked for is missing or lacks a suite: the
+other library never takes its place unasked.
 """
 
 from collections.abc import Mapping
@@ -11,13 +12,13 @@ import cryptography
 
 from pericard_protocol.schema import Section
 from pericard_protocol.uplink import liboqs
-from pericard_protocol.uplink.suites import SUITES, Suite
+from pericard_protocol.uplink.suites import SUITES, KemSuite
 
 ProviderName = Literal["cryptography", "liboqs"]
 
 
-class Kem(Section):
-    """[kem] of a configuration: who computes the ML-KEM of the uplink's sessions."""
+class KemSettings(Section):
+    """[kem] of a configuration: which library computes the ML-KEM of the uplink's sessions."""
 
     provider: ProviderName = "cryptography"
 
@@ -28,10 +29,10 @@ class Provider:
 
     name: ProviderName
     version: str
-    suites: Mapping[int, Suite]
+    suites: Mapping[int, KemSuite]
 
     def __str__(self) -> str:
-        """As operators read it."""
+        """Name and version, for logs and operators."""
         return f"{self.name} {self.version}"
 
 
@@ -43,5 +44,5 @@ def provider(name: ProviderName) -> Provider:
     """
     if name == "cryptography":
         return Provider(name, cryptography.__version__, SUITES)
-    oqs = liboqs.load()
+    oqs = liboqs.load_liboqs()
     return Provider(name, oqs.oqs_version(), liboqs.suites(oqs))

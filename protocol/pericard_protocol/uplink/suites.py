@@ -21,7 +21,7 @@ from pericard_protocol.errors import PeerError
 
 
 class KemError(PeerError):
-    """A key or an encapsulation that is not one of its suite's."""
+    """A key or an encapsulation without the form that its suite requires."""
 
     reason = "encapsulation"
 
@@ -32,7 +32,7 @@ class UnknownSuite(PeerError):
     reason = "unknown suite"
 
 
-class Suite(Protocol):
+class KemSuite(Protocol):
     """A key encapsulation mechanism; all values are raw bytes, secrets are 32 bytes."""
 
     id: int
@@ -79,7 +79,7 @@ class MlKem:
 
 
 class Hybrid:
-    """X25519 + ML-KEM-768 (HPKE's KEM 0x647A): safe while either of the two is.
+    """X25519 + ML-KEM-768 (HPKE's KEM 0x647A): secret while one of the two is unbroken.
 
     HPKE's single-shot mode (RFC 9180, section 6.1) seals a random 32-byte secret. Private keys are the ML-KEM
     seed ‖ the X25519 scalar (96 bytes), public keys ML-KEM's ‖ X25519's (1,216 bytes).
@@ -112,7 +112,7 @@ class Hybrid:
         return checked(seal, self.name)
 
     def decapsulate(self, private: bytes, wrapped: bytes) -> bytes:
-        """The 32-byte secret. Unlike plain ML-KEM, one made for another key is refused here."""
+        """The 32-byte secret. Unlike plain ML-KEM, it raises KemError for one made for another key."""
 
         def open_() -> bytes:
             key = hpke.MLKEM768X25519PrivateKey(
@@ -128,7 +128,7 @@ T = TypeVar("T")
 
 
 def checked(operation: Callable[[], T], name: str) -> T:
-    """What `operation` gives; a wrong value there is a KemError of the suite `name`."""
+    """The result of `operation`; where it refuses a value, a KemError that names the suite `name`."""
     try:
         return operation()
     except (ValueError, InvalidTag):
@@ -136,7 +136,7 @@ def checked(operation: Callable[[], T], name: str) -> T:
 
 
 #: Every suite offered, the default first.
-SUITES: dict[int, Suite] = {
+SUITES: dict[int, KemSuite] = {
     suite.id: suite
     for suite in (
         Hybrid(),
@@ -144,10 +144,10 @@ SUITES: dict[int, Suite] = {
         MlKem(0x0042, "ML-KEM-1024", MLKEM1024PrivateKey, MLKEM1024PublicKey),
     )
 }
-DEFAULT_SUITE: Suite = SUITES[Hybrid.id]
+DEFAULT_SUITE: KemSuite = SUITES[Hybrid.id]
 
 
-def suite_of(suite_id: int, suites: Mapping[int, Suite] = SUITES) -> Suite:
+def suite_of(suite_id: int, suites: Mapping[int, KemSuite] = SUITES) -> KemSuite:
     """The suite with this id on the wire, out of a provider's `suites`.
 
     Raises:

@@ -34,10 +34,10 @@ def run(path: Path, check: bool, ready_file: Path | None) -> None:
     log_to_stderr()
     site = open_site(path)
     from pericard_server.service import (
-        Service,  # here: gRPC takes half a second that no other command should pay
+        HospitalService,  # here: gRPC takes half a second that no other command should pay
     )
 
-    service = Service(site)
+    service = HospitalService(site)
     if check:
         click.echo(f"{path}: good", err=True)
         return

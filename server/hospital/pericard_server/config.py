@@ -6,9 +6,9 @@ from typing import Annotated, Self
 import pydantic
 
 from pericard_edge.config import ConfiguredPath
-from pericard_edge.settings import Address, Metrics, Tls
+from pericard_edge.settings import Address, ListenSettings, MetricsSettings, TlsSettings
 from pericard_protocol.schema import Section
-from pericard_protocol.uplink.providers import Kem
+from pericard_protocol.uplink.providers import KemSettings
 from pericard_server.records.suites import DEFAULT_SUITE, SUITES
 
 
@@ -18,26 +18,20 @@ def _known_suite(name: str) -> str:
     return name
 
 
-class Listen(Section):
-    """Where gateways connect."""
-
-    address: Address = "127.0.0.1:8443"
-
-
-class Records(Section):
+class RecordsSettings(Section):
     """Where and how readings are stored."""
 
     database: str = "sqlite:///records.db"
     suite: Annotated[str, pydantic.AfterValidator(_known_suite)] = DEFAULT_SUITE.name
 
 
-class Keys(Section):
+class KeyFolderSettings(Section):
     """The folder of the hospital's long-lived keys."""
 
     folder: ConfiguredPath = pydantic.Field(default=Path("keys"), validate_default=True)
 
 
-class Kms(Section):
+class KmsSettings(Section):
     """The KMS that keeps the hospital's keys; the token comes in the environment variable PERICARD_KMS_TOKEN.
 
     With it every private file of this configuration is sealed by the KMS, under the transit key `files_key`.
@@ -48,32 +42,32 @@ class Kms(Section):
     files_key: str = "hospital-files"
 
 
-class Cloud(Section):
+class CloudLinkSettings(Section):
     """The untrusted cloud, host:port; `name` is the DNS name in its certificate if not that host."""
 
     address: Address
     name: str | None = None
 
 
-class Enrolment(Section):
+class EnrolmentSettings(Section):
     """Where gateways redeem invitations, and the key of `[tls] ca` that certifies them."""
 
     address: Address = "127.0.0.1:8445"
     authority_key: ConfiguredPath
 
 
-class ServerConfig(Section):
+class HospitalSettings(Section):
     """The whole file. Relative paths begin at its folder."""
 
-    tls: Tls
-    listen: Listen = pydantic.Field(default_factory=Listen)
-    records: Records = pydantic.Field(default_factory=Records)
-    keys: Keys | None = None
-    kms: Kms | None = None
-    cloud: Cloud | None = None
-    enrolment: Enrolment | None = None
-    kem: Kem | None = None
-    metrics: Metrics | None = None
+    tls: TlsSettings
+    listen: ListenSettings = ListenSettings(address="127.0.0.1:8443")  # where gateways connect
+    records: RecordsSettings = pydantic.Field(default_factory=RecordsSettings)
+    keys: KeyFolderSettings | None = None
+    kms: KmsSettings | None = None
+    cloud: CloudLinkSettings | None = None
+    enrolment: EnrolmentSettings | None = None
+    kem: KemSettings | None = None
+    metrics: MetricsSettings | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_keeper(self) -> Self:
@@ -90,7 +84,7 @@ class ServerConfig(Section):
         return self
 
 
-def database_url(config: ServerConfig, base: Path) -> str:
+def database_url(config: HospitalSettings, base: Path) -> str:
     """The database URL with a relative SQLite path made absolute."""
     url = config.records.database
     if not url.startswith("sqlite:///"):

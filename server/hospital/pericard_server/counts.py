@@ -7,7 +7,7 @@ from pericard_edge.pages import Page, health_page
 from pericard_server.records.store import Stored
 
 
-class Counts:
+class HospitalCounts:
     """The counts of one process. Safe to use from many threads."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from pericard_protocol.proto.uplink_pb2_grpc import (
 )
 from pericard_protocol.uplink.enrolment import MAX_REQUEST_BYTES
 from pericard_protocol.uplink.session import MAX_MESSAGE_BYTES
-from pericard_server.counts import Counts, health
+from pericard_server.counts import HospitalCounts, health
 from pericard_server.fleet.servicer import Enrolment
 from pericard_server.ingest.servicer import Uplink
 from pericard_server.site import Site
@@ -31,7 +31,7 @@ _STREAMS = 64  # one thread a connected gateway
 _ENROLMENTS = 4  # strangers reach that address: few at a time, and each gets one short answer
 
 
-class Service:
+class HospitalService:
     """The hospital's gRPC servers: the uplink, and the enrolment where the configuration has it."""
 
     def __init__(self, site: Site) -> None:
@@ -44,7 +44,7 @@ class Service:
         self._site = site
         self._identity, authority, records = site.identity(), site.authority(), site.records()
         site.keys.check()
-        self._counts = Counts()
+        self._counts = HospitalCounts()
 
         def count_refusal(reason: str) -> None:
             self._counts.refuse(reason)

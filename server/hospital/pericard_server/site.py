@@ -14,10 +14,10 @@ from django.core.management import call_command
 from django.db import connections
 
 from pericard_edge import files
-from pericard_edge.config import load
+from pericard_edge.config import load_settings
 from pericard_protocol.errors import UsageError
-from pericard_protocol.uplink.providers import Kem, provider
-from pericard_server.config import ServerConfig, database_url
+from pericard_protocol.uplink.providers import KemSettings, provider
+from pericard_server.config import HospitalSettings, database_url
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.custody.keys import HospitalKeys
 
@@ -40,15 +40,15 @@ config_option = click.option(
 class Site:
     """What a command works on."""
 
-    config: ServerConfig
+    config: HospitalSettings
     keys: HospitalKeys
 
     def records(self) -> "Records":
         """The sealed readings; needs the keys."""
-        from pericard_server.records.keyring import Keyring
+        from pericard_server.records.data_keys import DataKeys
         from pericard_server.records.store import Records
 
-        return Records(Keyring(self.keys), self.config.records.suite, self.losses())
+        return Records(DataKeys(self.keys), self.config.records.suite, self.losses())
 
     def losses(self) -> "Losses":
         """Which devices are lost."""
@@ -77,7 +77,7 @@ def open_site(path: Path, *, migrate: bool = False) -> Site:
         ConfigError: the file is wrong; every fault with its line.
         UsageError: it cannot be read, or the database is not of this release.
     """
-    config = load(path, ServerConfig)
+    config = load_settings(path, HospitalSettings)
     os.environ["DATABASE_URL"] = database_url(config, path.parent)
     os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"
     os.umask(0o077)  # the database and its journal are nobody else's to read
@@ -95,10 +95,10 @@ def open_site(path: Path, *, migrate: bool = False) -> Site:
     return Site(config, _keys(config))
 
 
-def _keys(config: ServerConfig) -> HospitalKeys:
+def _keys(config: HospitalSettings) -> HospitalKeys:
     if config.kms is not None:
         from pericard_server.custody.kms import KmsKeys
 
         return KmsKeys(config.kms.address, config.kms.ca, config.kms.files_key)
     assert config.keys is not None  # noqa: S101 - the configuration has one of the two
-    return KeyFolder(config.keys.folder, provider((config.kem or Kem()).provider))
+    return KeyFolder(config.keys.folder, provider((config.kem or KemSettings()).provider))

@@ -11,7 +11,7 @@ import click
 from pericard_edge import files
 from pericard_edge.jsonlog import fields, log_to_stderr
 from pericard_edge.kms import KmsClient
-from pericard_edge.settings import Metrics
+from pericard_edge.settings import MetricsSettings
 from pericard_kms.commands.audit import audit
 from pericard_kms.commands.ceremonies import init, roles, seal, status, token, unseal
 from pericard_kms.commands.devices import device, lease
@@ -131,9 +131,9 @@ def _secret(path: Path, what: str) -> str:
     return files.read_secret(path, what).decode("utf-8", "surrogateescape").strip()
 
 
-def _pages(listen: str) -> Metrics:
+def _pages(listen: str) -> MetricsSettings:
     try:
-        return Metrics(listen=listen)
+        return MetricsSettings(listen=listen)
     except ValueError:
         raise click.UsageError(
             f"--metrics {listen}: give 127.0.0.1:PORT; a scraper elsewhere comes through a proxy of yours"

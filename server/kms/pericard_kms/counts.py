@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from pericard_edge.pages import Page, health_page
 
 
-class Counts:
+class KmsCounts:
     """The counts of one process: one thread counts, another reads when it is asked for a page."""
 
     def __init__(self, sealed: Callable[[], bool]) -> None:

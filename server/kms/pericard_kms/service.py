@@ -16,8 +16,8 @@ import uvloop
 from pericard_edge.jsonlog import fields
 from pericard_edge.pages import served_beside
 from pericard_edge.process import ready, stop_event_in_loop
-from pericard_edge.settings import Metrics
-from pericard_kms.counts import Counts
+from pericard_edge.settings import MetricsSettings
+from pericard_kms.counts import KmsCounts
 from pericard_kms.errors import Misused, StorageFailed
 from pericard_kms.http.api import Api
 from pericard_kms.http.reader import BadRequest, HttpRequest, RequestReader, response
@@ -31,10 +31,10 @@ _IDLE_S = 300.0
 _TICK_S = 5.0
 
 
-class Service:
+class KmsService:
     """The KMS and its open connections."""
 
-    def __init__(self, api: Api, counts: Counts) -> None:
+    def __init__(self, api: Api, counts: KmsCounts) -> None:
         self._api, self.counts = api, counts
         self.connections: set[Connection] = set()
         self._waiting: list[tuple[Connection, HttpRequest, int, bytes]] = []
@@ -100,7 +100,7 @@ class Service:
 class Connection(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: KmsService) -> None:
         self._service = service
         self._reader = RequestReader()
         self._transport: asyncio.Transport | None = None
@@ -195,10 +195,10 @@ def tls_context(certificate: Path, key: Path, client_ca: Path | None = None) -> 
 
 
 async def _run(
-    api: Api, counts: Counts, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None
+    api: Api, counts: KmsCounts, host: str, port: int, tls: ssl.SSLContext | None, ready_file: Path | None
 ) -> None:
     loop = asyncio.get_running_loop()
-    service = Service(api, counts)
+    service = KmsService(api, counts)
     try:
         server = await loop.create_server(lambda: Connection(service), host, port, ssl=tls, backlog=256)
     except OSError as error:
@@ -219,7 +219,7 @@ def run(
     host: str,
     port: int,
     tls: ssl.SSLContext | None,
-    metrics: Metrics | None = None,
+    metrics: MetricsSettings | None = None,
     ready_file: Path | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; prints one line with the address, also into `ready_file`, when ready.
@@ -227,7 +227,7 @@ def run(
     Raises:
         Misused, NoPages: an address cannot be used.
     """
-    counts = Counts(lambda: api.unsealed is None)
+    counts = KmsCounts(lambda: api.unsealed is None)
     # In a thread of their own: they must tell of a commit that hangs.
     with served_beside(metrics, counts.registry, counts.health) as pages:
         log.info("the pages for monitoring", extra=fields(pages=pages))

@@ -24,11 +24,11 @@ from tests.parts.radio import BOARD, Peripheral, in_the_air
 from tests.parts.ward import Line, StandInHospital, Ward, pericard_gateway, telling, until
 from tests.tools.conftest import DEVICE, ReadyBoard, quiet_board
 
-from pericard_edge.config import load
-from pericard_gateway.config import Settings
+from pericard_edge.config import load_settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations.doctor import examine
 from pericard_gateway.ports import open_ports
-from pericard_gateway.service import Gateway
+from pericard_gateway.service import GatewayService
 from pericard_gateway.updates import rollout, updater
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.device.update import UpdateError, build
@@ -89,8 +89,9 @@ class Round:
     @asynccontextmanager
     async def gateway(self, backend: type[BaseBleakClient] | None) -> AsyncIterator[None]:
         ready = asyncio.Event()
-        service = Gateway(
-            load(self.ward.folder / "gateway.toml", Settings), partial(open_ports, radio=backend)
+        service = GatewayService(
+            load_settings(self.ward.folder / "gateway.toml", GatewaySettings),
+            partial(open_ports, radio=backend),
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(service.run(self.stop, telling(ready)))
@@ -199,7 +200,7 @@ def test_a_node_gets_the_whole_firmware_while_other_ports_go_on(
                 told = await asyncio.to_thread(ward.status)
                 metrics = await asyncio.to_thread(one.metrics)
                 findings = await asyncio.to_thread(
-                    list, examine(load(ward.folder / "gateway.toml", Settings))
+                    list, examine(load_settings(ward.folder / "gateway.toml", GatewaySettings))
                 )
             finally:
                 ended.set()
@@ -313,9 +314,9 @@ def test_an_update_that_a_node_does_not_believe_changes_nothing(
     with round_of(tmp_path, ward, hospital, small()) as one:
         (ward.folder / "node.update").write_bytes(build(small(), 7, Ed25519PrivateKey.generate()).stream)
         one.configure("")
-        settings = load(ward.folder / "gateway.toml", Settings)
+        settings = load_settings(ward.folder / "gateway.toml", GatewaySettings)
         with pytest.raises(UpdateError, match=r"node\.update: the update is not signed by this key"):
-            Gateway(settings)
+            GatewayService(settings)
         one.updates = one.updates.replace('key = "update.pem"\n', "")
         asyncio.run(ward_round(one))
 
@@ -343,7 +344,9 @@ def test_a_node_without_an_update_key_is_shown_with_what_to_do(
     async def ward_round(one: Round) -> None:
         async with one.running():
             await one.until(lambda: one.told().get("state") == "failed")
-            findings = await asyncio.to_thread(list, examine(load(ward.folder / "gateway.toml", Settings)))
+            findings = await asyncio.to_thread(
+                list, examine(load_settings(ward.folder / "gateway.toml", GatewaySettings))
+            )
             asking = [*pericard_gateway("status"), "--config", str(ward.folder / "gateway.toml")]
             table = await asyncio.to_thread(subprocess.check_output, asking, text=True)
         (advised,) = [one for one in findings if one.what == f"update 7, device {DEVICE}"]

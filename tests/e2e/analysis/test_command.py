@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,8 @@ def test_a_wrong_result_is_refused_counted_and_not_printed(tmp_path: Path, autho
 
 def test_a_changed_row_is_refused_and_counted(tmp_path: Path, authority: Any, cloud: Any) -> None:
     hospital = filled(tmp_path, authority, cloud.address)
-    with sqlite3.connect(tmp_path / "records.db") as database:
+    with closing(sqlite3.connect(tmp_path / "records.db")) as database, database:
         database.execute("UPDATE records_reading SET seq = 9 WHERE seq = 1")
-    database.close()
     done = hospital.command("analyse", check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "seq 9" in done.stderr

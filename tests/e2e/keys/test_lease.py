@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from tests.kms.conftest import Process
 
-from pericard_edge.kms import KmsClient, NoToken, Refused
-from pericard_gateway.config import Kms
+from pericard_edge.kms import KmsClient, KmsRefused, NoToken
+from pericard_gateway.config import KmsLeaseSettings
 from pericard_gateway.custody import kms as custody
 from pericard_gateway.custody.kms import KmsCustody
 from pericard_gateway.devices.registry import Registry
 from pericard_gateway.devices.window import Mark
 from pericard_gateway.errors import Replayed, UnknownDevice
-from pericard_gateway.operations.counters import Counters
-from pericard_protocol.device.frame import FrameType, Header, parse, seal_frame
+from pericard_gateway.operations.counts import GatewayCounts
+from pericard_protocol.device.frame import FrameType, Header, parse_frame, seal_frame
 from pericard_protocol.device.lease import LeaseError
 from pericard_tools.board.provision import Issued, KmsSource
 
@@ -36,9 +36,9 @@ class LeasedGateway:
     """A gateway's custody, with the board whose key the KMS issued."""
 
     def __init__(
-        self, process: Process, root: str, issued: Issued, held: KmsCustody, counters: Counters
+        self, process: Process, root: str, issued: Issued, held: KmsCustody, counts: GatewayCounts
     ) -> None:
-        self.process, self.root, self.issued, self.held, self.counters = process, root, issued, held, counters
+        self.process, self.root, self.issued, self.held, self.counts = process, root, issued, held, counts
         self.registry = held.registry()
         self.seq = 0
         self.needed = frozenset[str]()
@@ -47,9 +47,9 @@ class LeasedGateway:
         """The next frame of the board opens."""
         self.seq += 1
         header = Header(FrameType.VITALS, self.issued.epoch, DEVICE, 1, self.seq)
-        frame = parse(seal_frame(ChaCha20Poly1305(self.issued.key), header, b"x"))
+        frame = parse_frame(seal_frame(ChaCha20Poly1305(self.issued.key), header, b"x"))
         assert self.registry.open(frame) == b"x"
-        self.counters.accept(DEVICE)
+        self.counts.accept(DEVICE)
 
     def renewal_due(self, at: float) -> None:
         self.held._lease["renew_at"] = at
@@ -98,10 +98,10 @@ def leased(
     with KmsClient(process.url, root) as client:
         issued = KmsSource(client).issue(DEVICE, "bed 4")
     token_of("gateway")
-    counters = Counters()
+    counts = GatewayCounts()
     key = log_key(process, root)
-    with held_by(process, key, counters, tmp_path / "state") as held:
-        yield LeasedGateway(process, root, issued, held, counters)
+    with held_by(process, key, counts, tmp_path / "state") as held:
+        yield LeasedGateway(process, root, issued, held, counts)
 
 
 def log_key(process: Process, root: str) -> str:
@@ -111,8 +111,8 @@ def log_key(process: Process, root: str) -> str:
 
 
 @contextmanager
-def held_by(process: Process, key: str, counters: Counters, state: Path) -> Iterator[KmsCustody]:
-    kms = Kms(
+def held_by(process: Process, key: str, counts: GatewayCounts, state: Path) -> Iterator[KmsCustody]:
+    kms = KmsLeaseSettings(
         address=process.url,
         ca=Path("none"),
         log_key=key,
@@ -120,7 +120,7 @@ def held_by(process: Process, key: str, counters: Counters, state: Path) -> Iter
         devices=[DEVICE],
         lease_frames=1000,
     )
-    with closing(KmsCustody("ward-1", kms, counters, state)) as held:
+    with closing(KmsCustody("ward-1", kms, counts, state)) as held:
         yield held
 
 
@@ -159,7 +159,7 @@ def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(leased: LeasedGateway
     leased.kept_until(lambda: DEVICE in leased.registry)
     old = seal_frame(ChaCha20Poly1305(leased.issued.key), Header(FrameType.VITALS, 0, DEVICE, 1, 1), b"x")
     with pytest.raises(Replayed):  # the marks came along
-        leased.registry.open(parse(old))
+        leased.registry.open(parse_frame(old))
     leased.seq += 100
     leased.opens()
 
@@ -202,7 +202,7 @@ def test_needed_kem_keys_are_held_and_released_also_after_a_restart(
     assert holders(ids[0]) == ["ward-1"]
     leased.needed = frozenset()
     key = log_key(leased.process, leased.root)
-    with held_by(leased.process, key, leased.counters, tmp_path / "state") as restarted:
+    with held_by(leased.process, key, leased.counts, tmp_path / "state") as restarted:
         leased.held = restarted
         leased.registry = restarted.registry()
         leased.kept_until(lambda: holders(ids[0]) == [])
@@ -238,17 +238,17 @@ def test_no_lease_no_gateway(
     key = log_key(process, root)
     token_of("cloud")
     with (
-        held_by(process, key, Counters(), tmp_path) as held,
-        pytest.raises(Refused, match="permission denied"),
+        held_by(process, key, GatewayCounts(), tmp_path) as held,
+        pytest.raises(KmsRefused, match="permission denied"),
     ):
         held.registry()
     token_of("gateway")
-    with held_by(process, key, Counters(), tmp_path) as held, pytest.raises(Refused, match="7"):
+    with held_by(process, key, GatewayCounts(), tmp_path) as held, pytest.raises(KmsRefused, match="7"):
         held.registry()  # never enrolled
     monkeypatch.delenv("PERICARD_KMS_TOKEN")
     with (
         pytest.raises(NoToken, match="pericard kms token --policy gateway"),
-        held_by(process, key, Counters(), tmp_path),
+        held_by(process, key, GatewayCounts(), tmp_path),
     ):
         pass
 
@@ -256,7 +256,7 @@ def test_no_lease_no_gateway(
 def test_a_lease_that_our_kms_did_not_sign_lends_nothing(leased: LeasedGateway, tmp_path: Path) -> None:
     """As one who poses as the KMS on the network: his leases are signed, by another key."""
     with (
-        held_by(leased.process, OTHER_KEY, Counters(), tmp_path) as held,
+        held_by(leased.process, OTHER_KEY, GatewayCounts(), tmp_path) as held,
         pytest.raises(LeaseError, match="not signed by this KMS"),
     ):
         held.registry()

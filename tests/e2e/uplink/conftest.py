@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,11 @@ class HospitalProcess:
 
     def stored(self) -> list[tuple[int, int, int]]:
         """(device, boot, seq) of every row, sorted; a frame stored twice would stand twice."""
-        database = sqlite3.connect(f"file:{self.folder / 'records.db'}?mode=ro", uri=True)
-        rows = database.execute("SELECT device, boot, seq FROM records_reading ORDER BY 1, 2, 3").fetchall()
-        database.close()
-        return rows
+        path = f"file:{self.folder / 'records.db'}?mode=ro"
+        with closing(sqlite3.connect(path, uri=True)) as database:
+            return database.execute(
+                "SELECT device, boot, seq FROM records_reading ORDER BY 1, 2, 3"
+            ).fetchall()
 
 
 @pytest.fixture

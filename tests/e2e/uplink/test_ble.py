@@ -12,11 +12,11 @@ from tests.parts.radio import BOARD, in_the_air
 from tests.parts.ward import Ward, telling, until
 from tests.tools.conftest import DEVICE, wireless_board
 
-from pericard_edge.config import load
-from pericard_gateway.config import Settings
+from pericard_edge.config import load_settings
+from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations.doctor import Finding, examine
 from pericard_gateway.ports import open_ports
-from pericard_gateway.service import Gateway
+from pericard_gateway.service import GatewayService
 
 from .conftest import HospitalProcess
 
@@ -36,7 +36,7 @@ def test_a_board_on_ble_reaches_the_records_and_loses_nothing_on_its_way(
         return [seq for device, _, seq in hospital.stored() if device == DEVICE]
 
     ward.extra = f'[[ble]]\naddress = "{BOARD}"\n'
-    settings = load(ward.configure(), Settings)
+    settings = load_settings(ward.configure(), GatewaySettings)
 
     def told() -> Finding:
         return next(one for one in examine(settings) if one.what == PORT)
@@ -46,7 +46,7 @@ def test_a_board_on_ble_reaches_the_records_and_loses_nothing_on_its_way(
         async with in_the_air(bed.board, 185) as (peripheral, backend):
             await peripheral.leave_range()
             running = asyncio.create_task(
-                Gateway(settings, partial(open_ports, radio=backend)).run(stop, telling(ready))
+                GatewayService(settings, partial(open_ports, radio=backend)).run(stop, telling(ready))
             )
             async with asyncio.timeout(10):
                 await ready.wait()

@@ -30,32 +30,32 @@ def made(executor: ConfinedExecutor) -> FheKeys:
 
 
 def test_what_is_saved_is_loaded(made: FheKeys, tmp_path: Path) -> None:
-    fhe.save(made, tmp_path / "fhe")
-    assert fhe.load(tmp_path / "fhe") == made
+    fhe.save_fhe_keys(made, tmp_path / "fhe")
+    assert fhe.load_fhe_keys(tmp_path / "fhe") == made
     assert stat.S_IMODE((tmp_path / "fhe").stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "fhe").iterdir()} == {0o600}
 
 
 def test_keys_are_never_overwritten(made: FheKeys, tmp_path: Path) -> None:
-    fhe.save(made, tmp_path / "fhe")
+    fhe.save_fhe_keys(made, tmp_path / "fhe")
     with pytest.raises(KeyFileError, match="exists already"):
-        fhe.save(made, tmp_path / "fhe")
+        fhe.save_fhe_keys(made, tmp_path / "fhe")
 
 
 def test_an_open_secret_key_is_refused(made: FheKeys, tmp_path: Path) -> None:
-    fhe.save(made, tmp_path / "fhe")
+    fhe.save_fhe_keys(made, tmp_path / "fhe")
     (tmp_path / "fhe" / "secret.key").chmod(0o640)
     with pytest.raises(FileError, match="can be read by others"):
-        fhe.load(tmp_path / "fhe")
+        fhe.load_fhe_keys(tmp_path / "fhe")
 
 
 def test_a_missing_or_broken_key_is_refused(made: FheKeys, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be read"):
-        fhe.load(tmp_path / "none")
-    fhe.save(made, tmp_path / "fhe")
+        fhe.load_fhe_keys(tmp_path / "none")
+    fhe.save_fhe_keys(made, tmp_path / "fhe")
     (tmp_path / "fhe" / "relinearisation.key").write_bytes(b"short")
     with pytest.raises(KeyFileError, match="length in bytes"):
-        fhe.load(tmp_path / "fhe")
+        fhe.load_fhe_keys(tmp_path / "fhe")
 
 
 def test_no_key_shows(made: FheKeys) -> None:

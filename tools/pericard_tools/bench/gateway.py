@@ -21,14 +21,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pericard_gateway.devices.link import Link
 from pericard_gateway.devices.registry import Device, Registry
-from pericard_gateway.operations.counters import Counters
+from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.serial import READ_BYTES
 from pericard_gateway.uplink.intake import BATCH_FRAMES, Intake
 from pericard_gateway.uplink.outbox import Outbox
-from pericard_gateway.uplink.sealing import FrameSealer
+from pericard_gateway.uplink.sealing import RecordSealer
 from pericard_gateway.uplink.spool import Spool
 from pericard_protocol.device.frame import KEY_BYTES
-from pericard_protocol.device.stream import encode
+from pericard_protocol.device.stream import encode_packet
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, Sealed
 from pericard_protocol.uplink.bundle import sign_bundle
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES
@@ -42,7 +42,7 @@ def gateway(quick: bool) -> Measured:
     """Time frames on their way through the gateway, against the bare primitives in the same run."""
     frames, runs = (BATCH_FRAMES * 40, 3) if quick else (BATCH_FRAMES * 200, 7)
     load = SealedLoad(frames)
-    stream = b"".join(map(encode, load.frames))
+    stream = b"".join(map(encode_packet, load.frames))
     found = by_turns("gateway", runs, {"floor": lambda: _floor(load), "cost": lambda: _cost(load, stream)})
     floors, costs = ([one.processor for one in found[side]] for side in ("floor", "cost"))
     figures = {
@@ -90,12 +90,12 @@ def _cost(load: SealedLoad, stream: bytes) -> _Run:
 
 async def _through(load: SealedLoad, stream: bytes, folder: Path) -> _Run:
     registry = Registry({number: Device(key, 0) for number, key in load.keys.items()})
-    counters = Counters()
+    counts = GatewayCounts()
     with Spool(folder) as spool:
-        outbox = Outbox(spool, _sealer(), counters, folder / "bundle.pb")
+        outbox = Outbox(spool, _sealer(), counts, folder / "bundle.pb")
         intake = Intake(registry, outbox, 1 << 40)
         running = asyncio.create_task(intake.run())
-        link = Link(registry, counters)
+        link = Link(registry, counts)
         wall, processor = time.perf_counter(), time.process_time()
         for start in range(0, len(stream), READ_BYTES):
             await intake.room.wait()
@@ -115,9 +115,9 @@ async def _through(load: SealedLoad, stream: bytes, folder: Path) -> _Run:
     return _Run(processor, wall, sent / len(load.frames))
 
 
-def _sealer() -> FrameSealer:
+def _sealer() -> RecordSealer:
     hospital, now = MLDSA65PrivateKey.generate(), int(time.time())
-    sealer = FrameSealer("bench", MLDSA65PrivateKey.generate(), hospital.public_key(), SUITES)
+    sealer = RecordSealer("bench", MLDSA65PrivateKey.generate(), hospital.public_key(), SUITES)
     bundle = KeyBundle(
         key_id="bench",
         suite=DEFAULT_SUITE.id,

@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, suite_of
 from pericard_server.custody.folder import KeyFolder
-from pericard_server.records.suites import SUITES, Suite
+from pericard_server.records.suites import SUITES, AtRestSuite
 from pericard_tools.bench.load import DEVICES, opened_frames
 from pericard_tools.bench.shape import BenchFailed, Measured, benchmark, by_turns, median_ratio, percentiles
 
@@ -44,7 +45,7 @@ CREATE INDEX by_patient ON reading (patient, received);
 _ROW = "INSERT INTO reading VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-class _Session:
+class _IngestSession:
     """One sealed session of the load, and what opens it."""
 
     def __init__(self, frames: list[OpenedFrame]) -> None:
@@ -73,7 +74,7 @@ class _Session:
         )
 
 
-def _floor(suite: Suite, frames: list[OpenedFrame], folder: Path) -> list[float]:
+def _floor(suite: AtRestSuite, frames: list[OpenedFrame], folder: Path) -> list[float]:
     """Seconds of each record by the bare primitives, into a fresh database."""
     sealing = AESGCM(os.urandom(32))
     plain = [frame.payload for frame in frames]
@@ -83,11 +84,9 @@ def _floor(suite: Suite, frames: list[OpenedFrame], folder: Path) -> list[float]
     ]
     path = folder / "floor.db"
     path.unlink(missing_ok=True)
-    database = sqlite3.connect(path, isolation_level=None)
-    database.executescript(_TABLE)
     seal = _bare_seal(suite)
 
-    def commit(start: int, record: bytes) -> float:
+    def commit(database: sqlite3.Connection, start: int, record: bytes) -> float:
         began = time.perf_counter()
         sealing.decrypt(start.to_bytes(12, "big"), record, b"")
         rows = [
@@ -99,27 +98,27 @@ def _floor(suite: Suite, frames: list[OpenedFrame], folder: Path) -> list[float]
         database.execute("COMMIT")
         return time.perf_counter() - began
 
-    each = [commit(number * BATCH_FRAMES, record) for number, record in enumerate(sealed)]
-    database.close()
-    return each
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript(_TABLE)
+        return [commit(database, number * BATCH_FRAMES, record) for number, record in enumerate(sealed)]
 
 
-def _bare_seal(suite: Suite) -> Callable[[bytes], bytes]:
+def _bare_seal(suite: AtRestSuite) -> Callable[[bytes], bytes]:
     cipher = suite.cipher(os.urandom(suite.key_bytes))
     identity = b"i" * 60 if suite.binds_associated_data else b""  # about what binds a row
     return lambda payload: cipher.seal(payload, identity)
 
 
-def _ingest(suite: Suite, session: _Session, keys: KeyFolder) -> list[float]:
+def _ingest(suite: AtRestSuite, session: _IngestSession, keys: KeyFolder) -> list[float]:
     """Seconds of each record by the hospital's own code, into the emptied database of this process."""
     from pericard_server.fleet.losses import Losses
-    from pericard_server.records.keyring import Keyring
+    from pericard_server.records.data_keys import DataKeys
     from pericard_server.records.models import DataKey, Reading
     from pericard_server.records.store import Records
 
     Reading.objects.all().delete()
     DataKey.objects.all().delete()
-    records, opener = Records(Keyring(keys), suite.name, Losses(keys)), session.opener()
+    records, opener = Records(DataKeys(keys), suite.name, Losses(keys)), session.opener()
 
     def commit(record: SealedRecord) -> float:
         began = time.perf_counter()
@@ -137,7 +136,7 @@ def _measure(records: int, runs: int) -> dict[str, Any]:
     from django.core.management import call_command
 
     frames = opened_frames(records * BATCH_FRAMES)
-    session = _Session(frames)
+    session = _IngestSession(frames)
     suites: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="pericard-bench-") as name:
         folder = Path(name)

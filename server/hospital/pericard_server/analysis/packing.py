@@ -81,7 +81,7 @@ HEART_RATE_BPM = Encoding(centre=75.0, half_range=256.0)
 
 
 @dataclass(frozen=True)
-class Job:
+class PackedTable:
     """One job's table, and whose columns are whose.
 
     Attributes:
@@ -93,7 +93,7 @@ class Job:
     columns: tuple[tuple[int, slice], ...]
 
 
-def pack(patients: Sequence[Complexes], slots: int, max_packs: int) -> list[Job]:
+def pack(patients: Sequence[Complexes], slots: int, max_packs: int) -> list[PackedTable]:
     """Tables that hold all readings, as few as possible and each of as few packs as possible.
 
     Args:
@@ -114,7 +114,7 @@ def pack(patients: Sequence[Complexes], slots: int, max_packs: int) -> list[Job]
     return [_table(pieces, slots, max_packs) for pieces in jobs if pieces]
 
 
-def _table(pieces: list[tuple[int, Complexes]], slots: int, max_packs: int) -> Job:
+def _table(pieces: list[tuple[int, Complexes]], slots: int, max_packs: int) -> PackedTable:
     lengths = np.array([len(values) for _, values in pieces])
     # The fewest rows whose columns suffice; more rows never need more columns, so a binary search finds it.
     low, high = 1, max_packs
@@ -132,4 +132,4 @@ def _table(pieces: list[tuple[int, Complexes]], slots: int, max_packs: int) -> J
         table[:, start : start + width] = block.reshape(rows, width)
         columns.append((index, slice(start, start + width)))
         start += width
-    return Job(table, tuple(columns))
+    return PackedTable(table, tuple(columns))

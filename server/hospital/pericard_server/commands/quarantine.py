@@ -62,7 +62,7 @@ def release(path: Path, device: int, why: str) -> None:
     hear_of_losses(site)
     from pericard_server.records import quarantine
 
-    click.echo(f"{quarantine.release(device, getpass.getuser(), why)} readings released")
+    click.echo(f"{quarantine.release_readings(device, getpass.getuser(), why)} readings released")
 
 
 def _shown(one: "Quarantine") -> dict[str, Any]:

@@ -30,7 +30,7 @@ class FheKeys:
         return key_fingerprint(self.parameters.name, self.relinearisation)
 
 
-def save(keys: FheKeys, folder: Path) -> None:
+def save_fhe_keys(keys: FheKeys, folder: Path) -> None:
     """Writes the keys to a new folder: 0700, its files 0600.
 
     Raises:
@@ -44,8 +44,8 @@ def save(keys: FheKeys, folder: Path) -> None:
         files.write(folder / name, getattr(keys, part))
 
 
-def load(folder: Path, parameters: ParameterSet = MOMENTS) -> FheKeys:
-    """The keys that `save` wrote.
+def load_fhe_keys(folder: Path, parameters: ParameterSet = MOMENTS) -> FheKeys:
+    """The keys that `save_fhe_keys` wrote.
 
     Raises:
         FileError: one is missing, or its file is open to others.

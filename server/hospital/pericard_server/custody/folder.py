@@ -90,8 +90,8 @@ class KeyFolder:
     def fhe_keys(self, make: Callable[[], fhe.FheKeys]) -> fhe.FheKeys:
         """The FHE keys, from a folder beside the others."""
         if not (folder := self._folder / "fhe").exists():
-            fhe.save(make(), folder)
-        return fhe.load(folder)
+            fhe.save_fhe_keys(make(), folder)
+        return fhe.load_fhe_keys(folder)
 
     def lost_devices(self, ended: Collection[tuple[int, int]]) -> "Sequence[DeviceLoss]":
         """None: the folder has no device keys. An operator says which are lost: `pericard server device`."""

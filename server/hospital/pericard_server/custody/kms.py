@@ -1,7 +1,7 @@
 """The hospital's long-lived keys in the KMS: here are a token, and a secret only while it is used."""
 
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
-from pericard_edge.kms import KmsClient, KmsUnreachable, Refused, read_sealed
+from pericard_edge.kms import KmsClient, KmsRefused, KmsUnreachable, base64_text, read_sealed
 from pericard_protocol.errors import UsageError
 from pericard_protocol.fhe.objects import key_fingerprint
 from pericard_protocol.fhe.parameters import MOMENTS
@@ -74,9 +74,9 @@ class KmsKeys:
             raise absent
         try:
             answer = self._client.call(
-                "POST", f"bundles/keys/{key_id}/decapsulate", {"encapsulation": _encode(wrapped)}
+                "POST", f"bundles/keys/{key_id}/decapsulate", {"encapsulation": base64_text(wrapped)}
             )
-        except Refused as error:
+        except KmsRefused as error:
             if error.status == 404:
                 raise absent from None
             if error.status == 400:
@@ -87,7 +87,7 @@ class KmsKeys:
     def new_key(self, owner: str, quarter: str) -> tuple[bytes, bytes]:
         """A fresh data key under the owner's own wrapping key, which dies when the patient is erased."""
         answer = self._ask(
-            "POST", f"patients/patients/{owner}/datakey", {"associated_data": _encode(quarter.encode())}
+            "POST", f"patients/patients/{owner}/datakey", {"associated_data": base64_text(quarter.encode())}
         )
         return b64decode(answer["plaintext"]), str(answer["ciphertext"]).encode()
 
@@ -100,11 +100,11 @@ class KmsKeys:
         """
         body = {
             "ciphertext": wrapped.decode(errors="replace"),
-            "associated_data": _encode(quarter.encode()),
+            "associated_data": base64_text(quarter.encode()),
         }
         try:
             answer = self._client.call("POST", f"patients/patients/{owner}/unwrap", body)
-        except Refused as error:
+        except KmsRefused as error:
             if error.status in (400, 404):
                 raise TamperedRow(
                     f"the data key does not unwrap: it was changed or moved ({error})"
@@ -124,8 +124,8 @@ class KmsKeys:
                 "scheme": "ckks",
                 "parameters": parameters.name,
                 # The public key is kept with the secret one: the cloud needs neither.
-                "secret": _encode(size + made.secret + made.public),
-                "evaluation": _encode(made.relinearisation),
+                "secret": base64_text(size + made.secret + made.public),
+                "evaluation": base64_text(made.relinearisation),
             }
             self._ask("POST", path, body)
             return made
@@ -181,7 +181,7 @@ class KmsKeys:
     def _release(self, name: str, path: str, fingerprint: str) -> bytes:
         recipient = MLKEM768PrivateKey.generate()
         public = recipient.public_key().public_bytes_raw()
-        answer = self._ask("POST", f"{path}/release", {"recipient": _encode(public)})
+        answer = self._ask("POST", f"{path}/release", {"recipient": base64_text(public)})
         try:
             return open_release(
                 b64decode(answer["box"]),
@@ -196,13 +196,9 @@ class KmsKeys:
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             return self._client.call(method, path, body)
-        except Refused as error:
+        except KmsRefused as error:
             raise _later(error) from None
 
 
-def _later(error: Refused) -> KmsUnreachable:
+def _later(error: KmsRefused) -> KmsUnreachable:
     return KmsUnreachable(f"{error}: is it unsealed, and the token one of the policy `server`?")
-
-
-def _encode(raw: bytes) -> str:
-    return b64encode(raw).decode()

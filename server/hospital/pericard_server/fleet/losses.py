@@ -165,7 +165,7 @@ def note_found(device: int) -> None:
         raise UsageError(f"device {device} is not lost")
 
 
-def release(device: int, through: int, who: str, why: str) -> None:
+def note_release(device: int, through: int, who: str, why: str) -> None:
     """Lets go the readings of every loss of `device`, up to row number `through`.
 
     Raises:

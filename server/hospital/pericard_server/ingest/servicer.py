@@ -30,7 +30,7 @@ from pericard_protocol.proto.uplink_pb2 import (
 )
 from pericard_protocol.uplink.enrolment import requested_key
 from pericard_protocol.uplink.session import SessionOpener
-from pericard_server.counts import Counts
+from pericard_server.counts import HospitalCounts
 from pericard_server.custody.keys import HospitalKeys
 from pericard_server.errors import EmptyMessage, UnknownGateway, UnknownSession
 from pericard_server.fleet import gateways
@@ -85,7 +85,7 @@ class Uplink:
     """The servicer of `pericard.protocol.uplink.v1.Uplink`."""
 
     def __init__(
-        self, records: Records, keys: HospitalKeys, counts: Counts, authority: Authority | None = None
+        self, records: Records, keys: HospitalKeys, counts: HospitalCounts, authority: Authority | None = None
     ) -> None:
         """`authority` renews certificates; without one, gateways get theirs elsewhere."""
         self._records, self._counts = records, counts

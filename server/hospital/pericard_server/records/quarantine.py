@@ -31,7 +31,7 @@ def _held(loss: Loss) -> int:
     return readings.count()
 
 
-def release(device: int, who: str, why: str) -> int:
+def release_readings(device: int, who: str, why: str) -> int:
     """Lets go the stored readings of `device`; those that come later are held back again. How many these are.
 
     Raises:
@@ -39,5 +39,5 @@ def release(device: int, who: str, why: str) -> int:
     """
     held = Reading.objects.filter(losses.in_quarantine(), device=device).count()
     newest = Reading.objects.aggregate(newest=Max("pk"))["newest"] or 0
-    losses.release(device, newest, who, why)
+    losses.note_release(device, newest, who, why)
     return held

@@ -16,7 +16,7 @@ from pericard_server.errors import NoSuchPatient, TamperedRow
 from pericard_server.fleet import losses
 from pericard_server.fleet.assignments import served_by
 from pericard_server.fleet.losses import Losses
-from pericard_server.records.keyring import Keyring, quarter
+from pericard_server.records.data_keys import DataKeys, quarter
 from pericard_server.records.models import Access, DataKey, Patient, Reading, Refusal
 from pericard_server.records.seal import open_row, seal_row
 
@@ -54,9 +54,9 @@ class OpenedReading(NamedTuple):
 class Records:
     """The hospital's sealed readings."""
 
-    def __init__(self, keyring: Keyring, suite: str, known_losses: Losses) -> None:
+    def __init__(self, data_keys: DataKeys, suite: str, known_losses: Losses) -> None:
         """`suite` seals what comes; `known_losses` says which devices are lost."""
-        self._keyring = keyring
+        self._data_keys = data_keys
         self._suite = suite
         self._losses = known_losses
         self._writing = threading.Lock()  # SQLite has one writer: wait here, rather than fail as busy
@@ -79,7 +79,7 @@ class Records:
             served = served_by({frame.device for frame in read})
             patients = [served.patient(frame.device, frame.received_at_us) for frame in read]
             owners = [_owner(*pair) for pair in zip(read, patients, strict=True)]
-            keys = self._keyring.keys_for(set(owners))
+            keys = self._data_keys.keys_for(set(owners))
             rows = [
                 self._sealed(frame, patient, *keys[owner])
                 for frame, patient, owner in zip(read, patients, owners, strict=True)
@@ -171,7 +171,7 @@ class Records:
     def _opened(self, rows: QuerySet[Reading]) -> Iterator[OpenedReading]:
         for row in rows.select_related("key").iterator():
             try:
-                data_key = self._keyring.unwrap(row.key)
+                data_key = self._data_keys.unwrap(row.key)
                 payload = open_row(row.suite, data_key, _identity(_clear(row)), bytes(row.sealed))
             except TamperedRow as error:
                 self.count_refusal(error.reason)

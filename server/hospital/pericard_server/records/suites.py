@@ -81,7 +81,7 @@ class FernetCipher(Cipher):
 
 
 @dataclass(frozen=True)
-class Suite:
+class AtRestSuite:
     """A way to seal at rest.
 
     Attributes:
@@ -101,8 +101,8 @@ class Suite:
 SUITES = {
     suite.name: suite
     for suite in (
-        Suite("aes-256-gcm-siv", 32, True, AesGcmSiv),
-        Suite("fernet", 32, False, FernetCipher),
+        AtRestSuite("aes-256-gcm-siv", 32, True, AesGcmSiv),
+        AtRestSuite("fernet", 32, False, FernetCipher),
     )
 }
 DEFAULT_SUITE = next(iter(SUITES.values()))

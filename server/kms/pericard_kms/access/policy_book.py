@@ -49,7 +49,7 @@ class PolicyBook:
             raise Invalid(f'cannot update "{ROOT}" policy')
         if not name.isascii() or not name.isprintable() or len(name) > 256:
             raise Invalid("a policy's name is up to 256 printable ASCII characters")
-        policy_language.parse(text)
+        policy_language.parse_policy(text)
         self._store.put(_POLICY + name, text.encode())
         self._acls.clear()
 
@@ -66,6 +66,6 @@ class PolicyBook:
         acl = self._acls.get(names)
         if acl is None:
             texts = [text for name in names if (text := self.text(name)) is not None]
-            acl = Acl([policy_language.parse(text) for text in texts], root=ROOT in names)
+            acl = Acl([policy_language.parse_policy(text) for text in texts], root=ROOT in names)
             self._acls[names] = acl
         return acl

@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 )
 
 
-def parse(text: str) -> Rules:
+def parse_policy(text: str) -> Rules:
     """The rules of a policy text, HCL or JSON.
 
     Raises:

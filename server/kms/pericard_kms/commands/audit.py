@@ -67,7 +67,7 @@ def audit_export_command(context: click.Context, file: Path) -> None:
         origin, size, _, _ = open_checkpoint(note, public)
         entries = client.audit_entries(size)
         with click.progressbar(entries, length=size, label="entries", file=sys.stderr) as leaves:
-            out.writelines(audit_export.write(origin, public, leaves, note))
+            out.writelines(audit_export.write_export(origin, public, leaves, note))
     click.echo(f"{size} entries")
 
 
@@ -82,7 +82,7 @@ def audit_verify(file: Path, public: bytes, older: tuple[Path, ...], as_json: bo
     """Verify an export, offline; exit code 1 and the reason when anything was changed."""
     with file.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
         notes = [path.read_text(encoding="utf-8") for path in older]
-        verified = audit_export.verify(lines, public, notes)
+        verified = audit_export.verify_export(lines, public, notes)
     found = {
         "origin": verified.origin,
         "entries": verified.entries,

@@ -8,7 +8,7 @@ import click
 from pericard_edge.kms import seal_file
 from pericard_kms.commands.answers import as_json_option, call, show
 from pericard_kms.crypto.key_types import TYPES
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 
 _REASON = click.option("--reason", required=True, help="Why; it is kept with the key.")
 _MOUNT = click.option("--mount", default="transit", show_default=True, help="The transit mount.")
@@ -68,7 +68,9 @@ def key_rotate(context: click.Context, name: str, mount: str, as_json: bool) -> 
 
 @key.command("state")
 @click.argument("name")
-@click.argument("state", type=click.Choice([state.value for state in State if state is not State.DESTROYED]))
+@click.argument(
+    "state", type=click.Choice([state.value for state in KeyState if state is not KeyState.DESTROYED])
+)
 @click.option("--version", default=0, help="One version; otherwise all that can make the step.")
 @_REASON
 @_MOUNT

@@ -32,7 +32,7 @@ def generate(kind: KeyType, size: int = 0) -> bytes:
 
     `size` is the length of an HMAC key in bytes.
     """
-    match kind.kind:
+    match kind.family:
         case "aead":
             return os.urandom(kind.size)
         case "mac":
@@ -64,7 +64,7 @@ def derive(material: bytes, context: bytes, purpose: bytes = b"key") -> bytes:
 
 def load_private(kind: KeyType, material: bytes) -> Any:
     """The private key object of an asymmetric type."""
-    match kind.kind:
+    match kind.family:
         case "ed25519":
             return ed25519.Ed25519PrivateKey.from_private_bytes(material)
         case "ml-dsa":
@@ -77,7 +77,7 @@ def load_private(kind: KeyType, material: bytes) -> Any:
 
 def load_public(kind: KeyType, data: bytes) -> Any:
     """The public key object from raw bytes (Ed25519, ml-*) or SubjectPublicKeyInfo DER."""
-    match kind.kind:
+    match kind.family:
         case "ed25519":
             return ed25519.Ed25519PublicKey.from_public_bytes(data)
         case "ml-dsa":
@@ -95,28 +95,28 @@ def adopt(kind: KeyType, data: bytes) -> bytes:
         Invalid: it is not a key of this type.
     """
     wrong = Invalid(f"the imported key is not a {kind.name} key (PKCS #8 DER for asymmetric types)")
-    if kind.kind == "aead":
+    if kind.family == "aead":
         if len(data) != kind.size:
             raise wrong
         return data
-    if kind.kind == "mac":
+    if kind.family == "mac":
         if not 32 <= len(data) <= 512:
             raise Invalid("an HMAC key has 32 to 512 bytes")
         return data
-    if kind.kind in ("ml-dsa", "ml-kem") and len(data) == (32 if kind.kind == "ml-dsa" else 64):
+    if kind.family in ("ml-dsa", "ml-kem") and len(data) == (32 if kind.family == "ml-dsa" else 64):
         return data
     try:
         key: Any = serialization.load_der_private_key(data, None)
     except (ValueError, TypeError):
         raise wrong from None
-    if kind.kind == "ed25519" and isinstance(key, ed25519.Ed25519PrivateKey):
+    if kind.family == "ed25519" and isinstance(key, ed25519.Ed25519PrivateKey):
         return key.private_bytes_raw()
-    if kind.kind == "ml-dsa" and isinstance(key, _ML_DSA[kind.size][0]):
+    if kind.family == "ml-dsa" and isinstance(key, _ML_DSA[kind.size][0]):
         return bytes(key.private_bytes_raw())
-    if kind.kind == "ml-kem" and isinstance(key, _ML_KEM[kind.size][0]):
+    if kind.family == "ml-kem" and isinstance(key, _ML_KEM[kind.size][0]):
         return bytes(key.private_bytes_raw())
-    if (kind.kind == "rsa" and isinstance(key, rsa.RSAPrivateKey) and key.key_size == kind.size) or (
-        kind.kind == "ecdsa"
+    if (kind.family == "rsa" and isinstance(key, rsa.RSAPrivateKey) and key.key_size == kind.size) or (
+        kind.family == "ecdsa"
         and isinstance(key, ec.EllipticCurvePrivateKey)
         and isinstance(key.curve, type(_CURVES[kind.size]()))
     ):
@@ -127,7 +127,7 @@ def adopt(kind: KeyType, data: bytes) -> bytes:
 def private_pem(kind: KeyType, private: Any) -> str:
     """A private key as Vault exports it: PKCS #1 for RSA, SEC 1 for ECDSA, PKCS #8 for the rest."""
     form = serialization.PrivateFormat.PKCS8
-    if kind.kind in ("rsa", "ecdsa"):
+    if kind.family in ("rsa", "ecdsa"):
         form = serialization.PrivateFormat.TraditionalOpenSSL
     pem: bytes = private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
     return pem.decode()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["aead", "mac", "rsa", "ecdsa", "ed25519", "ml-dsa", "ml-kem"]
+Family = Literal["aead", "mac", "rsa", "ecdsa", "ed25519", "ml-dsa", "ml-kem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,29 +11,29 @@ class KeyType:
     """What a key type can do; `limit` is how many times a version may protect data before it is rotated."""
 
     name: str
-    kind: Kind
+    family: Family
     size: int  # bytes of a symmetric key, bits of an RSA modulus, the parameter set of ml-*
     limit: int
 
     @property
     def encrypts(self) -> bool:
         """Whether it encrypts data (ML-KEM encapsulates instead)."""
-        return self.kind in ("aead", "rsa")
+        return self.family in ("aead", "rsa")
 
     @property
     def signs(self) -> bool:
         """Whether it signs."""
-        return self.kind in ("rsa", "ecdsa", "ed25519", "ml-dsa")
+        return self.family in ("rsa", "ecdsa", "ed25519", "ml-dsa")
 
     @property
     def derives(self) -> bool:
         """Whether a context can derive keys from it."""
-        return self.kind in ("aead", "ed25519")
+        return self.family in ("aead", "ed25519")
 
     @property
     def asymmetric(self) -> bool:
         """Whether it has a public half."""
-        return self.kind not in ("aead", "mac")
+        return self.family not in ("aead", "mac")
 
 
 # Limits. AEAD: the per-message keys allow far more; 2^32 keeps the habitual cryptoperiod of AES-GCM

@@ -51,11 +51,11 @@ def sign(kind: KeyType, private: Any, message: bytes, options: SignOptions) -> b
     """
     _check_prehashed(kind, message, options)
     signature: bytes
-    if kind.kind == "ecdsa":
+    if kind.family == "ecdsa":
         signature = private.sign(message, ec.ECDSA(options.algorithm()))
         return _raw_ecdsa(signature, kind.size) if options.jws else signature
     try:
-        if kind.kind == "rsa":
+        if kind.family == "rsa":
             signature = private.sign(message, options.rsa_padding(signing=True), options.algorithm())
         else:
             signature = private.sign(message)
@@ -68,10 +68,10 @@ def verify(kind: KeyType, public: Any, message: bytes, signature: bytes, options
     """Whether `signature` is this key's over `message`."""
     _check_prehashed(kind, message, options)
     try:
-        if kind.kind == "ecdsa":
+        if kind.family == "ecdsa":
             der = _der_ecdsa(signature, kind.size) if options.jws else signature
             public.verify(der, message, ec.ECDSA(options.algorithm()))
-        elif kind.kind == "rsa":
+        elif kind.family == "rsa":
             public.verify(signature, message, options.rsa_padding(signing=False), options.algorithm())
         else:
             public.verify(signature, message)
@@ -83,7 +83,7 @@ def verify(kind: KeyType, public: Any, message: bytes, signature: bytes, options
 def _check_prehashed(kind: KeyType, message: bytes, options: SignOptions) -> None:
     if not options.prehashed:
         return
-    if kind.kind not in ("rsa", "ecdsa"):
+    if kind.family not in ("rsa", "ecdsa"):
         raise Invalid(f"{kind.name} signs the message itself: leave prehashed out")
     if len(message) != hash_named(options.hash_name).digest_size:
         raise Invalid(f"the input is not a {options.hash_name} digest")

@@ -18,7 +18,7 @@ from pericard_kms.fields import decode, encode
 from pericard_kms.routing import Request, Routes
 from pericard_kms.storage.sealed_store import SealedStore
 from pericard_protocol.uplink.bundle import DAY_SECONDS, DailyKey, first_offered, sign_bundle
-from pericard_protocol.uplink.suites import KemError, Suite
+from pericard_protocol.uplink.suites import KemError, KemSuite
 
 _KEPT_S = 7 * DAY_SECONDS
 
@@ -26,7 +26,7 @@ _KEPT_S = 7 * DAY_SECONDS
 class BundleEngine:
     """The paths of a `bundles` mount."""
 
-    def __init__(self, store: SealedStore, mount: str, suites: Mapping[int, Suite]) -> None:
+    def __init__(self, store: SealedStore, mount: str, suites: Mapping[int, KemSuite]) -> None:
         """`suites` are the KEM provider's that this KMS was started with."""
         self._store, self._suites = store, suites
         self._days = f"mount/{mount}/kem/"

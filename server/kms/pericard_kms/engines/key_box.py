@@ -9,7 +9,7 @@ from collections.abc import Callable
 import orjson
 
 from pericard_kms.engines.keys import Key, Version
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.storage.sealed_store import SealedStore
 
@@ -121,7 +121,7 @@ class KeyBox:
                     "limit: use the latest version"
                 )
             worn, version = version, self._rotate(key, "the usage limit was reached")
-            worn.become(State.DEACTIVATED, self._store.clock(), "the usage limit was reached")
+            worn.become(KeyState.DEACTIVATED, self._store.clock(), "the usage limit was reached")
             self.save(key)
         return version
 
@@ -133,7 +133,7 @@ class KeyBox:
     def rotate_when_due(self, key: Key) -> None:
         """Rotates a key whose period ended."""
         newest = key.versions.get(key.latest)
-        if newest is None or not key.auto_rotate_period or newest.state is not State.ACTIVE:
+        if newest is None or not key.auto_rotate_period or newest.state is not KeyState.ACTIVE:
             return
         if self._due(key, newest):
             self._rotate(key, "the rotation period ended")

@@ -9,7 +9,7 @@ import orjson
 from pericard_kms.crypto.key_material import derive, generate, load_private, load_public
 from pericard_kms.crypto.key_types import TYPES, KeyType
 from pericard_kms.engines import states
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 from pericard_kms.errors import Invalid
 from pericard_kms.fields import decode, encode
 
@@ -22,7 +22,7 @@ class Version:
     created: float
     material: bytes = field(repr=False)
     hmac_key: bytes = field(repr=False)
-    state: State = State.ACTIVE
+    state: KeyState = KeyState.ACTIVE
     history: list[dict[str, Any]] = field(default_factory=list)
     public_only: bool = False
     uses: int = 0
@@ -47,7 +47,7 @@ class Version:
                 self._public = self.private(kind).public_key()
         return self._public
 
-    def become(self, state: State, now: float, reason: str) -> None:
+    def become(self, state: KeyState, now: float, reason: str) -> None:
         """Changes state and writes down when and why.
 
         Raises:
@@ -56,7 +56,7 @@ class Version:
         states.check_transition(self.state, state)
         self.history.append({"from": self.state, "to": state, "time": now, "reason": reason})
         self.state = state
-        if state is State.DESTROYED:
+        if state is KeyState.DESTROYED:
             self.material = self.hmac_key = b""
             self._private = self._public = None
             self.destroy_at = None
@@ -106,7 +106,9 @@ class Key:
         if public_only:
             mac_key = os.urandom(32)  # a key derived from the public key would be known to everybody
         else:
-            mac_key = material if self.kind.kind == "mac" else derive(material, b"", b"hmac of a transit key")
+            mac_key = (
+                material if self.kind.family == "mac" else derive(material, b"", b"hmac of a transit key")
+            )
         version = Version(self.latest, now, material, mac_key, public_only=public_only)
         self.versions[self.latest] = version
         return version
@@ -139,7 +141,7 @@ class Key:
         self.check(found, states.PROTECTS, what)
         return found
 
-    def check(self, version: Version, allowed: frozenset[State], what: str) -> None:
+    def check(self, version: Version, allowed: frozenset[KeyState], what: str) -> None:
         """Refuses a use that the version's state does not allow.
 
         Raises:
@@ -187,7 +189,7 @@ class Key:
                     float(entry["created"]),
                     decode(entry["material"], "material"),
                     decode(entry["hmac_key"], "hmac_key"),
-                    State(entry["state"]),
+                    KeyState(entry["state"]),
                     list(entry["history"]),
                     bool(entry["public_only"]),
                 )

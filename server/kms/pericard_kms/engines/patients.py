@@ -16,7 +16,7 @@ from pericard_kms.crypto.key_types import TYPES
 from pericard_kms.engines import states
 from pericard_kms.engines.key_box import KeyBox
 from pericard_kms.engines.keys import Key
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.fields import decode, encode, rfc3339
 from pericard_kms.routing import Request, Routes
@@ -129,7 +129,7 @@ class PatientEngine:
         secrets = [version.material for version in key.versions.values()]
         destroyed = sorted(key.versions)
         for version in key.versions.values():
-            version.become(State.DESTROYED, now, reason)
+            version.become(KeyState.DESTROYED, now, reason)
         key.erased = True
         self._keys.save(key)
         store.keep_request()

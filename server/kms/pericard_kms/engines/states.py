@@ -5,7 +5,7 @@ from enum import StrEnum
 from pericard_kms.errors import Invalid
 
 
-class State(StrEnum):
+class KeyState(StrEnum):
     """Where a key version is in its life."""
 
     PRE_ACTIVE = "pre-active"
@@ -18,23 +18,27 @@ class State(StrEnum):
 
 # Section 7.3's transitions that a person or a clock may ask for. Destruction is never asked for directly:
 # it is scheduled, can be cancelled, and then happens (see `pericard_kms.engines.transit.lifecycle`).
-TRANSITIONS: dict[State, frozenset[State]] = {
-    State.PRE_ACTIVE: frozenset({State.ACTIVE, State.COMPROMISED, State.DESTROYED}),
-    State.ACTIVE: frozenset({State.SUSPENDED, State.DEACTIVATED, State.COMPROMISED, State.DESTROYED}),
-    State.SUSPENDED: frozenset({State.ACTIVE, State.DEACTIVATED, State.COMPROMISED, State.DESTROYED}),
-    State.DEACTIVATED: frozenset({State.COMPROMISED, State.DESTROYED}),
-    State.COMPROMISED: frozenset({State.DESTROYED}),
-    State.DESTROYED: frozenset(),
+TRANSITIONS: dict[KeyState, frozenset[KeyState]] = {
+    KeyState.PRE_ACTIVE: frozenset({KeyState.ACTIVE, KeyState.COMPROMISED, KeyState.DESTROYED}),
+    KeyState.ACTIVE: frozenset(
+        {KeyState.SUSPENDED, KeyState.DEACTIVATED, KeyState.COMPROMISED, KeyState.DESTROYED}
+    ),
+    KeyState.SUSPENDED: frozenset(
+        {KeyState.ACTIVE, KeyState.DEACTIVATED, KeyState.COMPROMISED, KeyState.DESTROYED}
+    ),
+    KeyState.DEACTIVATED: frozenset({KeyState.COMPROMISED, KeyState.DESTROYED}),
+    KeyState.COMPROMISED: frozenset({KeyState.DESTROYED}),
+    KeyState.DESTROYED: frozenset(),
 }
 # Protecting: encrypt, sign, MAC, encapsulate. Processing what was protected: decrypt, decapsulate.
-PROTECTS = frozenset({State.ACTIVE})
+PROTECTS = frozenset({KeyState.ACTIVE})
 # A compromised key still opens, so that data can be moved away from it; that is why it can be rewrapped.
-OPENS = frozenset({State.ACTIVE, State.SUSPENDED, State.DEACTIVATED, State.COMPROMISED})
+OPENS = frozenset({KeyState.ACTIVE, KeyState.SUSPENDED, KeyState.DEACTIVATED, KeyState.COMPROMISED})
 # A compromised key's signatures prove nothing: whoever has the key can make them, with any date.
-VERIFIES = frozenset({State.ACTIVE, State.SUSPENDED, State.DEACTIVATED})
+VERIFIES = frozenset({KeyState.ACTIVE, KeyState.SUSPENDED, KeyState.DEACTIVATED})
 
 
-def check_transition(old: State, new: State) -> None:
+def check_transition(old: KeyState, new: KeyState) -> None:
     """Whether a version may go from `old` to `new`.
 
     Raises:
@@ -45,13 +49,13 @@ def check_transition(old: State, new: State) -> None:
         raise Invalid(f"a key version that is {old} cannot become {new}; it can become {allowed}")
 
 
-def read(text: str) -> State:
+def read_state(text: str) -> KeyState:
     """The state named `text`.
 
     Raises:
         Invalid: there is none.
     """
     try:
-        return State(text)
+        return KeyState(text)
     except ValueError:
-        raise Invalid(f"unknown state {text!r}: use one of {', '.join(State)}") from None
+        raise Invalid(f"unknown state {text!r}: use one of {', '.join(KeyState)}") from None

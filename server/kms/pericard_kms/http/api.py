@@ -19,7 +19,7 @@ from pericard_kms.http.sealing import Sealing
 from pericard_kms.http.unsealed import Unsealed
 from pericard_kms.routing import Operation, Request, Response, act_of
 from pericard_kms.storage.database import Database
-from pericard_protocol.uplink.suites import SUITES, Suite
+from pericard_protocol.uplink.suites import SUITES, KemSuite
 
 log = logging.getLogger(__name__)
 _OPERATIONS: dict[str, Operation] = {"GET": "read", "LIST": "list", "POST": "update", "PUT": "update"}
@@ -36,7 +36,7 @@ class Api:
         database: Database,
         clock: Callable[[], float],
         auto: Seal | None = None,
-        suites: Mapping[int, Suite] = SUITES,
+        suites: Mapping[int, KemSuite] = SUITES,
     ) -> None:
         """A KMS over `database`. With `auto`, it is initialised under that seal and unseals itself.
 

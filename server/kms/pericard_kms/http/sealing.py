@@ -13,7 +13,7 @@ from pericard_kms.http.unsealed import Unsealed
 from pericard_kms.routing import Operation, Request, Response
 from pericard_kms.storage.database import Database
 from pericard_kms.storage.sealed_store import SealedStore
-from pericard_protocol.uplink.suites import Suite
+from pericard_protocol.uplink.suites import KemSuite
 
 # The version of Vault whose API this speaks: clients choose their requests by it.
 API_VERSION = "1.14.0+pericard"
@@ -27,7 +27,7 @@ class Sealing:
         database: Database,
         clock: Callable[[], float],
         auto: Seal | None,
-        suites: Mapping[int, Suite],
+        suites: Mapping[int, KemSuite],
     ) -> None:
         """With `auto`, an initialised KMS is unsealed at once.
 

@@ -13,14 +13,14 @@ from pericard_kms.http.system_paths import SystemPaths
 from pericard_kms.http.token_paths import TokenPaths
 from pericard_kms.routing import Request, Routes
 from pericard_kms.storage.sealed_store import SealedStore
-from pericard_protocol.uplink.suites import Suite
+from pericard_protocol.uplink.suites import KemSuite
 
 
 class Unsealed:
     """The parts that exist while the KMS is unsealed; sealing drops this object, and every key with it."""
 
     def __init__(
-        self, store: SealedStore, seal: Callable[[Request], None], suites: Mapping[int, Suite]
+        self, store: SealedStore, seal: Callable[[Request], None], suites: Mapping[int, KemSuite]
     ) -> None:
         """`seal` is called when a request asks to seal the KMS; `suites` serve the KEM keys of `bundles`."""
         self.store = store

@@ -35,7 +35,7 @@ class Verified:
     checkpoints: int
 
 
-def write(origin: str, public_key: bytes, leaves: Iterable[str], checkpoint: str) -> Iterator[str]:
+def write_export(origin: str, public_key: bytes, leaves: Iterable[str], checkpoint: str) -> Iterator[str]:
     """The lines of an export, each with its end."""
     head = {
         "pericard_audit_export": FORMAT,
@@ -48,7 +48,7 @@ def write(origin: str, public_key: bytes, leaves: Iterable[str], checkpoint: str
     yield json.dumps({"checkpoint": checkpoint}) + "\n"
 
 
-def verify(lines: Iterable[str], public_key: bytes, older: Iterable[str] = ()) -> Verified:
+def verify_export(lines: Iterable[str], public_key: bytes, older: Iterable[str] = ()) -> Verified:
     """Checks an export completely.
 
     Args:

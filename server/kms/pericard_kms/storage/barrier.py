@@ -64,7 +64,7 @@ class Term:
         self.cipher = AESGCM(self.key)
 
 
-class Keyring:
+class BarrierKeys:
     """The barrier keys by term; the highest seals, all open."""
 
     def __init__(self, terms: dict[int, Term]) -> None:
@@ -72,10 +72,10 @@ class Keyring:
         self.active = max(terms)
 
     def __repr__(self) -> str:
-        return f"Keyring(terms={sorted(self.terms)})"
+        return f"BarrierKeys(terms={sorted(self.terms)})"
 
     @classmethod
-    def fresh(cls, now: float) -> "Keyring":
+    def fresh(cls, now: float) -> "BarrierKeys":
         """A ring of one new key."""
         return cls({1: Term(os.urandom(KEY_BYTES), now)})
 
@@ -128,7 +128,7 @@ class Keyring:
         )
 
     @classmethod
-    def load(cls, data: bytes) -> "Keyring":
+    def load(cls, data: bytes) -> "BarrierKeys":
         """The inverse of `dump`."""
         return cls(
             {

@@ -8,6 +8,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -141,17 +142,21 @@ class SqliteDatabase(_SqlDatabase):
         """
         super().__init__()
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            # One thread uses it, the event loop's; it need not be the thread that opened it.
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
-            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
-            self._connection.execute("PRAGMA secure_delete = ON")  # a destroyed key leaves no page behind
-            for table in self.tables:
-                self._connection.execute(table)
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("COMMIT")
+            with ExitStack() as on_failure:
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+                # One thread uses it, the event loop's; it need not be the thread that opened it.
+                self._connection = on_failure.enter_context(
+                    closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0))
+                )
+                self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
+                self._connection.execute("PRAGMA secure_delete = ON")  # a destroyed key leaves no page behind
+                for table in self.tables:
+                    self._connection.execute(table)
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute("COMMIT")
+                on_failure.pop_all()
         except (sqlite3.Error, OSError) as error:
             raise Misused(f"cannot open the store {path}: {error}; is another KMS running on it?") from None
 
@@ -197,15 +202,16 @@ class PostgresDatabase(_SqlDatabase):
             raise Misused("PostgreSQL needs the package psycopg: install pericard-kms[postgresql]") from None
         self.errors = (psycopg.Error,)
         try:
-            self._connection = psycopg.connect(url, autocommit=True)
-            cursor = self._connection.cursor()
-            cursor.execute("SET synchronous_commit = on")
-            locked = cursor.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-            if locked is None or not locked[0]:
-                self._connection.close()
-                raise Misused("another KMS serves this PostgreSQL database: stop it first")
-            for table in self.tables:
-                cursor.execute(table)
+            with ExitStack() as on_failure:
+                self._connection = on_failure.enter_context(closing(psycopg.connect(url, autocommit=True)))
+                cursor = self._connection.cursor()
+                cursor.execute("SET synchronous_commit = on")
+                locked = cursor.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+                if locked is None or not locked[0]:
+                    raise Misused("another KMS serves this PostgreSQL database: stop it first")
+                for table in self.tables:
+                    cursor.execute(table)
+                on_failure.pop_all()
         except psycopg.Error as error:
             raise Misused(f"cannot open the PostgreSQL store: {str(error).splitlines()[0]}") from None
 

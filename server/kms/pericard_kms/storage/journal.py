@@ -85,22 +85,27 @@ class JournaledDatabase:
             Misused: another process has them, or they cannot be made.
         """
         self._sync = sync
-        self._base = SqliteDatabase(data / "kms.sqlite3", sync=sync)
         self._values: Values = {}
         self._leaves: Leaves = []
-        applied = self._base.get(_APPLIED)
-        self._sequence = int.from_bytes(applied or b"", "big")
-        try:
-            self._file = os.open(data / "kms.journal", os.O_RDWR | os.O_CREAT, 0o600)
-            if os.fstat(self._file).st_size < JOURNAL_BYTES:
-                _fill(self._file, data)
-        except OSError as error:
-            raise Misused(f"cannot make the journal in {data}: {error.strerror}") from None
-        self._at = 0
-        for values, leaves in self._replay():
-            self._values.update(values)
-            self._leaves += leaves
-        self.drain()
+        with contextlib.ExitStack() as on_failure:
+            self._base = on_failure.enter_context(
+                contextlib.closing(SqliteDatabase(data / "kms.sqlite3", sync=sync))
+            )
+            applied = self._base.get(_APPLIED)
+            self._sequence = int.from_bytes(applied or b"", "big")
+            try:
+                self._file = os.open(data / "kms.journal", os.O_RDWR | os.O_CREAT, 0o600)
+                on_failure.callback(os.close, self._file)
+                if os.fstat(self._file).st_size < JOURNAL_BYTES:
+                    _fill(self._file, data)
+            except OSError as error:
+                raise Misused(f"cannot make the journal in {data}: {error.strerror}") from None
+            self._at = 0
+            for values, leaves in self._replay():
+                self._values.update(values)
+                self._leaves += leaves
+            self.drain()
+            on_failure.pop_all()
 
     def _replay(self) -> Iterator[tuple[Values, Leaves]]:
         whole = os.pread(self._file, JOURNAL_BYTES, 0)

@@ -15,7 +15,7 @@ from typing import Any
 from pericard_kms.errors import StorageFailed, Tampered
 from pericard_kms.fields import rfc3339
 from pericard_kms.storage.audit_log import AUDIT, CHECKPOINTS, AuditLog, checkpoint_name, leaf_name, tile_name
-from pericard_kms.storage.barrier import Keyring, open_under, seal_under, term_of
+from pericard_kms.storage.barrier import BarrierKeys, open_under, seal_under, term_of
 from pericard_kms.storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class SealedStore:
         blob = database.get(KEYRING)
         if blob is None:
             raise Tampered("the store holds no keyring")
-        self.keyring = Keyring.load(open_under(root, KEYRING, blob))
+        self.keyring = BarrierKeys.load(open_under(root, KEYRING, blob))
         self.keyring.terms[self.keyring.active].seals += _COUNT_EVERY
         self._counted = -_COUNT_EVERY  # so the first flush writes the raised count
         self._group: dict[str, bytes | None] = {}  # kept requests' changes, waiting for the flush
@@ -61,7 +61,7 @@ class SealedStore:
     @classmethod
     def initialise(cls, database: Database, root: bytes, seal: dict[str, Any], now: float) -> None:
         """Lays a new store: keyring, audit keys and the seal's record, in one commit."""
-        ring = Keyring.fresh(now)
+        ring = BarrierKeys.fresh(now)
         database.commit(
             {
                 KEYRING: seal_under(root, KEYRING, ring.dump()),
@@ -171,7 +171,7 @@ class SealedStore:
     def rotate_keyring(self) -> int:
         """Makes a new barrier key, durably, before anything is sealed under it; returns its term."""
         self.flush()
-        ring = Keyring(dict(self.keyring.terms))
+        ring = BarrierKeys(dict(self.keyring.terms))
         term = ring.rotate(self.clock())
         self._database.commit({KEYRING: seal_under(self._root, KEYRING, ring.dump())}, [])
         self.keyring = ring

@@ -34,7 +34,7 @@ Verdict = Literal["accept", "quarantine", "refuse"]
 
 
 @dataclass(slots=True)
-class Device:
+class DeviceRecord:
     """A device: where it is in its life, its key, and how far its counters have come."""
 
     id: int

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import orjson
 
-from pericard_kms.engines.devices.device import MAX_DEVICE, Device
+from pericard_kms.engines.devices.device import MAX_DEVICE, DeviceRecord
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.storage.sealed_store import SealedStore
 
@@ -23,7 +23,7 @@ class DeviceBook:
     def __contains__(self, number: str) -> bool:
         return self._store.get(self._prefix + _key(number)) is not None
 
-    def find(self, number: str) -> Device:
+    def find(self, number: str) -> DeviceRecord:
         """The device `number`.
 
         Raises:
@@ -33,13 +33,13 @@ class DeviceBook:
         data = self._store.get(self._prefix + _key(number))
         if data is None:
             raise NotFound(f"device {number} is not enrolled")
-        return Device(**orjson.loads(data))
+        return DeviceRecord(**orjson.loads(data))
 
-    def save(self, device: Device) -> None:
+    def save(self, device: DeviceRecord) -> None:
         """Stores a new or changed device."""
         self._store.put(self._prefix + _key(str(device.id)), orjson.dumps(asdict(device)))
 
-    def save_event(self, device: Device, to: str, reason: str) -> None:
+    def save_event(self, device: DeviceRecord, to: str, reason: str) -> None:
         """Stores a device with one more event in its history: what it became now, and why."""
         device.history.append(
             {"to": to, "time": self._store.clock(), "reason": reason, "epoch": device.epoch}

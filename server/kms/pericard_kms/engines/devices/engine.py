@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pericard_kms.engines.devices.device import NEXT_STATES, SERVED, Device, fresh_key
+from pericard_kms.engines.devices.device import NEXT_STATES, SERVED, DeviceRecord, fresh_key
 from pericard_kms.engines.devices.device_book import DeviceBook
 from pericard_kms.engines.devices.lease_book import LeaseBook
 from pericard_kms.engines.devices.lease_paths import LeasePaths
@@ -45,7 +45,7 @@ class DeviceEngine:
         """POST devices/{id}: {owner}. The key comes with `provision`, which writes it to the board."""
         if number in self._devices:
             raise Invalid(f"device {number} is enrolled already: provision it anew, or retire it")
-        device = Device(int(number), request.fields.text("owner"), "enrolled", 0, 0, fresh_key())
+        device = DeviceRecord(int(number), request.fields.text("owner"), "enrolled", 0, 0, fresh_key())
         self._devices.save_event(device, "enrolled", "enrolled")
         return device.describe()
 

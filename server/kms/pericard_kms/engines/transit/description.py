@@ -4,7 +4,7 @@ from typing import Any
 
 from pericard_kms.crypto import key_material
 from pericard_kms.engines.keys import Key, Version
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 from pericard_kms.fields import encode, rfc3339
 
 
@@ -28,7 +28,7 @@ def describe(key: Key, context: bytes = b"") -> dict[str, Any]:
         "supports_decryption": key.kind.encrypts,
         "supports_derivation": key.kind.derives,
         "supports_signing": key.kind.signs,
-        "supports_encapsulation": key.kind.kind == "ml-kem",
+        "supports_encapsulation": key.kind.family == "ml-kem",
         "usage_limit": key.limit,
         "versions": {
             str(version.number): {
@@ -40,7 +40,7 @@ def describe(key: Key, context: bytes = b"") -> dict[str, Any]:
             for version in key.versions.values()
         },
     }
-    if key.kind.kind == "mac":
+    if key.kind.family == "mac":
         data["key_size"] = key.key_size
     if key.imported:
         data["imported_key_allow_rotation"] = key.allow_rotation
@@ -67,13 +67,13 @@ def describe(key: Key, context: bytes = b"") -> dict[str, Any]:
 
 def public_half(key: Key, version: Version, context: bytes) -> str:
     """The public key of a version, for a reader; empty where there is none to show."""
-    if version.state is State.DESTROYED or (key.derived and not context):
+    if version.state is KeyState.DESTROYED or (key.derived and not context):
         return ""
     public = version.public(key.kind)
     if key.derived:
         public = key_material.load_private(
             key.kind, key_material.derive(version.material, context)
         ).public_key()
-    if key.kind.kind == "ed25519" or key.kind.kind.startswith("ml-"):
+    if key.kind.family == "ed25519" or key.kind.family.startswith("ml-"):
         return encode(public.public_bytes_raw())
     return key_material.public_pem(public)

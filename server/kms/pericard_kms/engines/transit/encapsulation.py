@@ -49,7 +49,7 @@ class Encapsulation:
 
     def _kem_key(self, name: str) -> Key:
         key = self._keys.get(name)
-        if key.kind.kind != "ml-kem":
+        if key.kind.family != "ml-kem":
             raise Invalid(
                 f"key type {key.kind.name} does not encapsulate: make an ml-kem-768 or ml-kem-1024 key"
             )

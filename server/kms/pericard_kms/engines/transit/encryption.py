@@ -81,10 +81,10 @@ class Encryption:
 
     def _encrypt(self, key: Key, plaintext: bytes, item: Fields) -> tuple[str, Version]:
         version = self._keys.protecting(key, item.whole("key_version"))
-        if key.kind.kind == "aead":
+        if key.kind.family == "aead":
             secret, associated = self._key_of(key, version, item)
             box = aead.encrypt(key.kind, secret, plaintext, associated, convergent=key.convergent)
-        elif key.kind.kind == "rsa":
+        elif key.kind.family == "rsa":
             if "associated_data" in item:
                 raise Invalid(f"'associated_data' provided for non-AEAD cipher suite {key.kind.name}")
             box = wrapping.rsa_encrypt(version.public(key.kind), plaintext)
@@ -100,9 +100,9 @@ class Encryption:
         version = key.version(number)
         key.check(version, states.OPENS, "decryption")
         box = decode(rest, "ciphertext")
-        if key.kind.kind == "aead":
+        if key.kind.family == "aead":
             secret, associated = self._key_of(key, version, item)
             return aead.decrypt(key.kind, secret, box, associated)
-        if key.kind.kind == "rsa":
+        if key.kind.family == "rsa":
             return wrapping.rsa_decrypt(version.private(key.kind), box)
         raise Invalid(f"key type {key.kind.name} does not support decryption")

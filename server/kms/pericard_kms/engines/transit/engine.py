@@ -10,7 +10,7 @@ from pericard_kms.engines.transit.key_paths import KeyPaths
 from pericard_kms.engines.transit.lifecycle import Lifecycle
 from pericard_kms.engines.transit.signing import Signing
 from pericard_kms.engines.transit.tools import hashed, random_bytes
-from pericard_kms.engines.transit.transfer import Transfer
+from pericard_kms.engines.transit.transfer import KeyTransferPaths
 from pericard_kms.routing import Request, Response, Routes
 from pericard_kms.storage.sealed_store import SealedStore
 
@@ -28,7 +28,7 @@ class TransitEngine:
         self.routes = Routes()
         paths = KeyPaths(keys, store)
         self._route_data(Encryption(keys), Signing(keys), Encapsulation(keys), paths)
-        self._route_keys(paths, self._lifecycle, Transfer(keys, internal, store))
+        self._route_keys(paths, self._lifecycle, KeyTransferPaths(keys, internal, store))
 
     def _route_data(
         self, encryption: Encryption, signing: Signing, encapsulation: Encapsulation, keys: KeyPaths
@@ -53,7 +53,7 @@ class TransitEngine:
         add("random/{source}", update=random_bytes)
         add("random/{source}/{size}", update=random_bytes)
 
-    def _route_keys(self, keys: KeyPaths, lifecycle: Lifecycle, transfer: Transfer) -> None:
+    def _route_keys(self, keys: KeyPaths, lifecycle: Lifecycle, transfer: KeyTransferPaths) -> None:
         add = self.routes.add
         add("keys", list=keys.index)
         add("keys/{name}", read=keys.read, update=keys.create, delete=keys.delete)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pericard_kms.engines.key_box import KeyBox
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 from pericard_kms.engines.transit.description import describe
 from pericard_kms.engines.transit.new_keys import new_key, rotation_period
 from pericard_kms.errors import Invalid, NotFound
@@ -26,15 +26,15 @@ class KeyPaths:
             return Response(describe(existing), warnings=[f"key {name} already existed"])
         key = new_key(fields, name)
         size = fields.whole("key_size")
-        if key.kind.kind == "mac":
+        if key.kind.family == "mac":
             if not 32 <= size <= 512:
                 raise Invalid("invalid key size for HMAC key, must be between 32 and 512 bytes")
             key.key_size = size
         elif size:
             raise Invalid(f"key_size is not valid for algorithm {key.kind.name}")
         version = key.rotate(self._store.clock())
-        if fields.text("state") == State.PRE_ACTIVE:
-            version.state = State.PRE_ACTIVE
+        if fields.text("state") == KeyState.PRE_ACTIVE:
+            version.state = KeyState.PRE_ACTIVE
         self._keys.save(key)
         return Response(describe(key))
 

@@ -8,7 +8,7 @@ from typing import Any
 from pericard_kms.engines import states
 from pericard_kms.engines.key_box import KeyBox
 from pericard_kms.engines.keys import Key, Version
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 from pericard_kms.engines.transit.description import describe
 from pericard_kms.errors import Invalid
 from pericard_kms.fields import Fields
@@ -39,8 +39,8 @@ class Lifecycle:
         """POST keys/{name}/state: {state, reason, version?}; without a version, all that can."""
         fields = request.fields
         key = self._keys.get(name, "key not found")
-        state = states.read(fields.text("state"))
-        if state is State.DESTROYED:
+        state = states.read_state(fields.text("state"))
+        if state is KeyState.DESTROYED:
             raise Invalid(f"destruction waits a delay: use keys/{name}/destroy")
         reason = _reason(fields)
         chosen = self._versions(key, fields)
@@ -62,10 +62,10 @@ class Lifecycle:
         reason = _reason(fields)
         now = self._store.clock()
         for version in self._versions(key, fields):
-            if version.state in (State.DESTROYED, State.PRE_ACTIVE):
+            if version.state in (KeyState.DESTROYED, KeyState.PRE_ACTIVE):
                 continue
-            if version.state is State.ACTIVE:
-                version.become(State.SUSPENDED, now, f"destruction scheduled: {reason}")
+            if version.state is KeyState.ACTIVE:
+                version.become(KeyState.SUSPENDED, now, f"destruction scheduled: {reason}")
             version.destroy_at = now + delay
         self._keys.save(key)
         return describe(key)
@@ -91,10 +91,10 @@ class Lifecycle:
             key = self._keys.get(name)
             due = [v for v in key.versions.values() if v.destroy_at is not None and v.destroy_at <= now]
             for version in due:
-                version.become(State.DESTROYED, now, "the scheduled destruction")
+                version.become(KeyState.DESTROYED, now, "the scheduled destruction")
                 done.append(f"destroyed {name} version {version.number}")
             if due:
-                key.erased = all(version.state is State.DESTROYED for version in key.versions.values())
+                key.erased = all(version.state is KeyState.DESTROYED for version in key.versions.values())
                 self._keys.save(key)
             self._keys.rotate_when_due(key)
         return done

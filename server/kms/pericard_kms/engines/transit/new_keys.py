@@ -30,7 +30,7 @@ def new_key(fields: Fields, name: str) -> Key:
         raise Invalid(f"key derivation is not supported for keys of type {kind.name}")
     if key.convergent and not key.derived:
         raise Invalid("convergent encryption requires derivation to be enabled")
-    if key.convergent and kind.kind != "aead":
+    if key.convergent and kind.family != "aead":
         raise Invalid(f"convergent encryption is not supported for keys of type {kind.name}")
     return key
 

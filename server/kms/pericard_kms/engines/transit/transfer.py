@@ -10,7 +10,7 @@ from pericard_kms.crypto import key_material, wrapping
 from pericard_kms.crypto.key_types import TYPES, KeyType
 from pericard_kms.engines.key_box import KeyBox
 from pericard_kms.engines.keys import Key, Version
-from pericard_kms.engines.states import State
+from pericard_kms.engines.states import KeyState
 from pericard_kms.engines.transit.description import public_half
 from pericard_kms.engines.transit.new_keys import new_key
 from pericard_kms.errors import Invalid
@@ -21,7 +21,7 @@ from pericard_kms.storage.sealed_store import SealedStore
 WRAPPING = "import-wrapping-key"
 
 
-class Transfer:
+class KeyTransferPaths:
     """The paths that take keys in and give them out."""
 
     def __init__(self, keys: KeyBox, internal: KeyBox, store: SealedStore) -> None:
@@ -77,7 +77,7 @@ class Transfer:
                 raise Invalid("provided ciphertext is too short")
             target = wrapping.unwrap_import(private, blob, fields.text("hash_function", "SHA256"))
             material = key_material.adopt(key.kind, target)
-            if key.kind.kind == "mac":
+            if key.kind.family == "mac":
                 key.key_size = len(material)
             key.rotate(now, material)
         self._keys.save(key)
@@ -90,7 +90,7 @@ class Transfer:
         if kind != "public-key" and not key.exportable:
             raise Invalid("private key material is not exportable")
         fits = {
-            "encryption-key": key.kind.encrypts or key.kind.kind == "ml-kem",
+            "encryption-key": key.kind.encrypts or key.kind.family == "ml-kem",
             "signing-key": key.kind.signs,
         }
         if not fits.get(kind, True) or (kind == "public-key" and not key.kind.asymmetric):
@@ -105,11 +105,11 @@ class Transfer:
     def _chosen(self, key: Key, version: str) -> list[Version]:
         if version == "":
             numbers = [n for n in key.versions if n >= key.min_decryption_version]
-            return [key.versions[n] for n in numbers if key.versions[n].state is not State.DESTROYED]
+            return [key.versions[n] for n in numbers if key.versions[n].state is not KeyState.DESTROYED]
         number = key.latest if version == "latest" else Fields({"version": version}).whole("version")
         if 0 < number < key.min_decryption_version:
             raise Invalid("version for export is below minimum decryption version")
-        if number not in key.versions or key.versions[number].state is State.DESTROYED:
+        if number not in key.versions or key.versions[number].state is KeyState.DESTROYED:
             raise Invalid("version does not exist or cannot be found")
         return [key.versions[number]]
 
@@ -118,9 +118,9 @@ class Transfer:
             return encode(version.hmac_key)
         if kind == "public-key":
             return public_half(key, version, b"")
-        if not key.kind.asymmetric or key.kind.kind.startswith("ml-"):
+        if not key.kind.asymmetric or key.kind.family.startswith("ml-"):
             return encode(version.material)  # raw, or the seed of FIPS 203 and 204
-        if key.kind.kind == "ed25519":
+        if key.kind.family == "ed25519":
             # Go's form, which Vault's users expect: seed and public key.
             return encode(version.material + version.public(key.kind).public_bytes_raw())
         return key_material.private_pem(key.kind, version.private(key.kind))
@@ -130,7 +130,7 @@ class Transfer:
     ) -> dict[str, Any]:
         """GET byok-export/{destination}/{source}[/{version}]: `source` wrapped to an RSA key."""
         target, key = self._keys.require(destination), self._keys.require(source)
-        if target.kind.kind != "rsa":
+        if target.kind.family != "rsa":
             raise Invalid(f"the destination {destination} is not an RSA key")
         if not key.exportable:
             raise Invalid("private key material is not exportable")
@@ -138,7 +138,7 @@ class Transfer:
         wrapped = {}
         for one in self._chosen(key, version):
             material = one.material
-            if key.kind.kind == "ed25519":
+            if key.kind.family == "ed25519":
                 material = one.private(key.kind).private_bytes(
                     serialization.Encoding.DER,
                     serialization.PrivateFormat.PKCS8,
@@ -184,7 +184,7 @@ def _public_material(kind: KeyType, pem: str) -> bytes:
     try:
         public = serialization.load_pem_public_key(pem.encode())
         material: bytes
-        if kind.kind == "ed25519" or kind.kind.startswith("ml-"):
+        if kind.family == "ed25519" or kind.family.startswith("ml-"):
             material = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         else:
             material = public.public_bytes(
@@ -198,7 +198,7 @@ def _public_material(kind: KeyType, pem: str) -> bytes:
         "ecdsa": lambda: loaded.curve.key_size == kind.size,
     }
     try:
-        if not fits.get(kind.kind, lambda: True)():
+        if not fits.get(kind.family, lambda: True)():
             raise Invalid(f"public_key is not a {kind.name} key")
     except AttributeError:
         raise Invalid(f"public_key is not a {kind.name} key") from None

@@ -7,7 +7,7 @@ from pericard_server.custody.keys import Wrapping
 from pericard_server.records.models import DataKey
 
 
-class Keyring:
+class DataKeys:
     """Finds, makes and unwraps data keys; keeps the unwrapped in memory, and shows none in its repr."""
 
     def __init__(self, wrapping: Wrapping) -> None:

@@ -27,7 +27,7 @@ class DeviceCounts:
 
 
 @dataclass
-class Counters:
+class GatewayCounts:
     """All counts since the start; `refused` has what the hospital refused, and what of its keys we did."""
 
     devices: dict[int, DeviceCounts] = field(default_factory=dict)
@@ -43,17 +43,17 @@ class Counters:
 
     def accept(self, device: int) -> None:
         """A frame of `device` was accepted."""
-        counts = self.devices.get(device) or self.devices.setdefault(device, DeviceCounts())
-        counts.received += 1
-        counts.accepted += 1
+        of_device = self.devices.get(device) or self.devices.setdefault(device, DeviceCounts())
+        of_device.received += 1
+        of_device.accepted += 1
 
     def reject(self, reason: str, device: int | None) -> None:
         """A frame or packet was rejected; `device` only if it is in the registry."""
         self.rejected[reason] += 1
         if device is not None:
-            counts = self.devices.setdefault(device, DeviceCounts())
-            counts.received += 1
-            counts.rejected[reason] += 1
+            of_device = self.devices.setdefault(device, DeviceCounts())
+            of_device.received += 1
+            of_device.rejected[reason] += 1
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
