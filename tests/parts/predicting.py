@@ -209,7 +209,7 @@ class Client:
         return join_query(self.manifest, mode, rows, self.fingerprint, map(self.encrypt, slots))
 
     def noise(self, ciphertext: Any) -> npt.NDArray[np.float64]:
-        """The noise of SEAL's ciphertext under the data primes, float64[N]: what the secret key shows besides.
+        """The noise of SEAL's ciphertext under the data primes, float64[N]: what the key shows besides.
 
         t·(c0 + c1·s) is a multiple of q plus t times the noise.
         """

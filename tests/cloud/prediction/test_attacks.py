@@ -1,4 +1,4 @@
-"""What the scheme promises, attacked with a real SEAL: each attack works with the defence off, and not with it on.
+"""What the scheme promises, attacked with a real SEAL: each attack works with its defence off, and only then.
 
 A client here has its secret key and sends what it likes. That a defence can be left out is why the steps of
 `evaluate.prepare` are functions of their own; the product calls them in one way only.
@@ -7,6 +7,7 @@ A client here has its secret key and sends what it likes. That a defence can be 
 import dataclasses
 import math
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from tests.cloud.prediction.test_worker import publish
 from tests.parts.predicting import Client, ensemble, honest_bits, manifest_of
 
 from pericard_cloud.prediction import diagonals, evaluate, places, weights, worker
+from pericard_cloud.prediction.engine import LoadedKeys
 from pericard_cloud.prediction.model import TreeModel
 from pericard_cloud.prediction.places import Placed
 from pericard_cloud.prediction.published import Published
 from pericard_cloud.prediction.randomness import below, permutation
 from pericard_cloud.prediction.weights import Weights
 from pericard_protocol.prediction import geometry
+from pericard_protocol.prediction.objects import parse_keys
 
 TREES, DEPTH = 20, 3
 
@@ -29,10 +32,10 @@ TREES, DEPTH = 20, 3
 class Bench:
     """A model, a client of it, and queries with parts of the scheme replaced."""
 
-    def __init__(self, model: TreeModel, **shape: Any) -> None:
+    def __init__(self, model: TreeModel, client: Client | None = None, **shape: Any) -> None:
         self.published = Published(manifest_of(model, **shape), model)
         self.model, self.layout, self.engine = model, self.published.layout, self.published.engine
-        self.client = Client(self.published.manifest)
+        self.client = client or Client(self.published.manifest)
         self.t = self.layout.modulus
 
     def prepare(
@@ -53,6 +56,11 @@ class Bench:
         reply = evaluate.evaluate(query, prepared, self.layout, self.engine, self.client.loaded)
         first, second = self.client.places(reply)
         return first.astype(np.int64), second.astype(np.int64)
+
+    def honest(self, seed: int) -> Any:
+        """uint64[N]: the slots of an honest query."""
+        (bits,) = honest_bits(np.random.default_rng(seed), 1)
+        return geometry.slots(bits.astype(np.uint64), self.published.manifest)
 
     def copies(self, *rows: Any) -> Any:
         """uint64[N]: other bits in each copy of the input."""
@@ -86,7 +94,7 @@ def test_numbers_that_are_no_bits_reach_no_leaf(bench: Bench, right: int) -> Non
 
     first, second = bench.ask(slots, bench.prepare(weaken=one_weight))
     read = second[first == 0]
-    assert len(read) == 3 * TREES  # of 8 leaves a tree
+    assert len(read) >= 3 * TREES  # of 8 leaves a tree; some impossible leaves besides
     # All of a tree's have its share: the leaves' differences are there to read.
     near = np.abs(bench.centred(read[:, None] - read[None, :])) <= 800
     assert near.sum() >= 9 * TREES
@@ -140,27 +148,31 @@ def test_copies_that_disagree_show_no_two_leaves_of_a_tree(bench: Bench) -> None
     assert found(3) <= 2
 
 
+def _one_bit_of_several_trees(model: TreeModel, rng: np.random.Generator) -> tuple[Any, Any, list[int]]:
+    """Bits, the same with one changed, and by how much each of at least two trees changes."""
+    for bits in honest_bits(rng, 50):
+        before = model.reached(bits[None])[0]
+        slots, count = np.unique(model.path[before], return_counts=True)
+        for slot in slots[count > 1]:
+            changed = bits.copy()
+            changed[slot] ^= 1
+            after = model.reached(changed[None])[0]
+            step = np.zeros(TREES, int)
+            np.add.at(step, model.tree[after], model.value[after])
+            np.add.at(step, model.tree[before], -model.value[before].astype(int))
+            if np.count_nonzero(step) > 1:
+                return bits, changed, step[step != 0].tolist()
+    raise AssertionError("no bit decides for two trees: another seed")
+
+
 def test_copies_that_disagree_give_no_sum_over_some_of_the_trees(bench: Bench) -> None:
     """One bit differs between the copies, so each query's fresh half of its trees would show by its sum."""
     rng = np.random.default_rng(4)
     model = bench.model
-    while True:  # a bit by which three trees decide for this input
-        bits = honest_bits(rng, 1)[0]
-        before = model.reached(bits[None])[0]
-        slots, count = np.unique(model.path[before, 0], return_counts=True)
-        changed = bits.copy()
-        changed[slots[count.argmax()]] ^= 1
-        after = model.reached(changed[None])[0]
-        step = np.zeros(TREES, int)
-        np.add.at(step, model.tree[after], model.value[after])
-        np.add.at(step, model.tree[before], -model.value[before].astype(int))
-        step = step[step != 0]
-        if len(step) >= 2:
-            break
+    bits, changed, step = _one_bit_of_several_trees(model, rng)
     base = int(model.sums(bits[None])[0, 0])
     partial = {
-        base + int(sum(step[[i for i in range(len(step)) if chosen >> i & 1]]))
-        for chosen in range(1 << len(step))
+        base + int(sum(chosen)) for size in range(len(step) + 1) for chosen in combinations(step, size)
     }
     torn = bench.copies(bits, changed)
 
@@ -176,9 +188,9 @@ def test_copies_that_disagree_give_no_sum_over_some_of_the_trees(bench: Bench) -
     assert set(seen) <= partial
     assert len(set(seen)) > 1
     # Uniform sums: one of 4 or 8 values among 40,961 comes by chance once in 600 runs.
-    checked = sums(8, check_copies=True)
+    checked = sums(4, check_copies=True)
     assert len(set(checked) & partial) <= 1
-    assert len(set(checked)) >= 7
+    assert len(set(checked)) >= 3
 
 
 def test_rows_of_slots_that_disagree_give_no_sum_of_both(bench: Bench) -> None:
@@ -203,9 +215,8 @@ def test_what_is_no_leaf_of_the_input_looks_random(bench: Bench) -> None:
     slots = geometry.slots(
         honest_bits(np.random.default_rng(6), 1)[0].astype(np.uint64), bench.published.manifest
     )
-    first, second = zip(*(bench.ask(slots, bench.prepare()) for _ in range(10)), strict=True)
-    first, second = np.concatenate(first), np.concatenate(second)
-    assert int((first == 0).sum()) == 10 * TREES
+    first, second = np.concatenate([bench.ask(slots, bench.prepare()) for _ in range(6)], axis=1)
+    assert int((first == 0).sum()) == 6 * TREES
     for numbers in (first[first != 0], second):
         counts = np.bincount(numbers * 16 // bench.t, minlength=16)
         expected = len(numbers) / 16
@@ -214,7 +225,7 @@ def test_what_is_no_leaf_of_the_input_looks_random(bench: Bench) -> None:
 
 
 def test_second_weights_can_be_zero() -> None:
-    """Else the second number of a contradicted leaf would never be value + share, and many replies tell it."""
+    """Else a contradicted leaf's second number would never be value + share, and many replies tell."""
     b = weights.draw((400_000, 3), np.zeros(1, np.int32), 40961).b
     zeros = int((b == 0).sum())
     assert 5 <= zeros <= 75  # 29 expected
@@ -232,31 +243,42 @@ def test_places_are_fresh(bench: Bench) -> None:
 # --- how much of a capacity a model uses
 
 
-def _sized(real: int, padded: bool) -> tuple[int, float]:
-    """Diagonals in use and the noise's standard deviation before flooding, of a model with 8·real leaves."""
-    rng = np.random.default_rng(8)
-    bench = Bench(ensemble(rng, real, DEPTH, stop=0.0, span=100), plan=(128,), blocks=(((0, 256),),))
+def _sized(client: Client, trees: int, padded: bool) -> tuple[int, float]:
+    """Diagonals in use and the noise's standard deviation before flooding, of a model with 8·trees leaves."""
+    bench = _of_capacity(trees, client)
 
     def unpadded(placed: Placed) -> Placed:
         path = placed.path.copy()
         path[len(bench.model.tree) :] = -1
         return dataclasses.replace(placed, path=path)
 
-    prepared = bench.prepare(displace=(lambda placed: placed) if padded else unpadded, check_copies=padded)
-    slots = geometry.slots(honest_bits(rng, 1)[0].astype(np.uint64), bench.published.manifest)
-    (result,) = evaluate.combine(
-        bench.client.fresh(slots), prepared, bench.layout, bench.engine, bench.client.loaded
-    )
-    return sum(one is not None for one in prepared.factors[0]), float(bench.client.noise(result).std())
+    used, deviations = [], []
+    for _ in range(2):
+        prepared = bench.prepare(
+            displace=(lambda placed: placed) if padded else unpadded, check_copies=padded
+        )
+        (result,) = evaluate.combine(
+            client.fresh(bench.honest(9)), prepared, bench.layout, bench.engine, client.loaded
+        )
+        used.append(sum(one is not None for one in prepared.factors[0]))
+        deviations.append(client.noise(result).std())
+    return min(used), float(np.mean(deviations))
+
+
+def _of_capacity(trees: int, client: Client | None = None) -> Bench:
+    model = ensemble(np.random.default_rng(8), trees, DEPTH, stop=0.0, span=100)
+    return Bench(model, client, plan=(128,), blocks=(((0, 256),),))
 
 
 def test_a_small_model_looks_as_a_full_one() -> None:
-    (few, quiet), (_, loud) = _sized(4, padded=False), _sized(32, padded=False)
+    """To one client: keys differ by much more, up to twice the noise."""
+    client = _of_capacity(32).client
+    (few, quiet), (_, loud) = _sized(client, 4, padded=False), _sized(client, 32, padded=False)
     assert few < 128 * 0.8
-    assert quiet < loud * 0.95
-    (few, quiet), (many, loud) = _sized(4, padded=True), _sized(32, padded=True)
+    (few, quiet_padded), (many, loud_padded) = _sized(client, 4, padded=True), _sized(client, 32, padded=True)
     assert few == many == 128
-    assert quiet == pytest.approx(loud, rel=0.1)  # 4,096 coefficients: 1.1 % is a deviation
+    assert quiet < loud * 0.85
+    assert quiet_padded == pytest.approx(loud_padded, rel=0.1)  # 3 % is a deviation of one query's
 
 
 def test_a_diagonal_of_zeros_costs_a_product_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,8 +317,7 @@ class Noise:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        rng = np.random.default_rng(9)
-        slots = geometry.slots(honest_bits(rng, 1)[0].astype(np.uint64), bench.published.manifest)
+        slots = bench.honest(9)
         self.result = evaluate.combine(
             bench.client.fresh(slots), bench.prepare(), bench.layout, bench.engine, bench.client.loaded
         )[0]
@@ -314,12 +335,12 @@ def noise(bench: Bench) -> Noise:
 
 
 def test_the_noise_of_a_reply_does_not_show_what_it_was_made_of(noise: Noise) -> None:
-    """The best test there is against a known noise: a projection. Its distance is at most |v| / 2·deviation."""
+    """The best test against a known noise v is a projection: it tells at most |v| / deviation."""
     deviation = noise.bench.engine.flood_deviation
-    assert np.linalg.norm(noise.plain) / (2 * deviation) < 2**-14.5
+    assert np.linalg.norm(noise.plain) / (2 * deviation) < 2**-15
     assert max(abs(noise.advantage(deviation)) for _ in range(5)) < 5
-    # A flood 2**20 times narrower shows it at once: the test can tell.
-    assert noise.advantage(deviation / 2**20) > 20
+    # A flood 2**24 times narrower shows it at once: the test can tell.
+    assert noise.advantage(deviation / 2**24) > 20
 
 
 def test_the_flooded_noise_is_the_gaussian_and_decrypts(noise: Noise) -> None:
@@ -336,9 +357,6 @@ def test_the_second_polynomial_of_a_reply_is_fresh(noise: Noise) -> None:
     """It is a function of the diagonals until an encryption of zero is added; flooding does not touch it."""
     engine, client, bench = noise.bench.engine, noise.bench.client, noise.bench
 
-    def second(words: Any) -> Any:
-        return words[1]
-
     query = client.fresh(np.ones(bench.layout.degree, np.uint64))
     prepared = bench.prepare()
 
@@ -349,14 +367,14 @@ def test_the_second_polynomial_of_a_reply_is_fresh(noise: Noise) -> None:
     half = 2 * 4096 * 8
     assert flooded[0][-half:] == flooded[1][-half:]
     concealed = [engine.conceal(results(), client.loaded) for _ in range(2)]
-    assert (second(concealed[0]) == second(concealed[1])).mean() < 0.01
+    assert (concealed[0][1] == concealed[1][1]).mean() < 0.01
 
 
 # --- the server's view
 
 
 def test_two_inputs_look_the_same_to_the_server(tmp_path: Path, bench: Bench) -> None:
-    """Sizes and shapes, and the bits of the words: what is in a transcript that is not the ciphertext's secret."""
+    """Sizes, headers and how many bits are set: all that a transcript shows without the secret key."""
     client = bench.client
     folder = publish(tmp_path, bench.model, bench.published.manifest)
     seen = []
@@ -376,14 +394,10 @@ def test_two_inputs_look_the_same_to_the_server(tmp_path: Path, bench: Bench) ->
 
 def test_a_crafted_public_key_hurts_only_its_owner(bench: Bench) -> None:
     """Somebody's words as a key load and evaluate; the reply opens to nothing."""
-    rng = np.random.default_rng(10)
     container = bytearray(bench.client.keys)
     container[16:1000] = bytes(984)
     stranger = Client(bench.published.manifest)
-    from pericard_cloud.prediction.engine import LoadedKeys
-    from pericard_protocol.prediction.objects import parse_keys
-
     crafted = LoadedKeys(bench.engine, parse_keys(bytes(container)))
-    slots = geometry.slots(honest_bits(rng, 1)[0].astype(np.uint64), bench.published.manifest)
+    slots = bench.honest(9)
     reply = evaluate.evaluate(stranger.fresh(slots), bench.prepare(), bench.layout, bench.engine, crafted)
     assert int(stranger.read(reply).zeros.sum()) <= 2
