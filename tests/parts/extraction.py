@@ -1,6 +1,4 @@
-"""Clients that want the model: they ask an oracle that gives what one reply gives, and the queries are
-counted.
-"""
+"""Clients that want the model: they ask an oracle for what one reply gives, and queries are counted."""
 
 from collections.abc import Callable, Iterable
 from itertools import combinations
@@ -150,9 +148,7 @@ def function_by_sums(
 
 
 def boosted(bits: Any, target: Any, trees: int, rate: float, logistic: bool = False) -> TreeModel:
-    """Gradient boosting, depth 3, on float32[n, D] bits: a stand-in for what a user or a thief would
-    train.
-    """
+    """Gradient boosting, depth 3, on float32[n, D] bits: for what a user or a thief would train."""
     score = np.zeros(len(bits))
     rows: list[tuple[list[int], list[int], float, int]] = []
 

@@ -46,9 +46,7 @@ def test_counting_probes_find_a_path_of_each_tree() -> None:
 
 
 def test_batches_give_the_same_to_a_tenth_of_the_rows() -> None:
-    """Mode columns shows which trees are reached: all trees' paths are found at once, whatever their
-    number.
-    """
+    """Mode columns shows which trees are reached: all paths are found at once, whatever their number."""
     rows = {}
     for trees in (20, 50):
         model = model_of(trees, seed=3)
@@ -63,9 +61,7 @@ def test_batches_give_the_same_to_a_tenth_of_the_rows() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("decoys", [0, 16])
 def test_bits_alone_give_the_whole_function(decoys: int) -> None:
-    """Sums of bits, no probe malformed: exact, and decoys do not change it, since their values add up to
-    zero.
-    """
+    """Sums of bits, no probe malformed: exact, with decoys or not, since their values add up to zero."""
     model = model_of(20, seed=5)
     oracle = Oracle(model, decoys)
     function = extraction.function_by_sums(oracle, SLOTS, np.random.default_rng(6))
@@ -77,9 +73,7 @@ def test_bits_alone_give_the_whole_function(decoys: int) -> None:
 
 @pytest.mark.slow
 def test_decoys_only_make_counting_dear() -> None:
-    """Binomially many places that are always reached: a count's mean must be taken over some 6.6 queries a
-    decoy.
-    """
+    """With places that are reached at random, a count is a mean of some 6.6 queries for each of them."""
     model = model_of(3, seed=8)
     plain = Oracle(model)
     extraction.paths_by_counting(plain.alive, 3, SLOTS, np.random.default_rng(9))
