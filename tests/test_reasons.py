@@ -18,6 +18,7 @@ PACKAGES = {
     "pericard_kms": "kms",
     "pericard_cloud": "cloud",
     "pericard_client": "client",
+    "pericard_web": "web",
     "pericard_tools": "tools",
 }
 

@@ -17,7 +17,7 @@ import seal
 from pericard_client.errors import KeyTrouble
 from pericard_protocol.prediction import geometry, objects, seal_bytes
 from pericard_protocol.prediction import parameters as sets
-from pericard_protocol.prediction.geometry import Counts, Reading
+from pericard_protocol.prediction.geometry import Counts, DecryptedScores
 from pericard_protocol.prediction.manifest import COLUMNS, ROWS, Manifest
 from pericard_protocol.prediction.objects import Seeded
 from pericard_protocol.prediction.packing import Words
@@ -148,7 +148,7 @@ def encrypt(secret: SecretKey, manifest: Manifest, in_bins: Counts, mode: int = 
     return objects.join_query(manifest, mode, len(bits), secret.fingerprint, ciphertexts)
 
 
-def open_reply(secret: SecretKey, manifest: Manifest, reply: bytes) -> Reading:
+def open_reply(secret: SecretKey, manifest: Manifest, reply: bytes) -> DecryptedScores:
     """What a reply says: zeros and sums, int64[rows, outputs] each.
 
     Raises:
@@ -161,7 +161,7 @@ def open_reply(secret: SecretKey, manifest: Manifest, reply: bytes) -> Reading:
     else:
         rows = range(parsed.rows)
         each = [geometry.read(list(map(decrypt, parsed.ciphertexts(row))), manifest) for row in rows]
-        reading = Reading(*map(np.stack, zip(*each, strict=True)))
+        reading = DecryptedScores(*map(np.stack, zip(*each, strict=True)))
     geometry.check(reading, manifest)
     return reading
 
