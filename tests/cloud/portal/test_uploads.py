@@ -1,8 +1,10 @@
-"""What is sent that is not what it claims: refused with its reason and a sentence, and nothing of it stays."""
+"""What is sent that is not what it claims: refused with its reason and a sentence; nothing of it stays."""
 
 import os
 import socket
 import struct
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,23 +59,33 @@ QUERIES = {
 }
 
 
+@pytest.fixture(scope="module")
+def sender(portal: Portal, predictors: Callable[[Portal], Any]) -> Any:
+    return predictors(portal)
+
+
+@pytest.fixture(scope="module")
+def good(sender: Any) -> bytes:
+    query: bytes = sender.blind.query(FEATURES)
+    return query
+
+
 @pytest.mark.parametrize("kind", QUERIES)
-def test_a_query_that_is_none(portal: Portal, predictor: Any, kind: str) -> None:
+def test_a_query_that_is_none(portal: Portal, sender: Any, good: bytes, kind: str) -> None:
     change, status, reason = QUERIES[kind]
     before = _files(portal)
-    good = predictor.blind.query(FEATURES)
-    answer = predictor.ask(predictor.blind.keys if change is None else change(good))
+    answer = sender.ask(sender.blind.keys if change is None else change(good))
     assert (answer.status, answer.json["reason"]) == (status, reason)
     assert len(answer.json["message"]) > 20
     assert _files(portal) == before
-    assert predictor.program.get("/api/v1/account").json["quota"][1]["used"] == 0
+    assert sender.program.get("/api/v1/account").json["quota"][1]["used"] == 0
 
 
 @pytest.mark.parametrize("change", [lambda keys: keys[:-1], lambda keys: _with_word(keys, 16), os.urandom])
-def test_keys_that_are_none(portal: Portal, predictor: Any, change: Any) -> None:
+def test_keys_that_are_none(portal: Portal, sender: Any, change: Any) -> None:
     before = _files(portal)
-    made = os.urandom(1000) if change is os.urandom else change(predictor.blind.keys)
-    answer = portal.program().upload("/api/v1/keys", made)
+    made = os.urandom(1000) if change is os.urandom else change(sender.blind.keys)
+    answer = sender.program.upload("/api/v1/keys", made)
     assert (answer.status, answer.json["reason"]) == (400, "prediction object")
     assert _files(portal) == before
 
@@ -108,56 +120,52 @@ def test_the_fingerprint_is_the_clients(predictor: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/keys", "/api/v1/jobs?model=small&key={key}"])
-def test_a_bomb_is_refused_unread(portal: Portal, predictor: Any, path: str) -> None:
+def test_a_bomb_is_refused_unread(portal: Portal, sender: Any, path: str) -> None:
     """It says 40 GB and sends nothing: who waited for it would wait for ever."""
-    authorization = predictor.program.headers["Authorization"]
+    authorization = sender.program.headers["Authorization"]
     head = (
-        f"POST {path.format(key=predictor.key)} HTTP/1.1\r\nHost: {predictor.program.parts.netloc}\r\n"
+        f"POST {path.format(key=sender.key)} HTTP/1.1\r\nHost: {sender.program.parts.netloc}\r\n"
         f"Authorization: {authorization}\r\nContent-Type: {BYTES}\r\nContent-Length: 40000000000\r\n\r\n"
     )
-    assert _raw(predictor, head.encode()).startswith(b"HTTP/1.1 413 ")
+    assert _raw(sender, head.encode()).startswith(b"HTTP/1.1 413 ")
 
 
-def test_an_upload_without_a_length_is_refused(predictor: Any) -> None:
-    authorization = predictor.program.headers["Authorization"]
+def test_an_upload_without_a_length_is_refused(sender: Any) -> None:
+    authorization = sender.program.headers["Authorization"]
     head = (
-        f"POST /api/v1/keys HTTP/1.1\r\nHost: {predictor.program.parts.netloc}\r\n"
+        f"POST /api/v1/keys HTTP/1.1\r\nHost: {sender.program.parts.netloc}\r\n"
         f"Authorization: {authorization}\r\nContent-Type: {BYTES}\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
-    assert _raw(predictor, head.encode() + b"4\r\nPCKY\r\n0\r\n\r\n").startswith(b"HTTP/1.1 411 ")
+    assert _raw(sender, head.encode() + b"4\r\nPCKY\r\n0\r\n\r\n").startswith(b"HTTP/1.1 411 ")
 
 
-def test_an_upload_that_is_cut_off_leaves_nothing(portal: Portal, predictor: Any) -> None:
+def test_an_upload_that_is_cut_off_leaves_nothing(portal: Portal, sender: Any) -> None:
     before = _files(portal)
-    authorization = predictor.program.headers["Authorization"]
+    authorization = sender.program.headers["Authorization"]
     head = (
-        f"POST /api/v1/keys HTTP/1.1\r\nHost: {predictor.program.parts.netloc}\r\n"
+        f"POST /api/v1/keys HTTP/1.1\r\nHost: {sender.program.parts.netloc}\r\n"
         f"Authorization: {authorization}\r\nContent-Type: {BYTES}\r\nContent-Length: 279376\r\n\r\n"
     )
-    with socket.create_connection((predictor.program.parts.hostname, predictor.program.parts.port)) as one:
+    with socket.create_connection((sender.program.parts.hostname, sender.program.parts.port)) as one:
         one.sendall(head.encode() + bytes(1000))
-    assert predictor.program.get("/api/v1/keys").status == 200
+    assert sender.program.get("/api/v1/keys").status == 200
     for _ in range(100):
         if _files(portal) == before:
             return
-        import time
-
         time.sleep(0.05)
     raise AssertionError(f"left behind: {_files(portal) - before}")
 
 
-def test_a_form_is_no_upload(predictor: Any) -> None:
-    answer = predictor.program.upload(
-        "/api/v1/keys", b"a=1", Content_Type="application/x-www-form-urlencoded"
-    )
+def test_a_form_is_no_upload(sender: Any) -> None:
+    answer = sender.program.upload("/api/v1/keys", b"a=1", Content_Type="application/x-www-form-urlencoded")
     assert (answer.status, answer.json["reason"]) == (400, "field")
 
 
-def test_a_job_needs_a_model_and_keys(predictor: Any) -> None:
-    answer = predictor.program.upload("/api/v1/jobs?model=small", b"x")
+def test_a_job_needs_a_model_and_keys(sender: Any) -> None:
+    answer = sender.program.upload("/api/v1/jobs?model=small", b"x")
     assert (answer.status, answer.json["reason"]) == (400, "field")
     assert "key" in answer.json["message"]
-    answer = predictor.ask(b"x", model="../../etc/passwd")
+    answer = sender.ask(b"x", model="../../etc/passwd")
     assert (answer.status, answer.json["reason"]) == (404, "not there")
 
 
