@@ -34,7 +34,9 @@ def _where(command: Callable[..., None]) -> Callable[..., None]:
             help="s3: replies twice as large, with more noise to hide the model behind.",
         ),
         click.option("--title", help="What people call the model."),
-        click.option("--target", metavar="COLUMN", help="The column to predict; else the last one."),
+        click.option(
+            "--target", metavar="COLUMN", help="What is to be predicted; for training, else the last one."
+        ),
     ):
         command = option(command)
     return command
@@ -93,6 +95,56 @@ def train(
         trained = fit.train(data, wanted, lambda: bar.update(1))
     content = card_of(trained, title or (DATA_SETS[builtin].title if builtin else None))
     _tell(store.publish(models, trained.published, content), content, as_json)
+
+
+@click.command("import-model")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--model", "name", metavar="NAME", required=True, help="What it is called in addresses.")
+@click.option(
+    "--features",
+    "table",
+    metavar="CSV",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Rows of its features.",
+)
+@click.option(
+    "--fewer-edges",
+    "fewer",
+    is_flag=True,
+    help="Move thresholds where there are too many: answers may change.",
+)
+@_where
+def import_model(
+    file: Path,
+    name: str,
+    table: Path,
+    target: str | None,
+    title: str | None,
+    models: Path,
+    parameters: str,
+    fewer: bool,
+    as_json: bool,
+) -> None:
+    """Publishes a model that was trained elsewhere: XGBoost's JSON, or scikit-learn's by skops.io.dump.
+
+    A pickle or a joblib file is code: loading one runs what its author wrote. None is ever loaded.
+    """
+    from pericard_cloud.prediction.training import importing, store
+    from pericard_cloud.prediction.training.card import card
+    from pericard_cloud.prediction.training.table import read_csv
+
+    rows = read_csv(table, target, need_target=False)
+    imported = importing.import_model(file, rows, _checked(name), parameters, fewer=fewer)
+    content = card(
+        imported.published,
+        imported.reference,
+        imported.table,
+        trained_rows=0,
+        title=title,
+        notes=imported.notes,
+    )
+    _tell(store.publish(models, imported.published, content), content, as_json)
 
 
 def _checked(name: str) -> str:

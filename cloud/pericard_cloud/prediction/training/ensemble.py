@@ -40,6 +40,7 @@ class Ensemble:
         group: int64[T], the output that each tree adds to.
         offset: float64[outputs].
         meaning: of the outputs.
+        votes: whether the margin of a binary model is the trees' share of votes about a half, made larger.
     """
 
     feature: NDArray[np.int64]
@@ -50,6 +51,7 @@ class Ensemble:
     group: NDArray[np.int64]
     offset: Values
     meaning: Meaning
+    votes: bool = False
 
     def margins(self, values: Values) -> Values:
         """float64[rows, outputs] for float64[rows, F]."""

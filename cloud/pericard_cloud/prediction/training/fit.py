@@ -189,6 +189,6 @@ def _line(table: Table, meaning: Meaning) -> Line:
         )
     else:
         fitted = make_pipeline(StandardScaler(), Ridge()).fit(table.values, table.quantities)
-    line, _ = read_estimator(fitted, meaning.classes)
+    line, _, _ = read_estimator(fitted, meaning.classes)
     assert isinstance(line, Line)  # noqa: S101 - for mypy
     return line

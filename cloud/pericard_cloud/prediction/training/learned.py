@@ -7,6 +7,7 @@ what was built only arrays are read, each checked.
 
 import io
 import zipfile
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,10 @@ _MAX_UNPACKED = 1 << 28
 _MAX_MEMBERS = 20_000
 _MAX_TREES = 4096
 _MAX_NODES = 1 << 17
-# Losses of gradient boosting, which skops does not count among scikit-learn's estimators. They hold numbers.
+# What skops does not trust by itself: losses of gradient boosting, which hold numbers, and the tree in native
+# code, which would follow any child into foreign memory were it asked to predict. It never is: see `_nodes`.
 _TRUSTED = (
+    "sklearn.tree._tree.Tree",
     "sklearn._loss._loss.CyHalfBinomialLoss",
     "sklearn._loss._loss.CyHalfMultinomialLoss",
     "sklearn._loss._loss.CyHalfSquaredError",
@@ -44,14 +47,14 @@ _READ = (
 # the share of votes that went in, and on the same side of a half.
 _VOTES = 5.6
 
-Read = tuple[Ensemble | Line, tuple[str, ...]]
+Read = tuple[Ensemble | Line, tuple[str, ...], int]
 
 
 def read_skops(data: bytes) -> Read:
     """The model in a file of skops's.
 
     Returns:
-        The model, and the names of its features; empty where the file has none.
+        The model, the names of its features (empty where the file has none) and how many there are.
 
     Raises:
         BadModelFile: it is malformed, names a type that is not scikit-learn's, or a model that the scheme
@@ -99,20 +102,21 @@ def read_estimator(estimator: Any, classes: tuple[str, ...] = ()) -> Read:
 
     names = tuple(map(str, getattr(estimator, "feature_names_in_", ())))
     if isinstance(estimator, Pipeline):
-        return _pipeline(estimator, classes), names
+        line = _pipeline(estimator, classes)
+        return line, names, line.weight.shape[1]
     features = int(estimator.n_features_in_) if hasattr(estimator, "n_features_in_") else 0
     if not 1 <= features <= MAX_FEATURES:
         raise BadModelFile(f"the model has {features} features; 1 to {MAX_FEATURES} can be read")
     if isinstance(estimator, (LogisticRegression, LinearRegression, Ridge)):
-        return _line(estimator, features, classes), names
+        return _line(estimator, features, classes), names, features
     if isinstance(estimator, (DecisionTreeClassifier, DecisionTreeRegressor)):
-        return _averaged(estimator, [estimator], features, classes), names
+        return _averaged(estimator, [estimator], features, classes), names, features
     if isinstance(
         estimator, (RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor)
     ):
-        return _averaged(estimator, list(estimator.estimators_), features, classes), names
+        return _averaged(estimator, list(estimator.estimators_), features, classes), names, features
     if isinstance(estimator, (GradientBoostingClassifier, GradientBoostingRegressor)):
-        return _gradient(estimator, features, classes), names
+        return _gradient(estimator, features, classes), names, features
     raise BadModelFile(f"{type(estimator).__name__} cannot be evaluated; there are {_READ}")
 
 
@@ -140,7 +144,7 @@ def _pipeline(pipeline: Any, classes: tuple[str, ...]) -> Line:
     steps = [step for _, step in pipeline.steps]
     if len(steps) != 2 or type(steps[0]) is not StandardScaler:
         raise BadModelFile("of pipelines only a StandardScaler before a linear model can be read")
-    model, _ = read_estimator(steps[1], classes)
+    model, _, _ = read_estimator(steps[1], classes)
     if not isinstance(model, Line):
         raise BadModelFile("trees need no StandardScaler: train without")
     width = model.weight.shape[1]
@@ -180,7 +184,8 @@ def _averaged(model: Any, trees: list[Any], features: int, classes: tuple[str, .
         for output in range(meaning.outputs):
             nodes.append(_nodes(one.tree_, value[:, output] / len(trees), features, number))
             group.append(output)
-    return from_trees(nodes, group, [0.0] * meaning.outputs, _ranking(meaning))
+    made = from_trees(nodes, group, [0.0] * meaning.outputs, _ranking(meaning))
+    return replace(made, votes=meaning.task == "binary")
 
 
 def _gradient(model: Any, features: int, classes: tuple[str, ...]) -> Ensemble:
@@ -225,9 +230,7 @@ def _check_number(trees: int) -> None:
 
 
 def _nodes(tree: Any, value: NDArray[np.float64], features: int, number: int) -> list[Node]:
-    count = int(tree.node_count)
-    if not 1 <= count <= _MAX_NODES:
-        raise BadModelFile(f"tree {number} has {count} nodes; 1 to {_MAX_NODES} can be read")
+    count = _count(tree)
     left, right, asked, level = (
         np.asarray(one) for one in (tree.children_left, tree.children_right, tree.feature, tree.threshold)
     )
@@ -247,7 +250,18 @@ def _nodes(tree: Any, value: NDArray[np.float64], features: int, number: int) ->
 
 def _values(tree: Any, width: int) -> NDArray[np.float64]:
     """float64[nodes, width] of a tree with one output."""
-    return _numbers(np.asarray(tree.value)[:, 0, :], (int(tree.node_count), width))
+    count = _count(tree)
+    return _numbers(np.asarray(tree.value)[:, 0, :], (count, width))
+
+
+def _count(tree: Any) -> int:
+    """How many nodes a tree has. Asked before its arrays: with a wrong number they end in foreign memory."""
+    count = int(tree.node_count)
+    if not 1 <= count <= min(int(tree.capacity), _MAX_NODES):
+        raise BadModelFile(
+            f"a tree claims {count} nodes and has {tree.capacity}; up to {_MAX_NODES} can be read"
+        )
+    return count
 
 
 def _numbers(values: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
