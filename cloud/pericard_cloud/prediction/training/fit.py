@@ -16,6 +16,7 @@ from pericard_cloud.prediction.training.table import MAX_CLASSES, Table
 
 _HOLD_OUT = 0.25
 _FEWEST_ROWS = 20
+_MANY_ROWS = 20_000
 
 Told = Callable[[], None]
 
@@ -164,8 +165,8 @@ def _boosted(values: Any, table: Table, meaning: Meaning, wanted: Wanted, told: 
         "learning_rate": wanted.rate or (0.3 if meaning.classes else 0.1),
         "random_state": wanted.seed,
         "callbacks": [Progress()],
-        # All cores by default: more threads than cores make small trainings slower, and other programs wait.
-        "n_jobs": 2,
+        # On few rows threads wait for each other longer than they work.
+        "n_jobs": 1 if len(values) < _MANY_ROWS else None,
     }
     if meaning.classes:
         model: Any = xgboost.XGBClassifier(**options).fit(values, table.labels(meaning.classes))
