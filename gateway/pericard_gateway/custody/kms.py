@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pericard_edge.jsonlog import fields
-from pericard_edge.kms import KmsClient, KmsRefused, read_sealed
+from pericard_edge.kms import KmsClient, KmsRefused, TokenDenied, read_sealed
 from pericard_gateway.config import KmsLeaseSettings
 from pericard_gateway.custody import Committed
 from pericard_gateway.custody.holds import Holds
@@ -34,6 +34,9 @@ from pericard_protocol.errors import Unavailable
 _TICK_SECONDS = 1.0  # how late an end of the lease may be noticed
 _RETRY_SECONDS = 30.0  # between two attempts to renew a lease, or to take one
 _HOLD_SECONDS = 5.0  # how often the KMS is told of a change in the KEM keys that are needed
+
+_LEASES = "devices/leases"
+_FORBIDDEN = 403  # what Vault's API answers to a token that may not, and to one that it does not know
 
 _log = logging.getLogger("pericard.gateway")
 
@@ -61,6 +64,25 @@ class KmsCustody:
 
     def _read_secret(self, path: Path, what: str) -> bytes:
         return read_sealed(self._client, self._kms.files_key, path, what)
+
+    def check(self) -> None:
+        """Asks the KMS whether our token may take a lease; takes none.
+
+        Whether each device may be lent shows only when it is.
+
+        Raises:
+            TokenDenied: it may not.
+            KmsRefused, Unavailable: the KMS does not say.
+        """
+        try:
+            answer = self._client.call("POST", "sys/capabilities-self", {"paths": [_LEASES]})
+        except KmsRefused as error:
+            if error.status == _FORBIDDEN:
+                raise TokenDenied("to serve us", "gateway") from None
+            raise
+        granted = answer.get(_LEASES)
+        if not isinstance(granted, list) or not {"update", "root"}.intersection(map(str, granted)):
+            raise TokenDenied("device keys", "gateway")
 
     def registry(self) -> Registry:
         """The devices lent to us, from a new lease.
@@ -115,7 +137,7 @@ class KmsCustody:
     def _take_lease(self) -> dict[int, Device]:
         answer = self._client.call(
             "POST",
-            "devices/leases",
+            _LEASES,
             {"gateway": self._gateway_id, "devices": self._kms.devices, **self._terms()},
         )
         lease = self._checked(answer)
@@ -126,7 +148,7 @@ class KmsCustody:
 
     def _renew(self, marks: Mapping[int, Mark]) -> frozenset[int]:
         """The devices that the renewed lease still holds."""
-        path = f"devices/leases/{self._lease['id']}"
+        path = f"{_LEASES}/{self._lease['id']}"
         counts = {number: self._frames_opened(number) for number in marks}
         used = {
             str(number): {
