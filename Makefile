@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 # A distribution is named after its package (pericard_NAME); the hospital's programs share a folder.
-DOMAINS := protocol gateway server kms cloud
+DOMAINS := protocol gateway server kms cloud client
 # What several domains' web pages share is a library, not a domain.
 DISTRIBUTIONS := $(DOMAINS) web tools
 folder = $(or $(folder_$(1)),$(1))
@@ -73,6 +73,7 @@ setup-pipeline: $(INSTALLED); @: ## .venv with what `make demo` needs
 setup-firmware: $(VENV)/.protocol $(VENV)/.tools; @: ## .venv with virtual boards, flashing, provisioning
 setup-gateway: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.gateway; @: ## .venv with the ward's gateway
 setup-kms: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.kms; @: ## .venv with the key management system
+setup-client: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.client; @: ## .venv with a user's kit for encrypted prediction
 setup-portal: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.web $(VENV)/.portal; @: ## .venv with the prediction portal
 setup-statistics: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.server $(VENV)/.cloud; @: ## .venv with hospital and cloud
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
-DOMAINS = {"protocol", "gateway", "server", "kms", "cloud", "web", "tools"}
+DOMAINS = {"protocol", "gateway", "server", "kms", "cloud", "client", "web", "tools"}
 SHARED = {"cloud": {"web"}}  # what a domain has pages by, and is no domain
 ALONE = os.environ.get("PERICARD_ALONE")
 pytestmark = pytest.mark.skipif(

@@ -34,6 +34,18 @@ def read_secret(path: Path, what: str) -> bytes:
     return _read(path, what, secret=True)
 
 
+def read_secret_text(path: Path, what: str) -> str:
+    """The text of a private file, such as a token or a passphrase, without the space around it.
+
+    Raises:
+        FileError: as `read_secret`, or it is not UTF-8.
+    """
+    try:
+        return read_secret(path, what).decode().strip()
+    except UnicodeDecodeError:
+        raise FileError(f"{what} {path} is not UTF-8 text") from None
+
+
 def _read(path: Path, what: str, *, secret: bool) -> bytes:
     try:
         with path.open("rb") as file:

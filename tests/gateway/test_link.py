@@ -179,6 +179,19 @@ def test_a_restart_continues_at_the_marks() -> None:
     assert len(after.opened(device.packet())) == 1
 
 
+def test_a_device_that_was_provisioned_anew_is_heard_from_its_first_boot() -> None:
+    """The KMS hears of a boot half a lease late: it may give a key with a boot that is behind the mark."""
+    earlier, anew = Device(1), Device(1)
+    earlier.boot = 5
+    line = _Line(earlier)
+    packet = earlier.packet()
+    assert len(line.opened(packet)) == 1
+    anew.epoch = 1
+    line.registry.adopt({1: registry.Device(anew.key, anew.epoch)}, {})
+    assert len(line.opened(first := anew.packet())) == 1
+    assert line.reasons(packet + first) == ["epoch", "replayed"]
+
+
 def test_keys_that_are_dropped_and_lent_again_reopen_no_window() -> None:
     """A lease ends while an opened frame still waits for its commit: its mark is not lost with the key."""
     device = Device(1)

@@ -4,8 +4,8 @@ import json
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
+from tests.parts.certificates import CertificateAuthority
 from tests.parts.hospital import make
 
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
@@ -25,7 +25,7 @@ def _pages_of(folder: Path) -> str:
     return str(address)
 
 
-def test_counts_and_health(tmp_path: Path, authority: Any) -> None:
+def test_counts_and_health(tmp_path: Path, authority: CertificateAuthority) -> None:
     hospital = make(tmp_path, authority, more="\n[metrics]\n")
     frame = OpenedFrame(device=7, type=1, received_at_us=1, payload=b"x")
     with hospital.running() as address:
@@ -44,6 +44,6 @@ def test_counts_and_health(tmp_path: Path, authority: Any) -> None:
         assert (status, json.loads(shown)["troubles"]) == (503, {"database": "OperationalError"})
 
 
-def test_without_the_table_there_are_no_pages(tmp_path: Path, authority: Any) -> None:
+def test_without_the_table_there_are_no_pages(tmp_path: Path, authority: CertificateAuthority) -> None:
     with make(tmp_path, authority).running():
         assert _pages_of(tmp_path) == "None"

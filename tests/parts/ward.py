@@ -24,6 +24,7 @@ import grpc
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from tests.parts.waiting import until
 
 from pericard_gateway.operations import status
 from pericard_protocol import channel
@@ -313,11 +314,3 @@ def telling(ready: asyncio.Event) -> Iterator[None]:
 def pericard_gateway(*command: str) -> list[str]:
     """The command as it is where no other domain is installed."""
     return [sys.executable, "-m", "pericard_gateway", *command]
-
-
-def until(met: Callable[[], Any], explain: Callable[[], object] = lambda: "", seconds: float = 60) -> None:
-    """Polls another process's state, which no event of ours can tell."""
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline, explain()
-        time.sleep(0.02)

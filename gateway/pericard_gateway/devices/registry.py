@@ -60,7 +60,14 @@ class Device:
         return payload
 
     def resume(self, mark: Mark) -> None:
-        """Continues where `mark`, written by an earlier run, left off."""
+        """Continues where `mark`, written by an earlier run, left off.
+
+        A key of a later epoch than the mark's has opened nothing yet, so its window begins anew: a device
+        that was provisioned anew may begin at a boot that its earlier key had passed. Frames of the mark's
+        epoch cannot be replayed: this key does not reach back.
+        """
+        if mark.epoch < self._epoch:
+            return
         while self._epoch < mark.epoch:  # our own note, not a peer's word: any distance
             to = min(mark.epoch, self._epoch + MAX_AHEAD)
             self._key, self._epoch = advance(self._key, self._epoch, to), to

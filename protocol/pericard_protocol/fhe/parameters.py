@@ -21,7 +21,7 @@ class UnknownParameters(PeerError):
 
 
 @dataclass(frozen=True)
-class ParameterSet:
+class CkksParameters:
     """A CKKS parameter set of the allow-list.
 
     Attributes:
@@ -74,7 +74,7 @@ class ParameterSet:
         }
 
 
-MOMENTS = ParameterSet(
+MOMENTS = CkksParameters(
     # Depth one: sums, and sums of squares. 168 of 218 bits. The scale of 2^48 puts the noise of a slot near
     # 1e-11 of the encoding's half range; the 60-bit first prime leaves room above it for 512 packs a job.
     name="ckks-8192-moments",
@@ -87,7 +87,7 @@ MOMENTS = ParameterSet(
 _ALLOWED = {parameters.name: parameters for parameters in (MOMENTS,)}
 
 
-def parameter_set(name: str) -> ParameterSet:
+def parameter_set(name: str) -> CkksParameters:
     """The parameter set of that name.
 
     Raises:

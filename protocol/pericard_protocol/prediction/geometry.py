@@ -18,7 +18,7 @@ from pericard_protocol.prediction.packing import Words
 Counts = NDArray[np.int64]
 
 
-class Reading(NamedTuple):
+class DecryptedScores(NamedTuple):
     """What decrypted slots say.
 
     Attributes:
@@ -106,13 +106,19 @@ def columns(bits: Words, manifest: Manifest) -> Words:
 
     Returns:
         uint64[F·E, N], one line for each ciphertext.
+
+    Raises:
+        UsageError: there are more rows than slots.
     """
-    spread = np.zeros((manifest.inputs, manifest.parameter_set.degree), np.uint64)
+    degree = manifest.parameter_set.degree
+    if len(bits) > degree:
+        raise UsageError(f"{len(bits)} rows do not fit {degree} slots")
+    spread = np.zeros((manifest.inputs, degree), np.uint64)
     spread[:, : len(bits)] = bits.T
     return spread
 
 
-def read(decoded: Sequence[Words], manifest: Manifest) -> Reading:
+def read(decoded: Sequence[Words], manifest: Manifest) -> DecryptedScores:
     """What the decrypted slots of one row's reply say, in mode rows.
 
     A leaf's two values are spread over D/K slots as shares, one in each row of slots: the client adds them.
@@ -128,7 +134,7 @@ def read(decoded: Sequence[Words], manifest: Manifest) -> Reading:
     t = manifest.parameter_set.plain
     if manifest.kind == "linear":
         sums = np.array([int(one.sum()) % t for one in decoded], np.int64)
-        return Reading(np.zeros(manifest.outputs, np.int64), _centred(sums, t))
+        return DecryptedScores(np.zeros(manifest.outputs, np.int64), _centred(sums, t))
     first, second = [], []
     for diagonals, one in zip(manifest.plan, decoded, strict=True):
         shares = manifest.input_slots // diagonals
@@ -142,10 +148,10 @@ def read(decoded: Sequence[Words], manifest: Manifest) -> Reading:
         for low, high in block:
             zeros[output] += np.count_nonzero(reached[low:high])
             sums[output] += value[low:high][reached[low:high]].sum()
-    return Reading(zeros, _centred(sums, t))
+    return DecryptedScores(zeros, _centred(sums, t))
 
 
-def read_columns(decoded: Sequence[Words], manifest: Manifest, rows: int) -> Reading:
+def read_columns(decoded: Sequence[Words], manifest: Manifest, rows: int) -> DecryptedScores:
     """What the decrypted slots of a reply say, in mode columns: row r of the data is in slot r.
 
     Args:
@@ -160,17 +166,17 @@ def read_columns(decoded: Sequence[Words], manifest: Manifest, rows: int) -> Rea
     t = manifest.parameter_set.plain
     taken = np.stack(decoded)[:, :rows].astype(np.int64)
     if manifest.kind == "linear":
-        return Reading(np.zeros((rows, manifest.outputs), np.int64), _centred(taken.T, t))
+        return DecryptedScores(np.zeros((rows, manifest.outputs), np.int64), _centred(taken.T, t))
     by_tree = taken.reshape(-1, 2, manifest.columns, rows)
     reached = by_tree[:, 0] == 0
     tree_zeros = reached.sum(axis=1)
     tree_sums = np.where(reached, by_tree[:, 1], 0).sum(axis=1)
     starts = np.cumsum([0, *manifest.trees[:-1]])
     zeros, sums = (np.add.reduceat(one, starts, axis=0).T for one in (tree_zeros, tree_sums))
-    return Reading(zeros, _centred(sums, t))
+    return DecryptedScores(zeros, _centred(sums, t))
 
 
-def check(reading: Reading, manifest: Manifest) -> None:
+def check(reading: DecryptedScores, manifest: Manifest) -> None:
     """Checks that every tree reached one leaf, as with an honest query and an undamaged reply.
 
     Raises:

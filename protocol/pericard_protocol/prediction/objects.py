@@ -188,6 +188,18 @@ def query_rows(data: bytes) -> int:
     return rows
 
 
+def belongs_to(data: bytes) -> tuple[bytes, str]:
+    """The keys' fingerprint and the model's digest that a query or reply names; nothing else is checked.
+
+    Raises:
+        MalformedObject: it is neither.
+    """
+    if data[:4] not in (_QUERY, _REPLY) or len(data) < HEADER_BYTES + _NAMES:
+        raise MalformedObject("this is neither a query nor a reply of Pericard's")
+    names = data[HEADER_BYTES : HEADER_BYTES + _NAMES]
+    return names[:32], names[32:].hex()
+
+
 def parse_query(data: bytes, manifest: Manifest, keys_fingerprint: bytes) -> Query:
     """A query to the model under the keys of that fingerprint.
 

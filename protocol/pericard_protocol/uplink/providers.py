@@ -6,15 +6,12 @@ other library never takes its place unasked.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import cryptography
 
 from pericard_protocol.schema import Section
 from pericard_protocol.uplink import liboqs
-from pericard_protocol.uplink.suites import SUITES, KemSuite
-
-ProviderName = Literal["cryptography", "liboqs"]
+from pericard_protocol.uplink.suites import SUITES, KemSuite, ProviderName
 
 
 class KemSettings(Section):

@@ -5,7 +5,7 @@ A suite makes a fresh 32-byte secret for the holder of a public key. It stores n
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
@@ -18,6 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import (
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from pericard_protocol.errors import PeerError
+
+#: Who can compute the suites: see providers.py, which loads more than a command line that offers the choice.
+ProviderName = Literal["cryptography", "liboqs"]
 
 
 class KemError(PeerError):
