@@ -29,7 +29,7 @@ def _walk(kind: type[PeerError]) -> Iterator[type[PeerError]]:
 
 
 def _of_the_site(module: str) -> bool:
-    """The portal's modules but its errors: they need its Django, and a process has one, here the hospital's."""
+    """The portal's modules but its errors: they need its Django, and this process has the hospital's."""
     return bool(re.match(r"pericard_cloud\.portal\.(?!errors$)", module))
 
 
