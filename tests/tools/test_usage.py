@@ -84,7 +84,5 @@ def test_it_is_named(tmp_path: Path, port: str, words: list[str], says: str) -> 
 def test_a_crash_of_any_command_leaves_no_memory_on_the_disk(tmp_path: Path) -> None:
     if not dumps_core("os.abort()", tmp_path):
         pytest.skip("this machine writes no core dump of any program")
-    command = (
-        "from pericard_tools import cli\ncli.pericard.main = lambda prog_name: os.abort()\ncli.main()"
-    )
+    command = "from pericard_tools import cli\ncli.pericard.main = lambda prog_name: os.abort()\ncli.main()"
     assert not dumps_core(command, tmp_path)
