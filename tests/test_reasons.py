@@ -17,6 +17,8 @@ PACKAGES = {
     "pericard_server": "hospital",
     "pericard_kms": "kms",
     "pericard_cloud": "cloud",
+    "pericard_client": "client",
+    "pericard_web": "web",
     "pericard_tools": "tools",
 }
 

@@ -1,21 +1,30 @@
 """The layout holds: one idea a module, and each distribution in its own room."""
 
+import ast
 import tomllib
 from itertools import chain
+from pathlib import Path
 
 from tests.parts.documents import ROOT
 
 LONGEST = 400  # lines; a module that needs more says why in a decision (docs/adr)
 LONGER: dict[str, int] = {}
-FOLDERS = ("protocol", "gateway", "server/hospital", "server/kms", "cloud", "tools")
+FOLDERS = ("protocol", "gateway", "server/hospital", "server/kms", "cloud", "client", "web", "tools")
+
+# Public classes that may have one name in several modules, each with its reason.
+TWICE = {"Migration": "Django finds a migration by this name"}
+
+
+def _sources(*folders: str) -> list[Path]:
+    """The modules in these folders, without those that protoc makes."""
+    found = chain.from_iterable((ROOT / folder).rglob("*.py") for folder in folders)
+    return [path for path in found if not path.name.endswith(("_pb2.py", "_pb2_grpc.py"))]
 
 
 def test_no_module_is_longer_than_one_reads_at_once() -> None:
-    sources = chain.from_iterable((ROOT / folder).rglob("*.py") for folder in (*FOLDERS, "firmware"))
     lengths = {
         str(path.relative_to(ROOT)): len(path.read_text().splitlines())
-        for path in sources
-        if not path.name.endswith(("_pb2.py", "_pb2_grpc.py"))
+        for path in _sources(*FOLDERS, "firmware")
     }
     assert lengths
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == LONGER
@@ -30,3 +39,15 @@ def test_each_folder_is_a_distribution_that_packs_its_own_packages() -> None:
         packed = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
         assert packed == {path.parent.name for path in (ROOT / folder).glob("pericard_*/__init__.py")}
         assert (ROOT / folder / "README.md").is_file()
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """The firmware is left out: it runs on a board, where none of these modules is."""
+    places: dict[str, list[str]] = {}
+    for path in _sources(*FOLDERS):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert places
+    assert {name: where for name, where in places.items() if len(where) > 1 and name not in TWICE} == {}
+    assert {name for name in TWICE if len(places.get(name, [])) < 2} == set()

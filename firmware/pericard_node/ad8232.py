@@ -4,11 +4,11 @@ import time
 
 from machine import ADC, Pin
 
-# As hardware.md wires it.
+# The wiring in hardware.md uses these pins.
 OUTPUT_PIN = 34
 LEADS_OFF_PINS = (32, 33)
 
-# 250 a second: the front end passes up to 40 Hz, and a beat's place is then right to 4 ms.
+# Samples a second. The front end passes up to 40 Hz, and the time of a beat is right to 4 ms.
 RATE = 250
 _PERIOD_US = 1000000 // RATE
 
@@ -22,7 +22,7 @@ class AD8232:
         """Takes the pins."""
         self._adc = ADC(Pin(OUTPUT_PIN))
         if hasattr(ADC, "ATTN_11DB"):
-            self._adc.atten(ADC.ATTN_11DB)  # the whole of the front end's 3.3 V
+            self._adc.atten(ADC.ATTN_11DB)  # measures the whole range of the front end's 3.3 V
         self._off = [Pin(number, Pin.IN) for number in LEADS_OFF_PINS]
         self._due = time.ticks_us()
 
@@ -34,6 +34,7 @@ class AD8232:
             if wait > 0:
                 time.sleep_us(wait)
             elif wait < -1000000:
-                self._due = time.ticks_us()  # a second behind: the link held us up, go on from here
+                # Over a second late, because the link held the node up: those samples are not made up for.
+                self._due = time.ticks_us()
             off = self._off[0].value() or self._off[1].value()
             samples[i] = 0 if off else self._adc.read_u16() - 32768

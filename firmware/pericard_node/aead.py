@@ -1,11 +1,11 @@
 """ChaCha20-Poly1305 (RFC 8439) in viper, MicroPython's native emitter, without allocation.
 
-The same source runs on a 64-bit host, on a 32-bit board and on CPython. Three rules make that so:
+The same source runs on a 64-bit host, on a 32-bit board and on CPython, because it keeps three rules:
 a word is masked to 32 bits before every right shift and every store (viper's integers are as wide as the
 machine's); no literal is above 2^30 (on a 32-bit board a wider one is an object, not an integer), which is
 why the mask arrives as an argument; and no product or sum passes 2^32 (see `_absorb`).
 
-Not thread-safe: an object's scratch buffers serve one call at a time.
+Not thread-safe: all calls of an object use the same scratch buffers.
 """
 
 from array import array
@@ -29,7 +29,7 @@ class InvalidTag(Exception):
 
 @micropython.viper
 def _load(words, at: int, data, start: int, count: int):
-    """Puts `count` little-endian words of `data` from `start` into words[at:]."""
+    """Reads `count` little-endian words from data[start:] into words[at:]."""
     w = ptr32(words)
     d = ptr8(data)
     for i in range(count):
@@ -39,7 +39,7 @@ def _load(words, at: int, data, start: int, count: int):
 
 @micropython.viper
 def _keystream(state, out, full: uint):
-    """One ChaCha20 block (RFC 8439, 2.3) of `state` into the 64 bytes `out`; then counts the block."""
+    """Writes the ChaCha20 block (RFC 8439, 2.3) of `state` to the 64 bytes `out`; adds 1 to its counter."""
     s = ptr32(state)
     o = ptr8(out)
     M = uint(full)
@@ -96,7 +96,7 @@ def _keystream(state, out, full: uint):
 
 @micropython.viper
 def _xor(out, at: int, data, start: int, n: int, stream):
-    """out[at:at+n] = data[start:start+n] XOR stream[:n]; in place where the buffers are one."""
+    """out[at:at+n] = data[start:start+n] XOR stream[:n]; `out` and `data` may be the same buffer."""
     o = ptr8(out)
     d = ptr8(data)
     k = ptr8(stream)
@@ -106,7 +106,10 @@ def _xor(out, at: int, data, start: int, n: int, stream):
 
 @micropython.viper
 def _begin(poly, key):
-    """Clamps r (RFC 8439, 2.5) and lays 5r and r out as 13-bit limbs in poly[10:30]; zeroes h, poly[:10]."""
+    """Writes h = 0 to poly[:10], 5r to poly[10:20] and r to poly[20:30]: ten limbs of 13 bits each.
+
+    r is the key's first half, clamped (RFC 8439, 2.5).
+    """
     p = ptr32(poly)
     k = ptr8(key)
     for i in range(10):
@@ -132,9 +135,10 @@ def _begin(poly, key):
 def _absorb(poly, data, start: int, blocks: int):
     """H = (h + block) r mod 2^130 - 5 for whole 16-byte blocks, in ten limbs of 13 bits.
 
-    With 13-bit limbs a 32-bit multiplication suffices, which is all that viper has. Bounds: h's limbs stay
-    under 2^13 + 2^3, the sum with a block's under 2^14 + 2^3; five products with 5r (under 5 * 2^13) and a
-    carry stay under 25 * 2^27 + 2^22 < 2^32. That is why the ten are summed five and five.
+    Viper multiplies 32-bit words only, and products of 13-bit limbs fit into those. Bounds: h's limbs stay
+    under 2^13 + 2^3, and under 2^14 + 2^3 with a block's added. Five products with limbs of 5r (under
+    5 * 2^13) and a carry stay under 25 * 2^27 + 2^22 < 2^32; ten would not. So the ten products of a limb are
+    summed in two groups of five.
     """
     p = ptr32(poly)
     m = ptr8(data)
@@ -160,7 +164,7 @@ def _absorb(poly, data, start: int, blocks: int):
         h6 += (t4 >> 14 | t5 << 2) & 0x1FFF
         h7 += (t5 >> 11 | t6 << 5) & 0x1FFF
         h8 += (t6 >> 8 | t7 << 8) & 0x1FFF
-        h9 += t7 >> 5 | 0x800  # the bit above the block, 2^128 = 2^(9 * 13 + 11)
+        h9 += t7 >> 5 | 0x800  # the 1 that RFC 8439 puts above a block: 2^128 = 2^(9 * 13 + 11)
         carry = uint(0)
         for i in range(10):
             low = carry + h0 * uint(p[20 + i]) + h1 * uint(p[19 + i]) + h2 * uint(p[18 + i])
@@ -169,7 +173,8 @@ def _absorb(poly, data, start: int, blocks: int):
             high += h8 * uint(p[12 + i]) + h9 * uint(p[11 + i])
             p[i] = high & 0x1FFF
             carry = (low >> 13) + (high >> 13)
-        # What passed 2^130 comes back times 5; its carry ripples once, so h1 may be a little over 13 bits.
+        # 2^130 = 5 modulo 2^130 - 5, so the carry out of the highest limb is added to the lowest, times 5.
+        # From there carries go as far as h2, which so may become 2^13.
         low = uint(p[0]) + 5 * carry
         h0 = low & 0x1FFF
         h1 = uint(p[1]) + (low >> 13)
@@ -183,7 +188,7 @@ def _absorb(poly, data, start: int, blocks: int):
 
 @micropython.viper
 def _fill(pad, data, start: int, n: int):
-    """Lays n bytes of data from `start` out in a 16-byte block, the rest of it zero."""
+    """Copies data[start:start+n] to the 16-byte block `pad`, and fills the rest of it with zeros."""
     p = ptr8(pad)
     d = ptr8(data)
     for i in range(16):
@@ -195,7 +200,7 @@ def _fill(pad, data, start: int, n: int):
 
 @micropython.viper
 def _lengths(pad, associated: int, n: int):
-    """The last block: both lengths as 64-bit little-endian numbers; a buffer here is under 2^32 bytes."""
+    """Writes the last block: both lengths as 64-bit little-endian numbers, the upper 32 bits zero."""
     p = ptr8(pad)
     for i in range(4):
         p[i] = associated >> (i << 3) & 255
@@ -217,13 +222,14 @@ def _finish(poly, key, tag, at: int):
             p[i] = carry & 0x1FFF
             carry >>= 13
         p[0] = int(p[0]) + 5 * carry
-    # g = h + 5 - 2^130; when that did not go below zero, h was not reduced and g is. Chosen without a branch.
+    # With p = 2^130 - 5, g = h - p. If g is not negative, h was not reduced yet, and g is the result. The
+    # choice has no branch, so that the time it takes does not depend on the key.
     carry = 5
     for i in range(10):
         carry += int(p[i])
         p[10 + i] = carry & 0x1FFF
         carry >>= 13
-    keep = carry - 1  # all ones when h < p, zero when g is the residue
+    keep = carry - 1  # all ones where h is the result, zero where g is
     for i in range(10):
         p[i] = (int(p[i]) & keep) | (int(p[10 + i]) & (0 - carry))
     bits = 0
@@ -244,7 +250,7 @@ def _finish(poly, key, tag, at: int):
 
 @micropython.viper
 def _same(a, at: int, b) -> int:
-    """Whether 16 bytes of a from `at` are b's, in a time that does not depend on where they differ."""
+    """Whether a[at:at+16] equals b[:16], in a time that does not depend on where they differ."""
     x = ptr8(a)
     y = ptr8(b)
     difference = 0
@@ -257,7 +263,7 @@ class ChaCha20Poly1305:
     """The AEAD under one 32-byte key; the names and the order of arguments are those of `cryptography`."""
 
     def __init__(self, key):
-        """Keeps the key's words only."""
+        """Copies the key, as words, into the state."""
         if len(key) != KEY_BYTES:
             raise ValueError("a key has 32 bytes")
         self._state = array("I", bytes(128))  # 16 words of state, 16 of working state
@@ -283,7 +289,7 @@ class ChaCha20Poly1305:
         return bytes(out)
 
     def encrypt_into(self, nonce, data, associated_data, buf):
-        """Writes ciphertext and tag to `buf`, which may be `data`'s own; returns len(data) + 16."""
+        """Writes ciphertext and tag to `buf`, which may be the buffer of `data`; returns len(data) + 16."""
         n = len(data)
         aad = self._empty if associated_data is None else associated_data
         if len(buf) < n + TAG_BYTES:
@@ -294,7 +300,7 @@ class ChaCha20Poly1305:
         return n + TAG_BYTES
 
     def decrypt_into(self, nonce, data, associated_data, buf):
-        """Writes the plaintext to `buf` after the tag has verified; returns its length; else InvalidTag."""
+        """Verifies the tag, then writes the plaintext to `buf` and returns its length. Raises InvalidTag."""
         n = len(data) - TAG_BYTES
         aad = self._empty if associated_data is None else associated_data
         if n < 0:
@@ -326,7 +332,7 @@ class ChaCha20Poly1305:
         _keystream(self._state, self._onetime, _MASK)
 
     def _crypt(self, out, at, data, n):
-        """XORs the stream from block 1 on (counter 0 was the Poly1305 key's, so no block serves twice)."""
+        """XORs `data` with the key stream from block 1 on: block 0 was used for the Poly1305 key."""
         start = at if out is data else 0
         done = 0
         while done < n:

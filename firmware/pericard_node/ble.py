@@ -15,7 +15,8 @@ _WRITTEN = const(3)
 _MTU_EXCHANGED = const(21)
 
 _SERVICE = bluetooth.UUID("6E400001-B5A3-F393-E0A9-E50E24DCCA9E")
-# To be written, with or without an answer; and to be notified.
+# The gateway writes to RX, with or without a response (0x0008, 0x0004); the node notifies through TX
+# (0x0010).
 _RX = (bluetooth.UUID("6E400002-B5A3-F393-E0A9-E50E24DCCA9E"), 0x0008 | 0x0004)
 _TX = (bluetooth.UUID("6E400003-B5A3-F393-E0A9-E50E24DCCA9E"), 0x0010)
 # Flags (general discoverable, no classic Bluetooth), then the service's 128-bit id, least byte first.
@@ -23,10 +24,10 @@ _ADVERTISEMENT = b"\x02\x01\x06\x11\x07" + bytes.fromhex("9ecadc240ee5a9e093f3a3
 _ADVERTISE_US = const(250000)
 _SMALLEST_MTU = const(23)  # what every peer takes (Bluetooth Core 5.4, Vol 3, Part F, 3.2.8)
 _LARGEST_MTU = const(247)  # fills one link-layer packet of 251 bytes
-# How many packets, and bytes, are kept to be sent again in the next session. The radio (NimBLE) holds as many
-# notifications as it has blocks, by ESP-IDF's defaults 12 and 24, and refuses more: so no more packets can be
-# lost with a connection, and no more bytes than so many of the largest. What the gateway has already, its
-# window drops.
+# How many packets, and bytes, are kept to be sent again in the next session. The radio (NimBLE) holds one
+# notification in each of its blocks, of which ESP-IDF gives it 12 and 24, and refuses more. So at most 36
+# packets can be lost with a connection: in bytes, 36 notifications of the largest size. The gateway's replay
+# window drops those packets that came through.
 _RECENT = const(36)
 _RECENT_BYTES = const(8784)  # 36 of 247 - 3
 
@@ -44,12 +45,13 @@ class BleLink:
         self._mtu = _SMALLEST_MTU
         self._connection = None
         self.up = False
-        self._sent = 0  # bytes of the packet under way
+        self._sent = 0  # bytes already sent of the packet that is being sent
         self._recent = []
         self._recent_bytes = 0
         self._again = []
         self._radio = bluetooth.BLE()
-        # Off first: a crash of the application may have left a connection, of which no event would tell.
+        # The radio is switched off first: after a crash of the application a connection may be left, and no
+        # event would tell of it.
         self._radio.active(False)
         self._radio.active(True)
         self._radio.config(mtu=_LARGEST_MTU)

@@ -3,79 +3,87 @@
 The steps are those of Pan and Tompkins (IEEE Trans. Biomed. Eng. 32(3), 1985): band-pass, slope, square,
 moving sum; then a peak of the band-passed wave is a beat where both it and the energy around it pass a
 threshold between the running level of noise and that of beats; after a gap of one and two thirds of the usual
-interval the highest peak left out is judged again at half the thresholds. Soon after a beat a peak that rises
-less than half as steeply is its T wave.
+interval the highest peak left out is judged again at half the thresholds. A peak soon after a beat that rises
+less than half as steeply as that beat is taken for the beat's T wave.
 
-Four things are otherwise (docs/adr/0011). The wave is taken without its sign: an electrode may lie either
-way, and a premature beat may point down. Of the peaks in one refractory time only the highest is judged, as
-in Hamilton's open source detector (Computers in Cardiology 29, 2002): a beat is where its R wave is. A beat
-has to pass a quarter of the height, but a sixteenth of the energy, which is a square. And the band-pass
-turns no phase: it is the difference of two moving averages that share their centre, additions only. With a
-turned one the slow rise of a T wave or of a wide beat counts for a slope. For the same reason the energy is
-taken from a window centred on the peak: the wave waits for it in a delay line.
+Four things differ from their method (docs/adr/0011). The wave is taken without its sign: electrodes may be
+placed either way round, and a premature beat may point down. Of the peaks in one refractory time only the
+highest is judged, as in Hamilton's open source detector (Computers in Cardiology 29, 2002): it is the beat's
+R wave. A beat has to pass a quarter of the height but a sixteenth of the energy, because energy grows with
+the square of the height. And the band-pass delays all frequencies alike: it is the difference of two moving
+averages around the same sample, which needs additions only. A filter that delays some frequencies more than
+others would make a steep slope of the slow rise of a T wave or a wide beat. For the same reason the energy is
+summed over a window around the peak: a delay line keeps the wave until that sum is known.
 """
 
 from array import array
 
 from pericard_node.moving import BandPass, Delay, MovingSum
 
-# These halve 30 and 5 Hz (see BandPass): 5 to 15 Hz is where a QRS complex has most of its power, and the
-# method's range.
+# With these the band-pass halves a wave of 30 Hz and one of 5 Hz (see BandPass). Between 5 and 15 Hz, the
+# band of Pan and Tompkins, a QRS complex has most of its power.
 _SHORT_MS = 20
 _LONG_MS = 120
-_ENERGY_MS = 150  # about the widest QRS complex, and the method's window
+_ENERGY_MS = 150  # about the widest QRS complex, and the window of Pan and Tompkins
 # Two beats are at least this far apart: the heart's refractory time.
 REFRACTORY_MS = 200
-# Up to here after a beat a peak may be its T wave: one that rises less than half as steeply is.
+# For so long after a beat, a peak that rises less than half as steeply is taken for the beat's T wave.
 _T_WAVE_MS = 360
-# The first levels are learnt from two seconds, which hold a beat at 30 a minute; it judges after one of them.
+# The first levels are learnt from two seconds of samples, in which there is a beat even at 30 a minute. Peaks
+# are judged from the second of the two on.
 _LEARNING_SECONDS = 2
-# After each gap of one and two thirds of the usual interval the thresholds for what was left out are halved,
-# to an eighth at most: the method halves once, and loses a wave that a moved electrode made much smaller.
+# For each one and two thirds of the usual interval without a beat, the thresholds for the highest peak left
+# out are halved, at most three times. Pan and Tompkins halve once, and so lose all beats where a moved
+# electrode has made the wave much smaller.
 _HALVINGS = 3
-# The usual interval follows those of 92 to 116 % of it, so that neither an early beat nor a gap counts; after
-# eight others in a row, the method's count, the rhythm is another.
+# The usual interval follows the intervals of 92 to 116 % of it, so that neither an early beat nor a missed
+# one changes it. After eight other intervals in a row (Pan and Tompkins' number) the rhythm has changed: the
+# last of them becomes the usual one.
 _NEW_RHYTHM = 8
-# No beat for so long: the levels are those of an electrode's jerk, or of before it moved. They are learnt
-# anew, as in Hamilton's detector.
+# After so long without a beat the levels must be too high: a jerk at an electrode raised them, or the wave
+# became smaller when an electrode moved. They are learnt anew, as in Hamilton's detector.
 _DEAF_SECONDS = 8
-# A beat reaches a quarter of the usual height above the noise (Pan and Tompkins), so, the energy being a
-# square, a sixteenth of its energy: at a quarter of it, wide and premature beats are lost.
+# A threshold is this part of the way from the noise to the usual beat: 2^-2, a quarter, for the height (Pan
+# and Tompkins); 2^-4, its square, for the energy. At a quarter of the energy, wide and premature beats would
+# be lost.
 _HEIGHT_SHIFT = 2
 _ENERGY_SHIFT = 2 * _HEIGHT_SHIFT
-_SLOPE_SHIFT = 3  # a slope of 16-bit samples, at most 6 * 2^16, then nearly fits 15 bits,
-_SLOPE_LIMIT = 32767  # and what does not is cut: its square must be below 2^30, a small int on 32 bits
-_NONE = (0, 0, 0, 0)  # no peak: its wave, its energy, where it was known, its steepest step
+# A slope of 16-bit samples is at most 6 * 2^16: shifted right by 3 it nearly fits 15 bits, and a larger one
+# is cut to the limit. Its square must be below 2^30, because a larger int takes memory on a 32-bit board.
+_SLOPE_SHIFT = 3
+_SLOPE_LIMIT = 32767
+# A peak is (height, energy, number of the sample at which it was found, steepest step). This is none.
+_NONE = (0, 0, 0, 0)
 
 
 class _Levels:
     """The running heights of beats and of noise, and the threshold between them."""
 
     def __init__(self, shift):
-        """The threshold is the 2^shift-th part of the way from noise to beats."""
+        """The threshold lies 2^-shift of the way from the noise to the beats."""
         self._shift = shift
         self.forget()
 
     def forget(self):
-        """Nothing is known."""
+        """Sets both heights to zero: they have to be learnt anew."""
         self._beat = self._noise = 0
 
     def learn(self, height):
-        """While nothing is known, the highest stands for a beat and the mean for noise."""
+        """Learns first heights: the largest so far is taken for a beat's, a running mean for the noise's."""
         if height > self._beat:
             self._beat = height
         self._noise += (height - self._noise) >> 6
 
     def passed_by(self, height, halvings=0):
-        """Whether `height` is a beat's, the threshold halved so many times."""
+        """Whether `height` is above the threshold, halved `halvings` times."""
         return height > (self._noise + ((self._beat - self._noise) >> self._shift)) >> halvings
 
     def beat(self, height, shift):
-        """A beat of that height; `shift` is how slowly the level follows."""
+        """Moves the beats' height by 2^-shift of the way to that of a beat."""
         self._beat += (height - self._beat) >> shift
 
     def noise(self, height):
-        """A peak of that height that was none."""
+        """Moves the noise's height by an eighth of the way to that of a peak that was no beat."""
         self._noise += (height - self._noise) >> 3
 
 
@@ -88,7 +96,8 @@ class BeatDetector:
         self._band = BandPass(rate * _SHORT_MS // 1000, rate * _LONG_MS // 1000)
         self._energy = MovingSum(rate * _ENERGY_MS // 1000)
         self._waiting = Delay(self._energy.n // 2 + 2)
-        self._late = self._band.late + self._waiting.n + 1  # how long after a peak it is known for one
+        # A peak is found so many samples after it.
+        self._late = self._band.late + self._waiting.n + 1
         self._refractory = rate * REFRACTORY_MS // 1000
         self._t_wave = rate * _T_WAVE_MS // 1000
         self._before = array("i", (0, 0, 0, 0))
@@ -96,12 +105,12 @@ class BeatDetector:
         self._learning = _LEARNING_SECONDS * rate  # samples still to learn from
         self._waves = _Levels(_HEIGHT_SHIFT)
         self._energies = _Levels(_ENERGY_SHIFT)
-        self._wave = 0  # the band-passed wave without its sign, one sample ago
-        self._rise = 0  # its steepest step since it last fell
-        self._last = 0  # where the last beat was,
-        self._last_rise = 0  # and its steepest step
+        self._wave = 0  # the band-passed wave, without its sign, at the sample before
+        self._rise = 0  # the wave's steepest step since it last fell
+        self._last = 0  # the sample at which the last beat was found
+        self._last_rise = 0  # the last beat's steepest step
         self._usual = rate  # the usual interval, a second to begin with
-        self._odd = _NEW_RHYTHM - 2  # intervals far from it in a row: the second settles the first usual one
+        self._odd = _NEW_RHYTHM - 2  # unusual intervals in a row; at first, two are enough for a usual one
         self._best = _NONE  # the highest peak of this refractory time, judged when that is over
         self._missed = _NONE  # the highest peak taken for noise since the last beat
 
@@ -148,7 +157,7 @@ class BeatDetector:
             self._best = _NONE
 
     def _judge(self):
-        """Whether the peak that nothing near it surpassed is a beat, or else one before it was."""
+        """Judges the highest peak of a refractory time, then the highest left out; a beat's sample, or -1."""
         wave, energy, n, rise = best = self._best
         self._best = _NONE
         since = n - self._last

@@ -1,14 +1,14 @@
 """The MAX30102 pulse sensor over I2C: infrared light that a finger or an ear gives back, 100 times a second.
 
 Registers and values are the data sheet's (Maxim Integrated, 19-7740). More blood gives less light back, so
-the wave is turned over, to have a pulse point up as `ppg.py` expects it.
+the samples are negated: then a pulse points up, as `ppg.py` expects it.
 """
 
 import time
 
 from machine import I2C, Pin
 
-# As hardware.md wires it.
+# The wiring in hardware.md uses these pins.
 SCL_PIN = 22
 SDA_PIN = 21
 
@@ -24,31 +24,31 @@ _LED_INFRARED = 0x0D
 _PART = 0xFF
 
 RATE = 100
-_DEPTH = 32  # samples that the chip keeps
+_DEPTH = 32  # samples that the chip's memory holds
 _SAMPLE_BYTES = 6  # red and infrared, 18 bits each in 3 bytes
-_POLL_MS = 40  # four samples: far from the 320 ms that fill the chip's memory
+_POLL_MS = 40  # in 40 ms come four samples; the chip's memory is full after 320 ms
 
 
 class MAX30102:
-    """A source of samples, the slow part of the light taken out, 16 bits."""
+    """A source of 16-bit samples: the light without its slow changes."""
 
     rate = RATE
 
     def __init__(self, i2c=None):
-        """Checks that the part is there, and starts it. Raises OSError where another or none answers."""
+        """Checks that the sensor is there, and starts it. Raises OSError where another or none is."""
         self._i2c = i2c or I2C(0, scl=Pin(SCL_PIN), sda=Pin(SDA_PIN), freq=400000)
         if self._read(_PART, 1)[0] != PART_ID:
             raise OSError("the I2C device at 0x57 is not a MAX30102: check the wiring in hardware.md")
         self._write(_MODE, 0x40)  # reset
         time.sleep_ms(10)
-        self._write(_FIFO_CONFIG, 0x10)  # no averaging; when full, the oldest give way
+        self._write(_FIFO_CONFIG, 0x10)  # no averaging; in a full memory new samples replace the oldest
         self._write(_SPO2_CONFIG, 0x27)  # 4096 nA range, 100 samples a second, 411 us pulses: 18 bits
         self._write(_LED_INFRARED, 0x24)  # 7 mA
         self._write(_MODE, 0x03)  # red and infrared
         self._level = None
 
     def read_into(self, samples):
-        """Fills `samples` as the chip has them."""
+        """Fills `samples`, waiting for the chip to take them."""
         filled = 0
         while filled < len(samples):
             waiting = (self._read(_FIFO_WRITE, 1)[0] - self._read(_FIFO_READ, 1)[0]) % _DEPTH
@@ -63,7 +63,7 @@ class MAX30102:
                 filled += 1
 
     def _wave(self, light):
-        # The pulse is about 1 % of the light: the running level is taken off, the rest fits 16 bits.
+        # The pulse is about 1 % of the light. The running mean is subtracted, and what is left fits 16 bits.
         if self._level is None:
             self._level = light << 6
         self._level += light - (self._level >> 6)

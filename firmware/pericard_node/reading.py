@@ -1,4 +1,4 @@
-"""What a heart sensor gives: readings, and where it samples a wave, blocks of it.
+"""What a heart sensor gives: readings and, where it samples a wave, blocks of samples.
 
 A driver has `read()`, which waits for the next of them and returns it: a `Reading`, a `Block`, or None where
 there was neither for a while. Its `rejected` counts the beats that it did not believe.
@@ -10,7 +10,8 @@ from collections import namedtuple
 SHORTEST_RR_MS = 240
 LONGEST_RR_MS = 3000
 
-# `seconds`: whole ones since the sensor started; a chip's floats have 24 bits, too few for a clock.
+# `seconds`: whole seconds since the sensor started. They are no float: on a chip a float has 24 bits, too
+# few.
 Reading = namedtuple("Reading", ("seconds", "heart_rate_bpm"))
 # `samples`: an array of signed 16-bit values from sample number `first` on, `rate` a second.
 Block = namedtuple("Block", ("first", "rate", "samples"))

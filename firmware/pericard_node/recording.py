@@ -1,4 +1,4 @@
-"""The sensor of a board without one: a heart's recorded beat-to-beat intervals, replayed from flash."""
+"""Replaces the sensor on a board that has none: replays a heart's beat-to-beat intervals from flash."""
 
 import json
 import time

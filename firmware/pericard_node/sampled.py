@@ -10,7 +10,7 @@ from array import array
 
 from pericard_node.reading import Block, Reading, believable
 
-# Samples in a block: 232 of 2 bytes and the block's 8 of description fit a frame's 480.
+# Samples in a block: 232 of 2 bytes, and 8 bytes that describe the block, fit into a frame's 480.
 BLOCK_SAMPLES = 232
 WAVEFORM_PATH = "/waveform.bin"
 
@@ -30,7 +30,7 @@ class SampledSensor:
         self.rejected = 0
 
     def read(self):
-        """The next block or reading; None where a block's time brought neither: an electrode may be off."""
+        """The next block or reading; None where a block's samples gave neither, as with an electrode off."""
         if not self._ready:
             self._source.read_into(self._samples)
             if self._blocks:
@@ -58,7 +58,7 @@ class RecordedSource:
     """A recorded wave from flash: one line of JSON {"rate", "speed"}, then samples as i16, big-endian."""
 
     def __init__(self, path=WAVEFORM_PATH):
-        """Opens the file and leaves it open: it is read as it is replayed, again and again."""
+        """Opens the file and leaves it open: it is read while it is replayed, over and over."""
         self._file = open(path, "rb")  # noqa: SIM115
         description = json.loads(self._file.readline())
         self.rate = description["rate"]
@@ -68,7 +68,7 @@ class RecordedSource:
         self._due = time.ticks_ms()
 
     def read_into(self, samples):
-        """Fills `samples`, in the time that recording them took."""
+        """Fills `samples`, and takes the time that their recording took, divided by `speed`."""
         view = memoryview(self._buffer)[: 2 * len(samples)]
         filled = 0
         while filled < len(view):

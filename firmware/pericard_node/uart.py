@@ -40,7 +40,8 @@ class SerialLink:
 
     def receive(self):
         """What has come in, at most 256 bytes; b"" where nothing has."""
-        # One byte at a time, because a read of more would wait for all of them. No byte allocates memory.
+        # One byte at a time, because a read of more would wait for all of them. Reading one byte allocates no
+        # memory.
         count = 0
         while count < self.room and any(self._poll.ipoll(0)) and self._in.readinto(self._octet):
             self._received[count] = self._octet[0]

@@ -1,29 +1,13 @@
-"""The gateway's commands."""
+"""The gateway's commands. Each imports what it does once it runs: `--help` need not wait for gRPC."""
 
-import asyncio
 import json
 import os
-import time
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from pericard_edge import files
-from pericard_edge.config import load_settings
 from pericard_edge.jsonlog import log_to_stderr
-from pericard_edge.process import ready, stop_event_in_loop
-from pericard_gateway.config import GatewaySettings
-from pericard_gateway.operations import status
-from pericard_gateway.operations.doctor import examine
-from pericard_gateway.service import GatewayService
-from pericard_gateway.updates.state import UpdateState
-from pericard_gateway.uplink.enrol import enrol as redeem
-from pericard_protocol.uplink.enrolment import parse_invitation
 
 _config = click.option(
     "--config",
@@ -48,6 +32,13 @@ def gateway() -> None:
 )
 def run(config: Path, check: bool, ready_file: Path | None) -> None:
     """Reads the ports, seals what is authentic, delivers it; SIGTERM or Ctrl-C stops it in good order."""
+    import asyncio
+
+    from pericard_edge.config import load_settings
+    from pericard_edge.process import ready, stop_event_in_loop
+    from pericard_gateway.config import GatewaySettings
+    from pericard_gateway.service import GatewayService
+
     os.umask(0o077)
     log_to_stderr()
     service = GatewayService(load_settings(config, GatewaySettings))
@@ -72,9 +63,14 @@ def run(config: Path, check: bool, ready_file: Path | None) -> None:
 )
 def enrol(config: Path, address: str, token_file: Path) -> None:
     """Makes this gateway's keys and has the hospital certify them, by a one-time invitation."""
+    from pericard_edge.config import load_settings
+    from pericard_gateway.config import GatewaySettings
+    from pericard_gateway.uplink.enrol import redeem_invitation
+    from pericard_protocol.uplink.enrolment import parse_invitation
+
     os.umask(0o077)
     invitation = parse_invitation(files.read_secret(token_file, "invitation"))
-    redeem(load_settings(config, GatewaySettings), address, invitation)
+    redeem_invitation(load_settings(config, GatewaySettings), address, invitation)
     click.echo(f"{invitation.gateway} is enrolled; remove {token_file}")
 
 
@@ -84,18 +80,15 @@ def enrol(config: Path, address: str, token_file: Path) -> None:
 @click.option("--once", is_flag=True, help="Print the table once, also on a terminal.")
 def show_status(config: Path, as_json: bool, once: bool) -> None:
     """What the running gateway has counted since it started; on a terminal, until Ctrl-C."""
+    from pericard_edge.config import load_settings
+    from pericard_gateway.config import GatewaySettings
+    from pericard_gateway.operations import status, table
+
     state = load_settings(config, GatewaySettings).state
-    found = status.fetch(state)
-    console = Console()
     if as_json:
-        click.echo(json.dumps(found))
-    elif once or not console.is_terminal:
-        console.print(_table(found))
+        click.echo(json.dumps(status.fetch(state)))
     else:
-        with Live(_table(found), console=console, auto_refresh=False) as live, suppress(KeyboardInterrupt):
-            while True:
-                time.sleep(1)
-                live.update(_table(status.fetch(state)), refresh=True)
+        table.show(lambda: status.fetch(state), once=once)
 
 
 @gateway.command()
@@ -103,6 +96,10 @@ def show_status(config: Path, as_json: bool, once: bool) -> None:
 @_json
 def doctor(config: Path, as_json: bool) -> None:
     """Finds the usual mistakes and says what to do; exits 1 when there is one."""
+    from pericard_edge.config import load_settings
+    from pericard_gateway.config import GatewaySettings
+    from pericard_gateway.operations.doctor import examine
+
     findings = list(examine(load_settings(config, GatewaySettings)))
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings]))
@@ -113,32 +110,3 @@ def doctor(config: Path, as_json: bool) -> None:
                 click.echo(f"    {finding.advice}")
     if any(finding.advice for finding in findings):
         raise click.exceptions.Exit(1)
-
-
-def _table(found: dict[str, Any]) -> Table:
-    spool = found["spool"]
-    table = Table(
-        *("device", "received", "accepted", "rejected"),
-        title=f"gateway {found['gateway']}: uplink {found['uplink']}",
-        caption=f"rejected: {_reasons(found['rejected']) or 'none'}\n"
-        f"waiting: {spool['records']} records, {spool['frames']} frames, {spool['bytes']} bytes\n"
-        f"committed by the hospital: {found['acked_frames']} frames{_updates(found['updates'])}",
-    )
-    for device, counts in found["devices"].items():
-        table.add_row(device, str(counts["received"]), str(counts["accepted"]), _reasons(counts["rejected"]))
-    return table
-
-
-def _updates(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return ""
-    lines = [f"\nupdate {found['version']}:"]
-    for device, one in found["devices"].items():
-        percent = f" {one['percent']} %" if one["state"] == UpdateState.UPDATING else ""
-        why = f" ({one['why']})" if one["why"] else ""
-        lines.append(f"device {device} {one['state']}{percent}{why}")
-    return "\n  ".join(lines)
-
-
-def _reasons(counts: dict[str, int]) -> str:
-    return ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))

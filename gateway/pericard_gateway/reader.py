@@ -57,6 +57,7 @@ class FrameReader:
 
     def _log_rejection(self, error: PeerError) -> None:
         count = self._counts.rejected[error.reason]
-        if count & (count - 1) == 0:  # 1, 2, 4, 8, …: a flood of junk does not become a flood of logs
+        # Logged are the 1st, 2nd, 4th, 8th, … of a reason, so that a flood of junk does not flood the log.
+        if count & (count - 1) == 0:
             about = fields(port=self._port, reason=error.reason, count=count, why=str(error))
             _log.warning("rejected", extra=about)

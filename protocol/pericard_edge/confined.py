@@ -4,9 +4,10 @@ Native code that parses what a peer sent (SEAL, for one) can crash, loop, or ask
 call runs in a worker process with a bound on memory and time; a worker that dies or is late fails that one
 call with its reason, and its place is taken by a new one.
 
-Two choices beyond `ProcessPoolExecutor`, whose interface this keeps. One death there breaks every call in
-flight; here each worker stands alone. And it unpickles what a worker returns, so a worker taken over by its
-input would run code in its parent; here a function returns `tuple[bytes, ...]` and nothing is unpickled.
+Two things differ from `ProcessPoolExecutor`, whose interface this has. There, the death of one worker fails
+every call under way; here, only that worker's call. There, the parent unpickles what a worker returns, so a
+worker that hostile input has taken over could run code in the parent; here, a function returns
+`tuple[bytes, ...]` and the parent unpickles nothing.
 
 Workers come from multiprocessing's fork server. They leave by `os._exit`, which matters for Pyfhel: two of
 its libraries hold SEAL's globals, and destroying those twice at a normal exit corrupts the heap (seen).
@@ -34,7 +35,7 @@ T = TypeVar("T")
 _CONTEXT = multiprocessing.get_context("forkserver")
 _RETURNED, _RAISED = b"\0", b"\1"
 _COUNT = struct.Struct("<H")
-_MAX_ERROR_BYTES = 500  # of a worker's error text, which its input may have shaped
+_MAX_ERROR_BYTES = 500  # of a worker's error text, which hostile input may have written
 
 
 class WorkerFailed(PericardError):
@@ -64,7 +65,8 @@ class ConfinedExecutor(Executor):
         # A thread for every process: it waits for the answer, and watches the clock.
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="confined")
         self._workers = [_Worker(limits) for _ in range(workers)]
-        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()  # last used first: few start
+        # The worker used last is taken first, so that no more are started than are needed.
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         for worker in self._workers:
             self._idle.put(worker)
 
@@ -76,7 +78,7 @@ class ConfinedExecutor(Executor):
         return self._threads.submit(self._call, fn, args, kwargs)
 
     def _call(self, fn: Any, args: Any, kwargs: Any) -> Any:
-        worker = self._idle.get()  # never waits: there are as many as threads
+        worker = self._idle.get()  # never waits: there are as many workers as threads
         try:
             return worker.call(fn, args, kwargs)
         finally:
@@ -98,21 +100,23 @@ class ConfinedExecutor(Executor):
 
 
 class _Worker:
-    """One place for a process, which may be empty: the process starts at a call."""
+    """A worker process, started by the first call, and by the next call after it died."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._process: Any = None
         self._pipe: Connection | None = None
         self._retired = False
-        # `retire` comes from another thread than the calls: it must not meet a process that starts or ends.
+        # `retire` is called from another thread than the calls: this lock keeps it from running while a call
+        # starts or ends the process.
         self._changing = threading.Lock()
 
     def call(self, fn: Any, args: Any, kwargs: Any) -> tuple[bytes, ...]:
         if self._process is None:
             self._start()
         assert self._pipe is not None  # noqa: S101 - _start sets it
-        # The clock kills, rather than the reads time out: a worker could send half an answer and wait.
+        # A timer kills a late worker. Reads that time out would not do: a worker could send half an answer,
+        # and then nothing more.
         late = threading.Event()
         clock = threading.Timer(self._limits.seconds, _expire, (late, self._process))
         clock.start()
@@ -131,7 +135,7 @@ class _Worker:
             raise WorkerFailed(f"its worker {reason} and was ended") from None
         finally:
             clock.cancel()
-            clock.join()  # a kill that is under way must not meet the next call
+            clock.join()  # a kill under way must not hit the next call's process
 
     def _start(self) -> None:
         with self._changing:
@@ -176,12 +180,14 @@ def _expire(late: threading.Event, process: Any) -> None:
 
 def _serve(pipe: Connection, memory_bytes: int) -> None:
     """The worker: calls until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # workers are the parallelism
+    # One thread for each worker: they run side by side already.
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    forbid_core_dumps()  # what it holds must not reach a disk: no dump,
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # and no file
+    # What this process holds must not reach a disk, by a core dump or a file.
+    forbid_core_dumps()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     while True:
         try:
             fn, args, kwargs = pipe.recv()

@@ -1,4 +1,7 @@
-"""Reads and writes a process's files: secrets only where nobody else reads them, whole or not at all."""
+"""Reads and writes a process's files.
+
+A secret is read only from a file that nobody else may read. A file is written as a whole or not at all.
+"""
 
 import os
 import stat
@@ -17,7 +20,7 @@ def read(path: Path, what: str) -> bytes:
     """The bytes of a public file.
 
     Raises:
-        FileError: it cannot be read, or is absurdly large.
+        FileError: it cannot be read, or is larger than any of our files.
     """
     return _read(path, what, secret=False)
 
@@ -29,6 +32,18 @@ def read_secret(path: Path, what: str) -> bytes:
         FileError: as `read`, or group or others may read it.
     """
     return _read(path, what, secret=True)
+
+
+def read_secret_text(path: Path, what: str) -> str:
+    """The text of a private file, such as a token or a passphrase, without the space around it.
+
+    Raises:
+        FileError: as `read_secret`, or it is not UTF-8.
+    """
+    try:
+        return read_secret(path, what).decode().strip()
+    except UnicodeDecodeError:
+        raise FileError(f"{what} {path} is not UTF-8 text") from None
 
 
 def _read(path: Path, what: str, *, secret: bool) -> bytes:
@@ -45,7 +60,7 @@ def _read(path: Path, what: str, *, secret: bool) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replaces `path` (mode 0600) in one step: a reader sees the old bytes or the new, also after a crash."""
+    """Replaces `path` (mode 0600) in one step: a reader sees the old bytes or the new, even after a crash."""
     beside = path.with_name(f".{path.name}.new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -21,6 +21,11 @@ TOKEN = "PERICARD_KMS_TOKEN"  # noqa: S105 - the variable's name
 _ENTRIES = 1000
 
 
+def base64_text(raw: bytes) -> str:
+    """Bytes as the KMS's API has them in JSON: in base64."""
+    return b64encode(raw).decode()
+
+
 class KmsUnreachable(Unavailable):
     """The KMS does not answer now."""
 
@@ -161,7 +166,7 @@ def seal_file(client: KmsClient, key: str, path: Path) -> None:
 
     The file's name is bound in: a sealed file does not open under another name.
     """
-    body = {"plaintext": _encode(path.read_bytes()), "associated_data": _encode(path.name.encode())}
+    body = {"plaintext": base64_text(path.read_bytes()), "associated_data": base64_text(path.name.encode())}
     files.write(path, str(client.call("POST", f"transit/encrypt/{key}", body)["ciphertext"]).encode())
 
 
@@ -177,9 +182,5 @@ def read_sealed(client: KmsClient, key: str, path: Path, what: str) -> bytes:
         raise files.FileError(
             f"{what} {path} is not sealed: seal it with `pericard kms key seal-file {key} FILE`"
         )
-    body = {"ciphertext": found.decode(errors="replace"), "associated_data": _encode(path.name.encode())}
+    body = {"ciphertext": found.decode(errors="replace"), "associated_data": base64_text(path.name.encode())}
     return b64decode(client.call("POST", f"transit/decrypt/{key}", body)["plaintext"])
-
-
-def _encode(raw: bytes) -> str:
-    return b64encode(raw).decode()

@@ -1,7 +1,7 @@
 """/metrics and /healthz of a process: a small HTTP server that answers GET and nothing else.
 
-Every connection costs one bounded read, one answer and a few seconds at most, whoever is at the other end.
-A path is looked up whole in a table: there is nothing below it, and no file.
+No client can cost more than one bounded read, one answer and a few seconds. The path of a request is looked
+up in a table of pages and nowhere else, so no request reaches a file.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ class Pages:
             return Page(b"there is no such page\n", status=HTTPStatus.NOT_FOUND)
         try:
             return await asyncio.to_thread(make) if self._in_threads else make()
-        except Exception as error:  # whoever watches must learn of it, and the pages go on
+        except Exception as error:  # the client is told, and later requests are answered
             _log.error("a page could not be made: %s: %s", type(error).__name__, error)
             return Page(b"this page could not be made\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -121,7 +121,7 @@ def served_beside(
     """/metrics and /healthz while the block runs, from a thread of their own; gives their address.
 
     For a process whose work is done by threads; one with an asyncio loop starts `Pages` in it. Without
-    settings nothing is served, and the address is None. `health` may take its time, and threads of its own.
+    settings nothing is served, and the address is None. `health` may block: each call of it has a thread.
 
     Raises:
         NoPages: the address cannot be listened on.
@@ -151,7 +151,7 @@ async def _serve_until_told(
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     try:
         address = await pages.start(listen)
-    except BaseException as error:  # whatever it is, the other thread waits for it
+    except BaseException as error:  # whatever it is: else the other thread waits for ever
         started.set_exception(error)
         return
     started.set_result((address, lambda: loop.call_soon_threadsafe(stop.set)))

@@ -20,7 +20,8 @@ from typing import NoReturn
 from pericard_edge import files
 from pericard_edge.systemd import notify
 
-# From the signal to the end. A process's own stop takes less; the unit files allow 15 s before SIGKILL.
+# The longest time from the signal to the end. A process's own stop takes less; the unit files allow 15 s
+# before SIGKILL.
 STOP_SECONDS = 12.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -31,7 +32,7 @@ _log = logging.getLogger("pericard.process")
 def ready(path: Path | None, text: str) -> Iterator[None]:
     """While the block runs, the process is ready: systemd is told, and `text` stands in the file `path`.
 
-    The file is whole from its first moment, so that others may wait for it, and goes when the block ends.
+    The file appears with its whole content, so that others may wait for it, and is deleted at the end.
     """
     if path is not None:
         files.write(path, text.encode())
@@ -55,8 +56,9 @@ def forbid_core_dumps() -> None:
 
 def stop_event(seconds: float = STOP_SECONDS) -> threading.Event:
     """An event that SIGTERM or Ctrl-C sets; the process ends at most `seconds` later. For the main thread."""
-    # A handler runs between two steps of the main thread, which may hold the event's lock at that moment.
-    # Putting into a SimpleQueue is safe even then; a thread of its own sets the event.
+    # A signal handler interrupts the main thread, which may hold the event's lock at that moment: to set the
+    # event there could wait for ever. Putting into a SimpleQueue is always safe; another thread takes from
+    # the queue and sets the event.
     asked: SimpleQueue[None] = SimpleQueue()
     for number in _SIGNALS:
         signal.signal(number, lambda *_: asked.put(None))
@@ -93,7 +95,7 @@ def end_now(code: int) -> NoReturn:
 
 
 def _end_after(seconds: float) -> None:
-    """A process that ends by itself does so earlier and takes this thread with it."""
+    """Ends the process after that time. One that ends by itself before ends this timer's thread too."""
 
     def end() -> None:
         _log.error("the stop took too long: what still runs is left behind")

@@ -10,7 +10,7 @@ import grpc
 from pericard_edge.process import end_now
 from pericard_protocol.errors import UsageError
 
-# What calls under way get to end by themselves.
+# How long calls under way may take to end by themselves.
 GRACE_SECONDS = 5.0
 _MARGIN_SECONDS = 2.0
 
@@ -31,7 +31,7 @@ def serving(
     """Serves on `address` while the block runs; gives the address with the port that was bound.
 
     When the block ends, calls under way get `GRACE_SECONDS`. `release` is called after that: it frees what
-    calls may still wait for. Then, if gRPC does not end the server, the process ends here and now.
+    calls may still wait for. The process exits at once, if gRPC did not end the server in its time.
 
     Raises:
         CannotListen: the address is in use, or not ours.
@@ -47,8 +47,8 @@ def serving(
         ended = _stop(server)
         release()
         if not ended:
-            # The interpreter's own end would wait for the server. Nothing is lost by not waiting: what was
-            # acknowledged is durable, and the peers send the rest again.
+            # A normal exit of Python would wait for the server's threads. Nothing is lost without that wait:
+            # what was acknowledged is durable, and the peers send the rest again.
             end_now(0 if sys.exc_info()[0] is None else 1)
 
 

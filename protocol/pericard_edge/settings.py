@@ -13,10 +13,27 @@ from pericard_protocol.schema import Section
 if TYPE_CHECKING:
     from pericard_protocol.channel import Identity
 
+_LAST_PORT = 65535
+
+
+def _with_a_port_that_is_one(address: str) -> str:
+    if split_address(address)[1] > _LAST_PORT:  # uvloop, for one, would listen on its last 16 bits
+        raise ValueError(f"a port is at most {_LAST_PORT}")
+    return address
+
+
 #: HOST:PORT, an IPv6 host in brackets. To listen on, port 0 takes a free one.
-Address = Annotated[str, pydantic.Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
+Address = Annotated[
+    str,
+    pydantic.Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"),
+    pydantic.AfterValidator(_with_a_port_that_is_one),
+]
 #: HOST:PORT that only programs on this machine reach.
-LoopbackAddress = Annotated[str, pydantic.Field(pattern=r"^(127\.0\.0\.1|localhost):[0-9]{1,5}$")]
+LoopbackAddress = Annotated[
+    str,
+    pydantic.Field(pattern=r"^(127\.0\.0\.1|localhost):[0-9]{1,5}$"),
+    pydantic.AfterValidator(_with_a_port_that_is_one),
+]
 
 
 class ListenSettings(Section):

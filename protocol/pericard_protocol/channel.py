@@ -3,8 +3,9 @@
 It opens no socket and no file: callers bind the credentials and options to their own server or channel.
 
 grpcio cannot be told a TLS version or a key-exchange group, but it reports what was negotiated. It offers
-X25519MLKEM768 first and both ends are ours, so `Admission` refuses any call that arrived under less than
-TLS 1.3 with that hybrid group: traffic recorded today stays closed to a quantum computer of tomorrow.
+X25519MLKEM768 first and both ends are ours, so `Admission` refuses any call that did not come over TLS 1.3
+with that hybrid group. Traffic that somebody records today then stays secret even if a quantum computer can
+break X25519 later.
 """
 
 from collections.abc import Callable, Collection
@@ -23,14 +24,18 @@ KEY_EXCHANGE = "X25519MLKEM768"
 
 Options = list[tuple[str, int | str]]
 
-# Bounds of what a peer may make us hold before our code runs. A gRPC header block of ours is below 1 KB.
+# gRPC keeps at most so many bytes of a call's headers, and waits so long for a handshake, before any code of
+# ours knows the peer. The headers of our own calls have less than 1 KB.
 _METADATA_BYTES = 8 << 10
 _HANDSHAKE_MS = 10_000
-# A peer that vanished without a word is noticed within keepalive + timeout; a server tolerates pings twice as
-# frequent as a client of ours sends them, so that jitter never gets a client disconnected.
+# A peer whose machine or network fails does not close its connection: pings show that it is gone, within
+# keepalive + timeout. A server tolerates pings twice as frequent as our clients send them, so that it never
+# disconnects a client whose ping came a little early.
 _KEEPALIVE_MS = 30_000
 _KEEPALIVE_TIMEOUT_MS = 10_000
-_IDENTITY_COMPRESSION_ONLY = 1  # bit 0 of the set: a sealed byte does not shrink, a zip bomb grows
+# Bit 0 of the set of algorithms is "identity", no compression. Encrypted bytes do not compress, and a small
+# compressed message of a hostile peer could fill the memory when it is decompressed.
+_IDENTITY_COMPRESSION_ONLY = 1
 
 
 class CredentialError(UsageError):
@@ -45,7 +50,7 @@ class ChannelRefused(PeerError):
 
 @dataclass(frozen=True)
 class Identity:
-    """What proves who we are, and who vouches for the others: PEM bytes.
+    """A process's certificate and private key, and the authorities that certify its peers: PEM bytes.
 
     Raises:
         CredentialError: a part does not parse, or the key is not the certificate's.
@@ -56,7 +61,8 @@ class Identity:
     authorities: bytes
 
     def __post_init__(self) -> None:
-        # gRPC itself answers a wrong file with a channel that never connects: say it at start, and say which.
+        # Given a wrong file, gRPC makes a channel that never connects and does not say why. So the files are
+        # checked here, when the process starts, and the error names the wrong one.
         certificate = _certificates(self.certificate, "certificate")[0]
         _certificates(self.authorities, "authorities")
         try:
@@ -102,7 +108,7 @@ def server_options(max_message_bytes: int, max_streams: int = 16) -> Options:
         ("grpc.max_concurrent_streams", max_streams),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
-        ("grpc.so_reuseport", 0),  # two servers on one port is a mistake, not load balancing
+        ("grpc.so_reuseport", 0),  # else a second server could take the same port, and half of the calls
     ]
 
 
@@ -113,7 +119,7 @@ def channel_options(max_message_bytes: int, server_name: str | None = None) -> O
     the address; the check of the chain stays as it is.
     """
     pinned: Options = [] if server_name is None else [("grpc.ssl_target_name_override", server_name)]
-    # A proxy from the environment would be one more party on the path, chosen by nobody.
+    # By default gRPC uses a proxy that an environment variable names: our own settings say where to connect.
     return [*_common(max_message_bytes), ("grpc.enable_http_proxy", 0), *pinned]
 
 

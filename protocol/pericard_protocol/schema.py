@@ -1,4 +1,4 @@
-"""What tables of outside text are checked against: configurations, invitations, manifests, registries."""
+"""The base of all schemas that check text from outside: configurations, invitations, manifests."""
 
 import pydantic
 

@@ -9,6 +9,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from tests.parts.certificates import CertificateAuthority
+from tests.parts.cloud import CloudProcess
 
 from pericard_protocol import channel
 from pericard_protocol.fhe.objects import key_fingerprint
@@ -84,10 +86,12 @@ class Client:
 
 
 @pytest.fixture(scope="session")
-def connect(authority: Any) -> Iterator[Callable[..., Client]]:
+def connect(authority: CertificateAuthority) -> Iterator[Callable[..., Client]]:
     opened: list[grpc.Channel] = []
 
-    def _connect(cloud: Any, name: str = "hospital.test", identity: channel.Identity | None = None) -> Client:
+    def _connect(
+        cloud: CloudProcess, name: str = "hospital.test", identity: channel.Identity | None = None
+    ) -> Client:
         opened.append(
             grpc.secure_channel(
                 cloud.address,
@@ -103,5 +107,5 @@ def connect(authority: Any) -> Iterator[Callable[..., Client]]:
 
 
 @pytest.fixture(scope="session")
-def client(connect: Callable[..., Client], cloud: Any) -> Client:
+def client(connect: Callable[..., Client], cloud: CloudProcess) -> Client:
     return connect(cloud)

@@ -3,10 +3,10 @@
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.parts.certificates import CertificateAuthority
 
 from pericard_cloud.cli import cloud
 from pericard_cloud.config import CloudSettings, LimitSettings
@@ -24,12 +24,13 @@ def _example() -> str:
 
 
 @pytest.fixture
-def config(tmp_path: Path, authority: Any) -> Path:
+def config(tmp_path: Path, authority: CertificateAuthority) -> Path:
     identity = authority.issue("cloud.example")
     (tmp_path / "cloud.pem").write_bytes(identity.certificate)
     files.write(tmp_path / "cloud.key", identity.private_key)
     files.write(tmp_path / "junk.key", b"junk")
     (tmp_path / "ca.pem").write_bytes(identity.authorities)
+    (tmp_path / "ca.pem").chmod(0o644)  # whatever the umask is: one test takes this file for a private key
     (tmp_path / "cloud.toml").write_text(_example())
     return tmp_path / "cloud.toml"
 

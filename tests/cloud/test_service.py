@@ -15,6 +15,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from tests.parts.certificates import CertificateAuthority
+from tests.parts.cloud import CloudProcess
 
 from pericard_protocol.fhe.objects import check_ciphertext
 from pericard_protocol.fhe.parameters import MOMENTS
@@ -29,7 +31,7 @@ def _refused(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
 
 
 @contextmanager
-def _counted(cloud: Any, reason: str) -> Iterator[None]:
+def _counted(cloud: CloudProcess, reason: str) -> Iterator[None]:
     """One refusal, under this reason and no other, is in the cloud's log at the end of the block."""
     expected = cloud.refusals()
     expected[reason] = expected.get(reason, 0) + 1
@@ -109,7 +111,7 @@ REFUSED_JOBS: dict[str, tuple[Callable[[Any], list[bytes]], str, str]] = {
 
 @pytest.mark.parametrize("what", REFUSED_JOBS)
 def test_a_bad_job_is_refused_counted_and_the_next_one_works(
-    what: str, client: Any, cloud: Any, sealed: Any
+    what: str, client: Any, cloud: CloudProcess, sealed: Any
 ) -> None:
     parts, reason, word = REFUSED_JOBS[what]
     with _counted(cloud, reason):
@@ -135,7 +137,7 @@ def test_a_bad_job_is_refused_counted_and_the_next_one_works(
     ],
 )
 def test_a_bad_key_is_refused_and_counted(
-    parts: Callable[[Any], list[bytes]], reason: str, client: Any, cloud: Any, sealed: Any
+    parts: Callable[[Any], list[bytes]], reason: str, client: Any, cloud: CloudProcess, sealed: Any
 ) -> None:
     with _counted(cloud, reason):
         assert _refused(lambda: client.put_key(parts(sealed)))[0] == grpc.StatusCode.INVALID_ARGUMENT
@@ -154,7 +156,7 @@ def test_a_call_without_a_near_deadline_is_refused(client: Any, sealed: Any, tim
     assert (code, "deadline" in details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 
 
-def test_a_key_is_its_owners_alone(connect: Any, cloud: Any, sealed: Any) -> None:
+def test_a_key_is_its_owners_alone(connect: Any, cloud: CloudProcess, sealed: Any) -> None:
     other = connect(cloud, "other-hospital.test")
     code, _ = _refused(lambda: other.compute([sealed.job(), *sealed.parts()]))
     assert code == grpc.StatusCode.FAILED_PRECONDITION
@@ -176,7 +178,9 @@ def test_the_key_unused_for_longest_makes_room(start_cloud: Any, connect: Any, s
     assert _refused(lambda: client.compute([sealed.job()]))[0] == grpc.StatusCode.FAILED_PRECONDITION
 
 
-def test_strangers_are_refused(connect: Any, cloud: Any, authority: Any, other_authority: Any) -> None:
+def test_strangers_are_refused(
+    connect: Any, cloud: CloudProcess, authority: CertificateAuthority, other_authority: CertificateAuthority
+) -> None:
     with _counted(cloud, "peer"):
         code, details = _refused(lambda: connect(cloud, "nobody.test").compute([]))
     assert (code, "not among the allowed" in details) == (grpc.StatusCode.PERMISSION_DENIED, True)

@@ -2,27 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.parts.micropython import FIRMWARE, MICROPYTHON, SCRIPTS, Interpreter, run
 
-HERE = Path(__file__).parent
-FIRMWARE = HERE.parents[1] / "firmware"
-MICROPYTHON = Path(sys.executable).parent / "micropython"
-ARM32 = HERE / "arm32"
+ARM32 = SCRIPTS / "arm32"
 _SKIPPED = 77
-
-Interpreter = Callable[..., str]
-
-
-def run(interpreter: Path, script: Path, *arguments: Path | str, stdin: str = "", ok: int = 0) -> str:
-    """What `script` prints; it must exit with `ok`."""
-    done = subprocess.run(
-        [interpreter, script, *arguments], input=stdin, capture_output=True, text=True, timeout=540
-    )
-    assert done.returncode == ok, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(
@@ -40,7 +26,7 @@ def interpreter(request: pytest.FixtureRequest) -> Interpreter:
     binary = {"micropython": MICROPYTHON, "arm32": ARM32, "cpython": Path(sys.executable)}[name]
 
     def on(script: str, *arguments: Path | str, **how: object) -> str:
-        return run(binary, HERE / script, FIRMWARE, *arguments, **how)  # type: ignore[arg-type]
+        return run(binary, SCRIPTS / script, FIRMWARE, *arguments, **how)  # type: ignore[arg-type]
 
     return on
 

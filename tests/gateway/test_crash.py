@@ -5,7 +5,8 @@ import secrets
 import threading
 
 import pytest
-from tests.parts.ward import StandInHospital, Ward, committed, feed, new_line, until
+from tests.parts.waiting import until
+from tests.parts.ward import StandInHospital, Ward, committed, feed, new_line
 
 KILLS = int(os.environ.get("PERICARD_KILLS", "12"))
 

@@ -38,7 +38,7 @@ def test_without_a_word_the_running_gateway_seals_by_cryptography(
 def test_liboqs_seals_when_asked_for(
     ward: Ward, hospital: StandInHospital, liboqs_js: LiboqsJs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(liboqs, "load", lambda: Oqs(liboqs_js))
+    monkeypatch.setattr(liboqs, "load_liboqs", lambda: Oqs(liboqs_js))
     ward.extra = LIBOQS
     before = liboqs_js.asked.copy()
 
@@ -86,6 +86,6 @@ def test_the_doctor_sees_that_the_running_gateway_has_another(
     ward: Ward, liboqs_js: LiboqsJs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ward.start()
-    monkeypatch.setattr(liboqs, "load", lambda: Oqs(liboqs_js))
+    monkeypatch.setattr(liboqs, "load_liboqs", lambda: Oqs(liboqs_js))
     ward.extra = LIBOQS
     assert _told(ward).advice == "restart the gateway"

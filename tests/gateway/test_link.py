@@ -17,7 +17,7 @@ from pericard_gateway.errors import RegistryError
 from pericard_gateway.operations.counts import GatewayCounts
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.device.ratchet import MAX_AHEAD, advance
-from pericard_protocol.device.stream import encode
+from pericard_protocol.device.stream import encode_packet
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 
 
@@ -50,7 +50,7 @@ def test_a_frame_is_opened_and_its_payload_untouched() -> None:
 @pytest.mark.parametrize("kind", [FrameType.WAVEFORM, FrameType.STATUS, FrameType.PROXIMITY])
 def test_other_types_are_carried_as_they_are(kind: FrameType) -> None:
     device = Device(7)
-    (frame,) = _Line(device).opened(encode(device.frame(b"\0\1 not JSON", kind)))
+    (frame,) = _Line(device).opened(encode_packet(device.frame(b"\0\1 not JSON", kind)))
     assert (frame.type, frame.payload) == (kind, b"\0\1 not JSON")
 
 
@@ -91,8 +91,8 @@ def test_a_changed_frame_moves_nothing(place: int, flip: int) -> None:
     forged = bytearray(genuine)
     forged[place if place < 16 else place - 19] ^= flip
     line = _Line(device)
-    assert line.opened(encode(bytes(forged))) == []
-    assert len(line.opened(encode(genuine))) == 1
+    assert line.opened(encode_packet(bytes(forged))) == []
+    assert len(line.opened(encode_packet(genuine))) == 1
     assert line.counts.rejected.total() == 1
 
 
@@ -105,10 +105,10 @@ def _spoil(frame: bytes, at: int) -> bytes:
     [
         ("garbage", lambda d: b"\x05ab\0"),
         ("overlong", lambda d: b"x" * 600 + b"\0"),
-        ("length", lambda d: encode(b"short")),
-        ("version", lambda d: encode(_spoil(d.frame(), 0))),
+        ("length", lambda d: encode_packet(b"short")),
+        ("version", lambda d: encode_packet(_spoil(d.frame(), 0))),
         ("unknown device", lambda d: Device(99).packet()),
-        ("not authentic", lambda d: encode(_spoil(d.frame(), -1 % 60))),
+        ("not authentic", lambda d: encode_packet(_spoil(d.frame(), -1 % 60))),
         ("replayed", lambda d: (p := d.packet()) + p),
         ("vitals", lambda d: d.packet(b'{"age": 1}')),
         ("vitals", lambda d: d.packet(vitals(age="old"))),

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.parts.ward import Device, Line, StandInHospital, Ward, new_line, until
+from tests.parts.waiting import until
+from tests.parts.ward import Device, Line, StandInHospital, Ward, new_line
 
 DEVICES = 2000
 LINES = 8

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 from tests.parts.proxy import Trouble, proxied
-from tests.parts.ward import StandInHospital, Ward, until
+from tests.parts.waiting import until
+from tests.parts.ward import StandInHospital, Ward
 
 FRAMES = 1500
 

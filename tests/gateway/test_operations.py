@@ -11,7 +11,9 @@ import pytest
 from bleak import BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
-from tests.parts.ward import StandInHospital, Ward, pericard_gateway, until
+from tests.parts.certificates import CertificateAuthority
+from tests.parts.waiting import until
+from tests.parts.ward import StandInHospital, Ward, pericard_gateway
 
 from pericard_edge.config import load_settings
 from pericard_gateway.config import GatewaySettings
@@ -108,7 +110,9 @@ def test_an_absent_ble_device_delays_neither_readiness_nor_the_other_ports(
     assert ward.stop() == 0
 
 
-def test_a_wrong_authority_is_told_from_a_dead_server(ward: Ward, other_authority: Any) -> None:
+def test_a_wrong_authority_is_told_from_a_dead_server(
+    ward: Ward, other_authority: CertificateAuthority
+) -> None:
     ward.tls = type(ward.tls)(
         ward.tls.certificate, ward.tls.private_key, other_authority.issue("x").authorities
     )

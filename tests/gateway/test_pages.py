@@ -5,7 +5,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from tests.parts.ward import StandInHospital, Ward, until
+from tests.parts.waiting import until
+from tests.parts.ward import StandInHospital, Ward
 
 from pericard_edge.pages import MAX_CONNECTIONS
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from tests.parts.certificates import CertificateAuthority
 from tests.parts.ports import lasting_port
-from tests.parts.ward import Device, StandInHospital, Ward, new_line, pericard_gateway, serving, until, vitals
+from tests.parts.waiting import until
+from tests.parts.ward import Device, StandInHospital, Ward, new_line, pericard_gateway, serving, vitals
 
-from pericard_protocol.device.stream import encode
+from pericard_protocol.device.stream import encode_packet
 from pericard_protocol.proto.uplink_pb2 import Ack
 
 MARKER = "PLANTED-MARKER-4711"
@@ -23,8 +25,8 @@ def test_frames_arrive_and_junk_is_counted(ward: Ward, hospital: StandInHospital
     replay = one.packet()
     forged = bytearray(one.frame())
     forged[-1] ^= 1
-    line.write(b"\0garbage \x80\0" + replay + two.packet() + encode(bytes(forged)) + replay)
-    line.write(Device(99).packet() + b"y" * 2000 + b"\0" + encode(b"short") + one.packet())
+    line.write(b"\0garbage \x80\0" + replay + two.packet() + encode_packet(bytes(forged)) + replay)
+    line.write(Device(99).packet() + b"y" * 2000 + b"\0" + encode_packet(b"short") + one.packet())
     hospital.wait_for(3)
     assert sorted(hospital.frames) == [(1, 1, 0), (1, 1, 2), (2, 1, 0)]
     assert hospital.frames[1, 1, 0].payload == vitals()
@@ -92,7 +94,10 @@ def test_nothing_readable_is_left_behind(ward: Ward, hospital: StandInHospital) 
     assert hospital.frames == {}
 
 
-def test_a_hospital_that_was_away_catches_up(ward: Ward, hospital: StandInHospital, authority: Any) -> None:
+@pytest.mark.slow
+def test_a_hospital_that_was_away_catches_up(
+    ward: Ward, hospital: StandInHospital, authority: CertificateAuthority
+) -> None:
     """The first start knows no hospital; the second has its key bundle and seals without it."""
     identity = authority.issue("server.test")
     port = lasting_port()
@@ -168,7 +173,7 @@ def test_an_older_bundle_is_refused(ward: Ward, hospital: StandInHospital) -> No
 
 
 def test_a_server_of_another_authority_gets_nothing(
-    ward: Ward, hospital: StandInHospital, other_authority: Any
+    ward: Ward, hospital: StandInHospital, other_authority: CertificateAuthority
 ) -> None:
     with serving(hospital, other_authority.issue("server.test")) as port:
         ward.server_port = port
@@ -179,7 +184,10 @@ def test_a_server_of_another_authority_gets_nothing(
 
 
 def test_a_gateway_of_another_authority_is_not_heard(
-    ward: Ward, hospital: StandInHospital, authority: Any, other_authority: Any
+    ward: Ward,
+    hospital: StandInHospital,
+    authority: CertificateAuthority,
+    other_authority: CertificateAuthority,
 ) -> None:
     """It proves nothing to the server, so its channel never stands."""
     stranger = other_authority.issue("ward-1")

@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from grpc import StatusCode
+from tests.parts.certificates import CertificateAuthority
 from tests.parts.hospital import Hospital
 
 from pericard_protocol.channel import Identity, channel_credentials, channel_options
@@ -132,7 +132,7 @@ def refused_code(call: Callable[[], object]) -> StatusCode:
     return code
 
 
-def test_who_may_not_deliver(hospital: Hospital, other_authority: Any) -> None:
+def test_who_may_not_deliver(hospital: Hospital, other_authority: CertificateAuthority) -> None:
     hospital.gateway("ward-1")
     stranger = dataclasses.replace(
         other_authority.issue("ward-1"), authorities=hospital.identity("x").authorities
@@ -265,7 +265,10 @@ def test_a_lost_devices_frames_are_refused_within_their_record(hospital: Hospita
         assert deliver(stub, [parts[0], Sealed(record=session.seal(frames(1, boot=3)))]) == [
             (Ack.COMMITTED, "")
         ]
-    assert hospital.command("quarantine", "release", "1", "--why", "it was at home").stdout == (
+    late = hospital.command("quarantine", "release", loss["name"], "--why", "it was at home", check=False)
+    assert late.returncode != 0, "it was found since the list"
+    (loss,) = json.loads(hospital.command("quarantine", "list", "--json").stdout)
+    assert hospital.command("quarantine", "release", loss["name"], "--why", "it was at home").stdout == (
         "2 readings released\n"
     )
     assert "released by" in hospital.command("quarantine", "list").stdout

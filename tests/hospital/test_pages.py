@@ -6,10 +6,10 @@ import urllib.error
 import urllib.request
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
+from tests.parts.certificates import CertificateAuthority
 from tests.parts.hospital import make
 
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
@@ -29,7 +29,7 @@ def _pages_of(folder: Path) -> str:
     return str(address)
 
 
-def test_counts_and_health(tmp_path: Path, authority: Any) -> None:
+def test_counts_and_health(tmp_path: Path, authority: CertificateAuthority) -> None:
     hospital = make(tmp_path, authority, more="\n[metrics]\n")
     frame = OpenedFrame(device=7, type=1, received_at_us=1, payload=b"x")
     with hospital.running() as address:
@@ -50,7 +50,7 @@ def test_counts_and_health(tmp_path: Path, authority: Any) -> None:
 
 @pytest.mark.slow  # four commands, each a process
 def test_a_hospital_that_cannot_store_or_reach_its_keys_is_unwell_until_it_can(
-    tmp_path: Path, authority: Any
+    tmp_path: Path, authority: CertificateAuthority
 ) -> None:
     hospital = make(tmp_path, authority, more="\n[metrics]\n")
     frame = OpenedFrame(device=7, type=1, received_at_us=1, payload=b"x")
@@ -81,6 +81,6 @@ def test_a_hospital_that_cannot_store_or_reach_its_keys_is_unwell_until_it_can(
         assert troubles() == {}
 
 
-def test_without_the_table_there_are_no_pages(tmp_path: Path, authority: Any) -> None:
+def test_without_the_table_there_are_no_pages(tmp_path: Path, authority: CertificateAuthority) -> None:
     with make(tmp_path, authority).running():
         assert _pages_of(tmp_path) == "None"

@@ -1,11 +1,12 @@
 """The README: its configuration is one that the server accepts, and its commands do what they say."""
 
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.parts.certificates import CertificateAuthority
 from tests.parts.documents import blocks, commands, text_of
 from tests.parts.hospital import make
 
@@ -24,7 +25,7 @@ def test_the_example_is_accepted() -> None:
 
 
 @pytest.mark.slow  # a process for each command
-def test_the_commands_run(tmp_path: Path, authority: Any) -> None:
+def test_the_commands_run(tmp_path: Path, authority: CertificateAuthority) -> None:
     """All that the README shows, in its order, but serving and the analysis, which need a cloud."""
     (tmp_path / "ca.key").write_bytes(authority.private_key)
     (tmp_path / "ca.key").chmod(0o600)
@@ -39,6 +40,9 @@ def test_the_commands_run(tmp_path: Path, authority: Any) -> None:
         shown = words[1 : words.index(">")] if ">" in words else words[1:]
         at = shown.index("--config")
         given = [str(tmp_path / word) if word.endswith(".pem") else word for word in shown[:at]]
+        if "NAME" in given:
+            (listed,) = json.loads(hospital.command("quarantine", "list", "--json").stdout)
+            given[given.index("NAME")] = listed["name"]
         hospital.command(*given)
         ran.add(" ".join(shown[:2]))
     assert {"gateway invite", "device lost", "quarantine release", "waveform --patient"} <= ran

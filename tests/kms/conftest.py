@@ -1,101 +1,31 @@
-"""A KMS to test: in this process with a clock that tests turn, or the real command as a process."""
+"""A KMS for each test, in this process or as one of its own, and the clock that it reads."""
 
-import json
-import os
-import selectors
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.parts.kms import KmsProcess, Reopen, SetClock, StartKms, VaultClient
 
-from pericard_kms.http.api import Api
 from pericard_kms.storage.journal import JournaledDatabase
-from pericard_kms.storage.sealed_store import SealedStore
 from pericard_protocol.uplink.suites import SUITES, KemSuite
 
 
-class Clock:
-    """A time that only tests move."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Client:
-    """Calls an Api in this process as the service does: handle, flush, then look at the reply."""
-
-    def __init__(self, database: JournaledDatabase, clock: Clock, suites: Mapping[int, KemSuite]) -> None:
-        self.database = database
-        self.api = Api(database, clock, suites=suites)
-        self.token = ""
-        self.shares: list[str] = []
-
-    @property
-    def store(self) -> SealedStore:
-        """What this KMS stores; only while it is unsealed."""
-        assert self.api.unsealed is not None, "the KMS is sealed"
-        return self.api.unsealed.store
-
-    def stored(self, name: str) -> bytes:
-        """The value of `name`, which must be there."""
-        value = self.store.get(name)
-        assert value is not None, name
-        return value
-
-    def __call__(
-        self, method: str, path: str, body: dict[str, Any] | None = None, *, token: str | None = None
-    ) -> tuple[int, dict[str, Any]]:
-        data = b"" if body is None else json.dumps(body).encode()
-        reply = self.api.handle(
-            method, "/v1/" + path, self.token if token is None else token, data, "127.0.0.1"
-        )
-        self.api.flush()
-        return reply.status, json.loads(reply.body or b"{}")
-
-    def ok(self, method: str, path: str, body: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-        """The `data` (or the whole answer) of a request that must succeed."""
-        status, answer = self(method, path, body, **more)
-        assert status in (200, 204), answer
-        data = answer.get("data")
-        return answer if data is None else dict(data)
-
-    def refused(
-        self, status: int, method: str, path: str, body: dict[str, Any] | None = None, **more: Any
-    ) -> str:
-        """The error text of a request that must be refused with `status`."""
-        got, answer = self(method, path, body, **more)
-        assert got == status, answer
-        return " ".join(answer["errors"])
-
-    def limited(self, policy: str, name: str = "limited", **settings: Any) -> str:
-        """A token that may only do what `policy` says."""
-        self.ok("PUT", f"sys/policies/acl/{name}", {"policy": policy})
-        status, answer = self("POST", "auth/token/create", {"policies": [name], **settings})
-        assert status == 200, answer
-        return str(answer["auth"]["client_token"])
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
+def reopen(tmp_path: Path, clock: SetClock) -> Iterator[Reopen]:
     """Makes a KMS, or opens the same one again as after a restart; unsealed, transit mounted."""
     state: dict[str, Any] = {}
 
-    def again(*, closed: bool = False, suites: Mapping[int, KemSuite] = SUITES) -> Client:
+    def again(*, closed: bool = False, suites: Mapping[int, KemSuite] = SUITES) -> VaultClient:
         if "database" in state and not closed:
             state["database"].close()
         state["database"] = JournaledDatabase(tmp_path / "kms", sync=False)
-        client = Client(state["database"], clock, suites)
+        client = VaultClient(state["database"], clock, suites)
         if "keys" not in state:
             status, made = client("PUT", "sys/init", {"secret_shares": 3, "secret_threshold": 2})
             assert status == 200
@@ -115,58 +45,17 @@ def reopen(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Client]]:
 
 
 @pytest.fixture
-def kms(reopen: Callable[..., Client]) -> Client:
+def kms(reopen: Reopen) -> VaultClient:
     return reopen()
 
 
-class Process:
-    """`pericard kms run` on a free loopback port."""
-
-    def __init__(self, data: Path, *options: str, secure: bool = False) -> None:
-        self.data, self.options = data, options if secure else ("--insecure-http", *options)
-        self.start()
-
-    def start(self) -> None:
-        """Starts it and waits for the line that says it listens."""
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "pericard_kms", "run", "--data", str(self.data)),
-                *("--listen", "127.0.0.1:0", *self.options),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONWARNINGS": "error"},
-        )
-        assert self.process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            assert selector.select(60), "the KMS did not start"
-        line = self.process.stdout.readline().decode()
-        if not line:
-            raise AssertionError(self.process.communicate()[1].decode())
-        self.port = int(line.rsplit(":", 1)[1])
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def kill(self) -> None:
-        """Kill -9, at whatever moment."""
-        self.process.kill()
-        self.process.communicate()
-
-    def stop(self) -> None:
-        """SIGTERM; it must end with 0."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            _, errors = self.process.communicate(timeout=60)
-            assert self.process.returncode == 0, errors.decode()
-
-
 @pytest.fixture
-def start() -> Iterator[Callable[..., Process]]:
+def start() -> Iterator[StartKms]:
     """Starts processes that end with the test."""
-    running: list[Process] = []
+    running: list[KmsProcess] = []
 
-    def one(data: Path, *options: str, secure: bool = False) -> Process:
-        running.append(Process(data, *options, secure=secure))
+    def one(data: Path | None, *options: str, secure: bool = False) -> KmsProcess:
+        running.append(KmsProcess(data, *options, secure=secure))
         return running[-1]
 
     yield one
@@ -175,5 +64,5 @@ def start() -> Iterator[Callable[..., Process]]:
 
 
 @pytest.fixture
-def process(tmp_path: Path, start: Callable[..., Process]) -> Process:
+def process(tmp_path: Path, start: StartKms) -> KmsProcess:
     return start(tmp_path / "served")

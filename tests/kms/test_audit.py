@@ -5,7 +5,6 @@ import hmac
 import json
 import re
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.kms.conftest import Client
+from tests.parts.kms import Reopen, VaultClient
 
 from pericard_kms.crypto.checkpoints import open_checkpoint, sign_checkpoint
 from pericard_kms.crypto.merkle import Frontier, check_consistency, check_inclusion, leaf_hash
@@ -25,7 +24,7 @@ from pericard_kms.storage.audit_log import Recorder
 WRONG = "hvs." + "A" * 32
 
 
-def take(kms: Client) -> Any:
+def take(kms: VaultClient) -> Any:
     """(public key, export lines, checkpoint) of the KMS's log as it is now."""
     key = base64.b64decode(kms.ok("GET", "sys/audit-log/key")["public_key"])
     note = kms.ok("GET", "sys/audit-log/checkpoint")["checkpoint"]
@@ -37,7 +36,7 @@ def take(kms: Client) -> Any:
 
 
 @pytest.fixture
-def exported(kms: Client) -> Any:
+def exported(kms: VaultClient) -> Any:
     for number in range(20):
         kms.ok("POST", "transit/encrypt/k", {"plaintext": base64.b64encode(b"%d" % number).decode()})
     _, _, older = take(kms)
@@ -117,7 +116,7 @@ def test_a_forger_with_another_key_is_found(exported: Any) -> None:
         audit_export.verify_export([lines[0], *whole[1:]], key)
 
 
-def test_a_rewritten_history_contradicts_an_older_checkpoint(exported: Any, kms: Client) -> None:
+def test_a_rewritten_history_contradicts_an_older_checkpoint(exported: Any, kms: VaultClient) -> None:
     """The KMS itself, taken over, rewrites the past and signs it: who kept a checkpoint sees it."""
     key, lines, note, older = exported
     origin, size, _, time = open_checkpoint(older, key)
@@ -128,7 +127,7 @@ def test_a_rewritten_history_contradicts_an_older_checkpoint(exported: Any, kms:
         audit_export.verify_export(lines, key, [rewritten, older])
 
 
-def test_proofs_from_the_api_verify(exported: Any, kms: Client) -> None:
+def test_proofs_from_the_api_verify(exported: Any, kms: VaultClient) -> None:
     key, lines, note, older = exported
     _, size, root, _ = open_checkpoint(note, key)
     for position in (0, 7, size - 1):
@@ -141,7 +140,7 @@ def test_proofs_from_the_api_verify(exported: Any, kms: Client) -> None:
     kms.refused(400, "GET", f"sys/audit-log/inclusion?position=0&size={size + 10_000}")
 
 
-def test_the_log_tells_who_what_and_when_but_no_secret(kms: Client) -> None:
+def test_the_log_tells_who_what_and_when_but_no_secret(kms: VaultClient) -> None:
     secret = base64.b64encode(b"the patient's secret").decode()
     box = kms.ok("POST", "transit/encrypt/k", {"plaintext": secret})["ciphertext"]
     kms.ok("POST", "transit/decrypt/k", {"ciphertext": box})
@@ -159,7 +158,7 @@ def test_the_log_tells_who_what_and_when_but_no_secret(kms: Client) -> None:
     assert entry["request"]["data"]["ciphertext"] == hashed
 
 
-def test_refused_requests_are_logged_too(kms: Client) -> None:
+def test_refused_requests_are_logged_too(kms: VaultClient) -> None:
     """A stranger's without its fields: nobody without a token can make the log grow by megabytes."""
     kms.refused(403, "POST", "transit/encrypt/k", {"plaintext": ["a"] * 100_000}, token=WRONG)
     kms.refused(404, "GET", "transit/keys/none")
@@ -172,7 +171,7 @@ def test_refused_requests_are_logged_too(kms: Client) -> None:
     }
 
 
-def test_many_leaves_and_a_restart(kms: Client, reopen: Callable[..., Client]) -> None:
+def test_many_leaves_and_a_restart(kms: VaultClient, reopen: Reopen) -> None:
     items = {"batch_input": [{"plaintext": ""}] * 3}
     for _ in range(600):
         kms.ok("POST", "transit/encrypt/k", items)
@@ -195,9 +194,7 @@ def change(tmp_path: Path, statement: Any) -> None:
         assert database.execute(statement).rowcount == 1
 
 
-def test_a_value_moved_in_the_store_is_found(
-    kms: Client, reopen: Callable[..., Client], tmp_path: Path
-) -> None:
+def test_a_value_moved_in_the_store_is_found(kms: VaultClient, reopen: Reopen, tmp_path: Path) -> None:
     kms.ok("POST", "transit/keys/a")
     kms.ok("POST", "transit/keys/b")
     kms.database.close()
@@ -218,7 +215,7 @@ def test_a_value_moved_in_the_store_is_found(
     ],
 )
 def test_a_leaf_changed_in_the_store_keeps_it_sealed(
-    kms: Client, reopen: Callable[..., Client], tmp_path: Path, statement: str
+    kms: VaultClient, reopen: Reopen, tmp_path: Path, statement: str
 ) -> None:
     kms.database.close()
     change(tmp_path, statement)

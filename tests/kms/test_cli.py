@@ -1,16 +1,16 @@
 """`pericard kms` against the real process: the ceremonies of docs/kms.md, and least privilege."""
 
 import json
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cryptography
 import pytest
 from click.testing import CliRunner
-from tests.kms.conftest import Client, Process
+from tests.parts.kms import KmsProcess, StartKms, VaultClient
 
 from pericard_edge.kms import KmsClient, read_sealed
 from pericard_kms.access.roles import ROLES
@@ -48,14 +48,14 @@ def test_a_kem_provider_that_is_not_installed_is_refused_before_anything_is_made
     assert not data.exists()
 
 
-def test_the_log_says_who_computes(tmp_path: Path, start: Callable[..., Process]) -> None:
+def test_the_log_says_who_computes(tmp_path: Path, start: StartKms) -> None:
     process = start(tmp_path / "kms")
     process.process.terminate()
     assert f'"kem": "cryptography {cryptography.__version__}"' in process.process.communicate()[1].decode()
 
 
 @pytest.fixture
-def command(process: Process) -> Command:
+def command(process: KmsProcess) -> Command:
     command = Command(process.url)
     assert (
         "initialized: False"
@@ -74,7 +74,7 @@ def command(process: Process) -> Command:
 
 
 @pytest.mark.slow
-def test_keys_devices_and_leases(command: Command, process: Process, tmp_path: Path) -> None:
+def test_keys_devices_and_leases(command: Command, process: KmsProcess, tmp_path: Path) -> None:
     assert json.loads(command("status", "--json"))["sealed"] is False
     assert command("roles").split() == list(ROLES)
     officer = command("token", "--policy", "key-officer", "--ttl", "8h").strip()
@@ -158,7 +158,7 @@ def test_an_erasure_receipt_is_verified_offline(command: Command, tmp_path: Path
         assert "Error: " in command("audit", "receipt", str(file), "--key", key, code=1)
 
 
-def test_every_role_is_least_privilege(kms: Client) -> None:
+def test_every_role_is_least_privilege(kms: VaultClient) -> None:
     """For every path that matters: exactly the roles that need it may use it."""
     kms.ok("POST", "transit/keys/k")
     tokens = {name: kms.limited(text, name) for name, text in ROLES.items()}
@@ -199,12 +199,12 @@ def test_usage_errors_say_what_to_do(tmp_path: Path) -> None:
         return done.returncode, done.stderr
 
     data = ("run", "--data", str(tmp_path / "d"))
-    assert run(*data)[0] == 2
-    assert run(*data, "--insecure-http", "--listen", "0.0.0.0:0") == (
-        1,
-        "Error: --insecure-http is for loopback addresses only, not 0.0.0.0\n",
-    )
-    assert run(*data, "--insecure-http", "--listen", "nonsense")[0] == 2
+    code, text = run(*data)
+    assert (code, "give a TLS certificate" in text) == (2, True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, text = run(*data, "--insecure-http", "--listen", address)
+    assert (code, f"Error: cannot listen on {address}: " in text) == (1, True)
     code, text = run("--address", "http://127.0.0.1:1", "status")
     assert code == 1
     assert "no answer from the KMS" in text

@@ -5,12 +5,12 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kms.conftest import Process
+from tests.parts.kms import KmsProcess, StartKms
 
 from pericard_edge.kms import KmsClient
 from pericard_kms.storage.audit_export import verify_export
@@ -19,7 +19,7 @@ DATA = base64.b64encode(b"heart").decode()
 
 
 @pytest.fixture
-def opened(process: Process) -> Any:
+def opened(process: KmsProcess) -> Any:
     """A client of the running process, unsealed; and what unseals it again."""
     with KmsClient(process.url) as client:
         made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
@@ -30,7 +30,7 @@ def opened(process: Process) -> Any:
     return made
 
 
-def again(process: Process, made: Any) -> Any:
+def again(process: KmsProcess, made: Any) -> Any:
     """Starts the killed process again and unseals it."""
     process.start()
     client = KmsClient(process.url, made["root_token"])
@@ -38,7 +38,7 @@ def again(process: Process, made: Any) -> Any:
     return client
 
 
-def call_until_killed(process: Process, made: Any, answers: Any, step: Any) -> None:
+def call_until_killed(process: KmsProcess, made: Any, answers: Any, step: Any) -> None:
     """Calls `step` over and over; what was answered is in `answers` when the process dies."""
     with KmsClient(process.url, made["root_token"]) as client:
         while True:
@@ -50,7 +50,7 @@ def call_until_killed(process: Process, made: Any, answers: Any, step: Any) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("work", ["rotation", "rewrap"])
-def test_kill_9_loses_nothing_that_was_answered(process: Process, opened: Any, work: str) -> None:
+def test_kill_9_loses_nothing_that_was_answered(process: KmsProcess, opened: Any, work: str) -> None:
     with KmsClient(process.url, opened["root_token"]) as client:
         first = client.call("POST", "transit/encrypt/k", {"plaintext": DATA})["ciphertext"]
     seen_versions: dict[str, str] = {}
@@ -112,9 +112,7 @@ def small_disk(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(
-    small_disk: Any, start: Callable[..., Process]
-) -> None:
+def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(small_disk: Any, start: StartKms) -> None:
     process = start(small_disk / "kms")
     with KmsClient(process.url) as client:
         made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})

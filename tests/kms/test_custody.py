@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from tests.kms.conftest import Client, Clock
-from tests.parts.liboqs_js import Oqs
+from tests.parts.kms import Reopen, SetClock, VaultClient
+from tests.parts.liboqs_js import LiboqsJs, Oqs
 
 from pericard_kms.crypto.checkpoints import open_checkpoint
 from pericard_kms.crypto.merkle import check_inclusion, leaf_hash
@@ -31,7 +30,7 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def test_a_data_key_opens_for_its_patient_and_quarter_only(kms: Client) -> None:
+def test_a_data_key_opens_for_its_patient_and_quarter_only(kms: VaultClient) -> None:
     made = kms.ok("POST", "patients/patients/anna/datakey", {"associated_data": b64(b"2026-Q4")})
     body = {"ciphertext": made["ciphertext"], "associated_data": b64(b"2026-Q4")}
     assert kms.ok("POST", "patients/patients/anna/unwrap", body)["plaintext"] == made["plaintext"]
@@ -42,7 +41,7 @@ def test_a_data_key_opens_for_its_patient_and_quarter_only(kms: Client) -> None:
     assert kms.ok("POST", "patients/patients/anna/unwrap", body)["plaintext"] == made["plaintext"]
 
 
-def test_erasure_leaves_a_receipt_that_proves_it(kms: Client, reopen: Callable[..., Client]) -> None:
+def test_erasure_leaves_a_receipt_that_proves_it(kms: VaultClient, reopen: Reopen) -> None:
     made = kms.ok("POST", "patients/patients/anna/datakey")
     kms.ok("POST", "patients/patients/anna/rotate")
     store = kms.store
@@ -64,7 +63,7 @@ def test_erasure_leaves_a_receipt_that_proves_it(kms: Client, reopen: Callable[.
     assert not [n for n in kms.store.names("mount/") if secret.encode() in kms.stored(n)]
 
 
-def test_the_search_finds_a_copy_that_lives(kms: Client) -> None:
+def test_the_search_finds_a_copy_that_lives(kms: VaultClient) -> None:
     kms.ok("POST", "patients/patients/anna/datakey")
     store = kms.store
     name = next(name for name in store.names("mount/") if name.endswith("/key/anna"))
@@ -75,7 +74,7 @@ def test_the_search_finds_a_copy_that_lives(kms: Client) -> None:
 
 
 @pytest.fixture
-def lodged(kms: Client) -> Any:
+def lodged(kms: VaultClient) -> Any:
     return kms.ok(
         "POST",
         "fhe/keys/q4",
@@ -83,7 +82,7 @@ def lodged(kms: Client) -> Any:
     )
 
 
-def test_the_cloud_gets_the_evaluation_key_and_nothing_else(kms: Client, lodged: Any) -> None:
+def test_the_cloud_gets_the_evaluation_key_and_nothing_else(kms: VaultClient, lodged: Any) -> None:
     cloud = kms.limited('path "fhe/keys/+/evaluation" { capabilities = ["read"] }', "cloud")
     got = kms.ok("GET", "fhe/keys/q4/evaluation", token=cloud)
     assert base64.b64decode(got["evaluation"]) == b"E" * 50
@@ -95,7 +94,7 @@ def test_the_cloud_gets_the_evaluation_key_and_nothing_else(kms: Client, lodged:
         kms.refused(403, method, path, {} if method == "POST" else None, token=cloud)
 
 
-def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms: Client, lodged: Any) -> None:
+def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms: VaultClient, lodged: Any) -> None:
     worker = MLKEM768PrivateKey.generate()
     answer = kms.ok("POST", "fhe/keys/q4/release", {"recipient": b64(worker.public_key().public_bytes_raw())})
     assert b64(b"S" * 9)[:8] not in json.dumps(answer)
@@ -108,7 +107,7 @@ def test_the_worker_gets_the_secret_sealed_to_its_own_key(kms: Client, lodged: A
     kms.refused(400, "POST", "fhe/keys/q4/release", {"recipient": b64(b"x")})
 
 
-def test_a_key_has_one_fingerprint_also_where_its_record_says_another(kms: Client, lodged: Any) -> None:
+def test_a_key_has_one_fingerprint_also_where_its_record_says_another(kms: VaultClient, lodged: Any) -> None:
     """The one by which hospital and cloud call for it; before, the KMS stored one of its own."""
     expected = key_fingerprint("n=8192", b"E" * 50).hex()
     assert lodged["fingerprint"] == expected
@@ -121,14 +120,16 @@ def test_a_key_has_one_fingerprint_also_where_its_record_says_another(kms: Clien
     kms.refused(400, "POST", "fhe/keys/q5", {"scheme": "ckks", "parameters": "a\0b", "secret": b64(b"s")})
 
 
-def test_a_lodged_key_is_never_replaced(kms: Client, lodged: Any) -> None:
+def test_a_lodged_key_is_never_replaced(kms: VaultClient, lodged: Any) -> None:
     other = {"scheme": "ckks", "secret": b64(b"s"), "evaluation": b64(b"e")}
     assert "take another name" in kms.refused(400, "POST", "fhe/keys/q4", other)
     assert base64.b64decode(kms.ok("GET", "fhe/keys/q4/evaluation")["evaluation"]) == b"E" * 50
 
 
 @pytest.mark.parametrize("suite", sorted(SUITES))
-def test_a_gateway_seals_to_the_bundle_and_the_kms_opens(kms: Client, clock: Clock, suite: Any) -> None:
+def test_a_gateway_seals_to_the_bundle_and_the_kms_opens(
+    kms: VaultClient, clock: SetClock, suite: Any
+) -> None:
     pem = kms.ok("GET", "bundles/identity")["public_key"]
     identity = load_pem_public_key(pem.encode())
     assert isinstance(identity, MLDSA65PublicKey)
@@ -147,11 +148,11 @@ def test_a_gateway_seals_to_the_bundle_and_the_kms_opens(kms: Client, clock: Clo
 
 @pytest.mark.parametrize("suite", sorted(SUITES))
 def test_a_kms_on_liboqs_opens_the_keys_of_one_on_cryptography_and_makes_its_own(
-    reopen: Callable[..., Client], clock: Clock, liboqs_js: Any, suite: Any
+    reopen: Reopen, clock: SetClock, liboqs_js: LiboqsJs, suite: Any
 ) -> None:
     """The provider may be changed at any start: the keys are the same bytes."""
 
-    def sealed_today(kms: Client) -> Any:
+    def sealed_today(kms: VaultClient) -> Any:
         signed = SignedKeyBundle.FromString(
             base64.b64decode(kms.ok("GET", f"bundles/today?suites={suite}")["bundle"])
         )
@@ -170,7 +171,7 @@ def test_a_kms_on_liboqs_opens_the_keys_of_one_on_cryptography_and_makes_its_own
     assert liboqs_js.asked["decapsulate", lattice] >= 2
 
 
-def test_a_days_key_is_destroyed_unless_a_gateway_needs_it(kms: Client, clock: Clock) -> None:
+def test_a_days_key_is_destroyed_unless_a_gateway_needs_it(kms: VaultClient, clock: SetClock) -> None:
     one = kms.ok("GET", "bundles/today?suites=65")["key_id"]
     other = kms.ok("GET", "bundles/today?suites=66")["key_id"]
     kms.ok("POST", f"bundles/keys/{other}/hold", {"gateway": "gw-1"})

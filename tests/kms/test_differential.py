@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kms.conftest import Process
+from tests.parts.kms import KmsProcess
 from tests.parts.ports import lasting_port
 
 pytestmark = pytest.mark.slow  # OpenBao starts
@@ -89,7 +89,7 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def both(bao: Any, process: Process) -> Any:
+def both(bao: Any, process: KmsProcess) -> Any:
     ours = Server(process.url, "")
     _, made = ours("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
     ours("PUT", "sys/unseal", {"key": made["keys"][0]})

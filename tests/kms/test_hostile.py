@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.kms.conftest import Client
+from tests.parts.kms import VaultClient
 
 FIELDS = [
     *("plaintext", "ciphertext", "context", "associated_data", "batch_input", "key_version", "input", "hmac"),
@@ -103,7 +103,7 @@ PATHS = st.sampled_from(
             "sys/audit-hash/{}",
         ),
         *("auth/token/create", "auth/token/lookup", "auth/token/renew", "auth/token/lookup-accessor"),
-        *("devices/devices/{}", "devices/devices/{}/state", "devices/devices/{}/verdict", "devices/leases"),
+        *("devices/devices/{}", "devices/devices/{}/state", "devices/leases"),
         *(
             "devices/devices/{}/provision",
             "devices/leases/{}",
@@ -119,7 +119,7 @@ PATHS = st.sampled_from(
 
 
 @pytest.fixture
-def furnished(kms: Client) -> Client:
+def furnished(kms: VaultClient) -> VaultClient:
     """The same KMS for every request: it has something of every kind."""
     for key, kind in {"k": "aes256-gcm96", "ed": "ed25519", "rsa": "rsa-2048", "kem": "ml-kem-768"}.items():
         kms.ok("POST", f"transit/keys/{key}", {"type": kind})
@@ -136,7 +136,7 @@ def furnished(kms: Client) -> Client:
 @given(st.sampled_from(["GET", "POST", "LIST", "DELETE", "PUT", "BREW"]), PATHS, NAMES, BODIES)
 @example("POST", "transit/restore/{}", "k", {"backup": "eyJrZXkiOiB7fSwgInVzZXMiOiB7fX0="})
 def test_no_request_is_an_internal_error(
-    furnished: Client, method: str, path: str, name: str, body: dict[str, Any]
+    furnished: VaultClient, method: str, path: str, name: str, body: dict[str, Any]
 ) -> None:
     status, answer = furnished(method, path.replace("{}", name), body)
     assert status < 500 or (status == 501), (status, answer)

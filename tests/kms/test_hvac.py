@@ -6,13 +6,13 @@ from typing import Any
 import hvac
 import pytest
 from hvac import exceptions
-from tests.kms.conftest import Process
+from tests.parts.kms import KmsProcess
 
 PLAIN = base64.b64encode(b"64 bytes of a heart").decode()
 
 
 @pytest.fixture
-def client(process: Process) -> Any:
+def client(process: KmsProcess) -> Any:
     client = hvac.Client(url=process.url)
     assert not client.sys.is_initialized()
     assert client.sys.read_health_status(method="GET").status_code == 501

@@ -92,9 +92,8 @@ def test_a_store_that_did_not_open_is_let_go(tmp_path: Path) -> None:
     with pytest.raises(Misused, match="cannot make the journal") as refused:
         JournaledDatabase(tmp_path)
     (tmp_path / "kms.journal").rmdir()
-    JournaledDatabase(
-        tmp_path
-    ).close()  # SQLite's lock is gone, though the error still has the object's frame
+    # SQLite's lock is gone, though the error still holds the frame that took it.
+    JournaledDatabase(tmp_path).close()
     assert refused.value
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.kms.conftest import Client
+from tests.parts.kms import Reopen, VaultClient
 
 from pericard_kms.errors import StorageFailed
 from pericard_kms.storage.barrier import term_of
@@ -14,14 +14,14 @@ from pericard_kms.storage.barrier import term_of
 PLAIN = {"plaintext": base64.b64encode(b"x").decode()}
 
 
-def handle(kms: Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+def handle(kms: VaultClient, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """Handles without a flush, as the service does for a group."""
     data = b"" if body is None else json.dumps(body).encode()
     return kms.api.handle(method, "/v1/" + path, kms.token, data, "127.0.0.1").status
 
 
 @pytest.fixture
-def failing(kms: Client, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+def failing(kms: VaultClient, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Switches the store's commits to failure."""
     database = kms.database
 
@@ -36,7 +36,7 @@ def failing(kms: Client, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], No
     return fail
 
 
-def test_what_was_not_written_never_was(kms: Client, failing: Callable[[bool], None]) -> None:
+def test_what_was_not_written_never_was(kms: VaultClient, failing: Callable[[bool], None]) -> None:
     kms.ok("POST", "transit/keys/k")
     size = kms.store.log.size
     failing(True)
@@ -53,7 +53,7 @@ def test_what_was_not_written_never_was(kms: Client, failing: Callable[[bool], N
 
 
 def test_a_failed_flush_inside_a_group_fails_the_whole_group(
-    kms: Client, failing: Callable[[bool], None]
+    kms: VaultClient, failing: Callable[[bool], None]
 ) -> None:
     kms.ok("POST", "transit/keys/k")
     failing(True)
@@ -66,7 +66,7 @@ def test_a_failed_flush_inside_a_group_fails_the_whole_group(
     kms.ok("POST", "transit/encrypt/k", PLAIN)
 
 
-def test_a_refused_request_does_not_cost_its_neighbours_their_counts(kms: Client) -> None:
+def test_a_refused_request_does_not_cost_its_neighbours_their_counts(kms: VaultClient) -> None:
     kms.ok("POST", "transit/keys/k")
     for _ in range(3):
         assert handle(kms, "POST", "transit/encrypt/k", PLAIN) == 200
@@ -77,9 +77,7 @@ def test_a_refused_request_does_not_cost_its_neighbours_their_counts(kms: Client
     assert kms.ok("LIST", "transit/keys")["keys"] == ["k"]
 
 
-def test_the_keyring_rotates_and_everything_is_sealed_again(
-    kms: Client, reopen: Callable[..., Client]
-) -> None:
+def test_the_keyring_rotates_and_everything_is_sealed_again(kms: VaultClient, reopen: Reopen) -> None:
     box = kms.ok("POST", "transit/encrypt/k", PLAIN)["ciphertext"]
     kms.ok("POST", "sys/rotate")
     kms.ok("POST", "transit/keys/other")
@@ -97,7 +95,7 @@ def test_the_keyring_rotates_and_everything_is_sealed_again(
     assert kms.ok("GET", "sys/key-status")["term"] == 2
 
 
-def test_a_worn_barrier_key_rotates_by_itself(kms: Client, reopen: Callable[..., Client]) -> None:
+def test_a_worn_barrier_key_rotates_by_itself(kms: VaultClient, reopen: Reopen) -> None:
     ring = kms.store.keyring
     ring.terms[1].seals = 2**30
     kms.ok("POST", "transit/keys/k")
@@ -106,7 +104,7 @@ def test_a_worn_barrier_key_rotates_by_itself(kms: Client, reopen: Callable[...,
     kms.ok("GET", "transit/keys/k")
 
 
-def test_the_count_of_seals_never_falls_behind(kms: Client, reopen: Callable[..., Client]) -> None:
+def test_the_count_of_seals_never_falls_behind(kms: VaultClient, reopen: Reopen) -> None:
     """Restart after restart, with few seals each: the count on disk grows all the same."""
     before = kms.store.keyring.terms[1].seals
     for _ in range(3):
@@ -116,7 +114,7 @@ def test_the_count_of_seals_never_falls_behind(kms: Client, reopen: Callable[...
         before = now
 
 
-def test_rekeying_gives_new_shares_and_ends_the_old(kms: Client, reopen: Callable[..., Client]) -> None:
+def test_rekeying_gives_new_shares_and_ends_the_old(kms: VaultClient, reopen: Reopen) -> None:
     old = kms.shares
     box = kms.ok("POST", "transit/encrypt/k", PLAIN)["ciphertext"]
     begun = kms.ok("PUT", "sys/rekey/init", {"secret_shares": 5, "secret_threshold": 3})
@@ -142,7 +140,7 @@ def test_rekeying_gives_new_shares_and_ends_the_old(kms: Client, reopen: Callabl
     kms.refused(400, "PUT", "sys/rekey/init", {"secret_shares": 1, "secret_threshold": 2})
 
 
-def test_sealing_tells_who_did_it(kms: Client, reopen: Callable[..., Client]) -> None:
+def test_sealing_tells_who_did_it(kms: VaultClient, reopen: Reopen) -> None:
     kms.ok("PUT", "sys/seal")
     kms = reopen()
     entries = [json.loads(entry) for entry in kms.ok("GET", "sys/audit-log/entries")["entries"]]

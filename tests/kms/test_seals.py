@@ -3,13 +3,12 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kms.conftest import Client, Process
+from tests.parts.kms import Reopen, StartKms, VaultClient
 
 from pericard_edge.kms import KmsClient
 from pericard_kms.ceremonies.seals import PassphraseSeal
@@ -24,7 +23,7 @@ def private(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def test_shares_of_another_kms_do_not_unseal(kms: Client, reopen: Callable[..., Client]) -> None:
+def test_shares_of_another_kms_do_not_unseal(kms: VaultClient, reopen: Reopen) -> None:
     kms.ok("PUT", "sys/seal")
     for share in ("ab" * 33, "cd" * 33):
         status, answer = kms("PUT", "sys/unseal", {"key": share})
@@ -37,14 +36,14 @@ def test_shares_of_another_kms_do_not_unseal(kms: Client, reopen: Callable[..., 
     reopen()
 
 
-def test_the_same_share_twice_is_one(kms: Client, reopen: Callable[..., Client]) -> None:
+def test_the_same_share_twice_is_one(kms: VaultClient, reopen: Reopen) -> None:
     kms.ok("PUT", "sys/seal")
     for _ in range(3):
         assert kms("PUT", "sys/unseal", {"key": "ab" * 33})[1]["progress"] == 1
     assert kms("PUT", "sys/unseal", {"reset": True})[1]["progress"] == 0
 
 
-def test_a_second_init_is_refused(kms: Client) -> None:
+def test_a_second_init_is_refused(kms: VaultClient) -> None:
     assert "already initialized" in kms.refused(400, "PUT", "sys/init", {"secret_shares": 1})
 
 
@@ -87,9 +86,7 @@ def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.slow
-def test_an_hsm_unseals_by_itself_after_a_restart(
-    token: Any, tmp_path: Path, start: Callable[..., Process]
-) -> None:
+def test_an_hsm_unseals_by_itself_after_a_restart(token: Any, tmp_path: Path, start: StartKms) -> None:
     """In processes of their own: a PKCS#11 library is loaded once per process."""
     pin = tmp_path / "pin"
     private(pin, "5678\n")
@@ -158,7 +155,7 @@ print("kept")
 
 
 @pytest.mark.slow
-def test_a_passphrase_kms_opens_itself(tmp_path: Path, start: Callable[..., Process]) -> None:
+def test_a_passphrase_kms_opens_itself(tmp_path: Path, start: StartKms) -> None:
     words = tmp_path / "words"
     private(words, "five quite random words here\n")
     process = start(tmp_path / "served", "--passphrase-file", str(words))

@@ -8,13 +8,13 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.kms.conftest import Client, Process
+from tests.parts.kms import KmsProcess, StartKms, VaultClient
 
 from pericard_edge.kms import KmsClient, KmsRefused, KmsUnreachable
 from pericard_kms.cli import kms as kms_command
@@ -34,7 +34,7 @@ def talk(port: Any, data: bytes) -> Any:
         return got
 
 
-def test_rude_clients_get_an_answer_or_nothing_and_the_rest_goes_on(process: Process) -> None:
+def test_rude_clients_get_an_answer_or_nothing_and_the_rest_goes_on(process: KmsProcess) -> None:
     head = b"POST /v1/sys/unseal HTTP/1.1\r\nHost: k\r\n"
     assert b" 413 " in talk(process.port, head + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1))
     assert b" 411 " in talk(process.port, head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
@@ -51,7 +51,7 @@ def test_rude_clients_get_an_answer_or_nothing_and_the_rest_goes_on(process: Pro
         assert client.call("GET", "sys/seal-status")["initialized"] is False
 
 
-def test_pipelined_requests_are_answered_in_order(process: Process) -> None:
+def test_pipelined_requests_are_answered_in_order(process: KmsProcess) -> None:
     get = b"GET /v1/sys/%s HTTP/1.1\r\nHost: k\r\n\r\n"
     last = b"GET /v1/sys/leader HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n"
     got = talk(process.port, get % b"init" + get % b"seal-status" + last)
@@ -60,7 +60,7 @@ def test_pipelined_requests_are_answered_in_order(process: Process) -> None:
 
 
 @pytest.mark.parametrize("depth", [100, 240, 260, 300, 450, 900])
-def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms: Client, depth: int) -> None:
+def test_a_request_nested_deep_is_refused_before_the_act_or_recorded(kms: VaultClient, depth: int) -> None:
     kms.ok("POST", "transit/keys/k", {})
     kms.api.flush()
     leaves = kms.store.log.size
@@ -80,9 +80,7 @@ def _page(address: str, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_monitoring_sees_counts_without_a_token_and_nothing_else(
-    tmp_path: Path, start: Callable[..., Process]
-) -> None:
+def test_monitoring_sees_counts_without_a_token_and_nothing_else(tmp_path: Path, start: StartKms) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     process = start(tmp_path / "served", "--metrics", address)
@@ -117,7 +115,7 @@ def test_the_pages_are_on_loopback_only(tmp_path: Path, address: str) -> None:
     assert (done.exit_code, "give 127.0.0.1:PORT" in done.stderr) == (2, True)
 
 
-def test_tls_1_3_only(tmp_path: Path, start: Callable[..., Process]) -> None:
+def test_tls_1_3_only(tmp_path: Path, start: StartKms) -> None:
     making = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     making += ["-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=localhost"]
     making += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
@@ -160,9 +158,7 @@ def postgresql(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_postgresql_is_a_store_like_sqlite(
-    postgresql: Any, tmp_path: Path, start: Callable[..., Process]
-) -> None:
+def test_postgresql_is_a_store_like_sqlite(postgresql: Any, tmp_path: Path, start: StartKms) -> None:
     process = start(tmp_path / "served", "--database", postgresql)
     with KmsClient(process.url) as client:
         made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})

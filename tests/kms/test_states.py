@@ -1,12 +1,11 @@
 """Invariant: a key does what its SP 800-57 state allows, counts are exact, destruction is final."""
 
 import base64
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kms.conftest import Client, Clock
+from tests.parts.kms import Reopen, SetClock, VaultClient
 
 from pericard_kms.engines.states import OPENS, PROTECTS, TRANSITIONS, KeyState, check_transition
 from pericard_kms.errors import Invalid
@@ -14,7 +13,7 @@ from pericard_kms.errors import Invalid
 DAY = 86400
 
 
-def state(kms: Client, name: str, new: Any, **more: Any) -> Any:
+def state(kms: VaultClient, name: str, new: Any, **more: Any) -> Any:
     return kms.ok("POST", f"transit/keys/{name}/state", {"state": new, "reason": "a test", **more})
 
 
@@ -26,7 +25,7 @@ def test_nothing_leaves_destroyed_and_nothing_returns_to_pre_active() -> None:
         check_transition(KeyState.DEACTIVATED, KeyState.ACTIVE)
 
 
-def test_a_suspended_key_opens_and_never_seals(kms: Client) -> None:
+def test_a_suspended_key_opens_and_never_seals(kms: VaultClient) -> None:
     box = kms.ok("POST", "transit/encrypt/k", {"plaintext": ""})["ciphertext"]
     told = state(kms, "k", "suspended")
     assert told["versions"]["1"]["history"][0]["reason"] == "a test"
@@ -38,14 +37,14 @@ def test_a_suspended_key_opens_and_never_seals(kms: Client) -> None:
     kms.ok("POST", "transit/encrypt/k", {"plaintext": ""})
 
 
-def test_a_compromised_signature_proves_nothing(kms: Client) -> None:
+def test_a_compromised_signature_proves_nothing(kms: VaultClient) -> None:
     kms.ok("POST", "transit/keys/k", {"type": "ed25519"})
     signed = kms.ok("POST", "transit/sign/k", {"input": ""})["signature"]
     state(kms, "k", "compromised")
     assert "compromised" in kms.refused(400, "POST", "transit/verify/k", {"input": "", "signature": signed})
 
 
-def test_a_pre_active_key_does_nothing_yet(kms: Client) -> None:
+def test_a_pre_active_key_does_nothing_yet(kms: VaultClient) -> None:
     kms.ok("POST", "transit/keys/k", {"state": "pre-active"})
     assert "pre-active" in kms.refused(400, "POST", "transit/encrypt/k", {"plaintext": ""})
     state(kms, "k", "active")
@@ -57,7 +56,7 @@ def test_a_pre_active_key_does_nothing_yet(kms: Client) -> None:
 
 
 def test_destruction_waits_can_be_cancelled_and_then_is_final(
-    kms: Client, clock: Clock, reopen: Callable[..., Client], tmp_path: Path
+    kms: VaultClient, clock: SetClock, reopen: Reopen, tmp_path: Path
 ) -> None:
     kms.ok("POST", "transit/keys/k", {"exportable": True})
     secret = base64.b64decode(kms.ok("GET", "transit/export/encryption-key/k")["keys"]["1"])
@@ -84,7 +83,7 @@ def test_destruction_waits_can_be_cancelled_and_then_is_final(
     kms.refused(400, "POST", "transit/keys/k/destroy", {"delay": "1s", "reason": "too quick"})
 
 
-def test_uses_are_exact_across_restarts_and_failures(kms: Client, reopen: Callable[..., Client]) -> None:
+def test_uses_are_exact_across_restarts_and_failures(kms: VaultClient, reopen: Reopen) -> None:
     for _ in range(3):
         kms.ok("POST", "transit/encrypt/k", {"plaintext": ""})
     kms.ok("POST", "transit/encrypt/k", {"batch_input": [{"plaintext": ""}] * 4})
@@ -95,7 +94,7 @@ def test_uses_are_exact_across_restarts_and_failures(kms: Client, reopen: Callab
     assert kms.ok("GET", "transit/keys/k")["versions"]["1"]["uses"] == 9
 
 
-def test_the_limit_rotates_before_it_is_passed(kms: Client) -> None:
+def test_the_limit_rotates_before_it_is_passed(kms: VaultClient) -> None:
     kms.ok("POST", "transit/keys/k")
     kms.ok("POST", "transit/keys/k/config", {"usage_limit": 5})
     items = kms.ok("POST", "transit/encrypt/k", {"batch_input": [{"plaintext": ""}] * 12})["batch_results"]
@@ -112,7 +111,7 @@ def test_the_limit_rotates_before_it_is_passed(kms: Client) -> None:
     assert "deactivated" in kms.refused(400, "POST", "transit/encrypt/k", {"plaintext": "", "key_version": 1})
 
 
-def test_a_period_rotates(kms: Client, clock: Clock) -> None:
+def test_a_period_rotates(kms: VaultClient, clock: SetClock) -> None:
     kms.ok("POST", "transit/keys/kem", {"type": "ml-kem-768", "auto_rotate_period": "24h"})
     clock.now += DAY
     kms.api.tick()
@@ -127,7 +126,7 @@ def test_a_period_rotates(kms: Client, clock: Clock) -> None:
     assert log.count("rotated kem to version 2") == 1
 
 
-def test_deletion_needs_its_permission(kms: Client) -> None:
+def test_deletion_needs_its_permission(kms: VaultClient) -> None:
     kms.ok("POST", "transit/keys/k")
     assert "not allowed" in kms.refused(400, "DELETE", "transit/keys/k")
     kms.ok("POST", "transit/keys/k/config", {"deletion_allowed": True})

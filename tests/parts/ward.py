@@ -24,12 +24,13 @@ import grpc
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from tests.parts.waiting import until
 
 from pericard_gateway.operations import status
 from pericard_protocol import channel
 from pericard_protocol.channel import Identity
 from pericard_protocol.device.frame import FrameType, Header, seal_frame
-from pericard_protocol.device.stream import encode
+from pericard_protocol.device.stream import encode_packet
 from pericard_protocol.errors import PeerError
 from pericard_protocol.proto import uplink_pb2_grpc
 from pericard_protocol.proto.uplink_pb2 import Ack, KeyBundle, OpenedFrame, Sealed
@@ -59,7 +60,7 @@ class Device:
         return seal_frame(ChaCha20Poly1305(self.key), header, vitals() if payload is None else payload)
 
     def packet(self, payload: bytes | None = None) -> bytes:
-        return encode(self.frame(payload))
+        return encode_packet(self.frame(payload))
 
     @property
     def entry(self) -> dict[str, object]:
@@ -313,11 +314,3 @@ def telling(ready: asyncio.Event) -> Iterator[None]:
 def pericard_gateway(*command: str) -> list[str]:
     """The command as it is where no other domain is installed."""
     return [sys.executable, "-m", "pericard_gateway", *command]
-
-
-def until(met: Callable[[], Any], explain: Callable[[], object] = lambda: "", seconds: float = 60) -> None:
-    """Polls another process's state, which no event of ours can tell."""
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline, explain()
-        time.sleep(0.02)

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.parts.certificates import CertificateAuthority
 
 from pericard_protocol import channel
 from pericard_protocol.channel import Admission, ChannelRefused, CredentialError, Identity
@@ -35,7 +36,7 @@ def refusals() -> list[ChannelRefused]:
 
 
 @pytest.fixture
-def port(authority: Any, refusals: list[ChannelRefused]) -> Iterator[int]:
+def port(authority: CertificateAuthority, refusals: list[ChannelRefused]) -> Iterator[int]:
     server = grpc.server(
         futures.ThreadPoolExecutor(2),
         handlers=[_WhoAmI()],
@@ -72,7 +73,7 @@ def _call(on: grpc.Channel, request: bytes = b"") -> str:
     return answer.decode()
 
 
-def test_a_named_client_is_known_by_its_uri(connect: Any, authority: Any) -> None:
+def test_a_named_client_is_known_by_its_uri(connect: Any, authority: CertificateAuthority) -> None:
     on = connect(authority.issue("host.test", "pericard:gateway:ward-3"))
     assert _call(on) == "pericard:gateway:ward-3"
     assert (
@@ -80,7 +81,7 @@ def test_a_named_client_is_known_by_its_uri(connect: Any, authority: Any) -> Non
     )
 
 
-def test_or_by_its_dns_name(connect: Any, authority: Any) -> None:
+def test_or_by_its_dns_name(connect: Any, authority: CertificateAuthority) -> None:
     assert _call(connect(authority.issue("gateway.test"))) == "gateway.test"
 
 
@@ -95,7 +96,7 @@ def test_or_by_its_dns_name(connect: Any, authority: Any) -> None:
 @pytest.mark.parametrize("method", ["Unary", "Stream"])
 def test_another_name_is_refused_and_counted(
     connect: Any,
-    authority: Any,
+    authority: CertificateAuthority,
     refusals: list[ChannelRefused],
     names: tuple[str, ...],
     word: str,
@@ -110,7 +111,10 @@ def test_another_name_is_refused_and_counted(
 
 
 def test_a_strangers_certificate_ends_the_handshake(
-    connect: Any, authority: Any, other_authority: Any, refusals: list[ChannelRefused]
+    connect: Any,
+    authority: CertificateAuthority,
+    other_authority: CertificateAuthority,
+    refusals: list[ChannelRefused],
 ) -> None:
     stranger = replace(
         other_authority.issue("gateway.test"), authorities=authority.issue("x.test").authorities
@@ -122,7 +126,7 @@ def test_a_strangers_certificate_ends_the_handshake(
 
 
 def test_a_server_of_another_authority_or_name_is_not_believed(
-    connect: Any, authority: Any, other_authority: Any
+    connect: Any, authority: CertificateAuthority, other_authority: CertificateAuthority
 ) -> None:
     ours = authority.issue("gateway.test")
     for identity, name in (
@@ -134,7 +138,7 @@ def test_a_server_of_another_authority_or_name_is_not_believed(
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
-def test_no_certificate_no_call(port: int, authority: Any) -> None:
+def test_no_certificate_no_call(port: int, authority: CertificateAuthority) -> None:
     credentials = grpc.ssl_channel_credentials(authority.issue("x.test").authorities)
     with (
         grpc.secure_channel(
@@ -146,7 +150,7 @@ def test_no_certificate_no_call(port: int, authority: Any) -> None:
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_message_above_the_bound_is_refused(connect: Any, authority: Any) -> None:
+def test_a_message_above_the_bound_is_refused(connect: Any, authority: CertificateAuthority) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         _call(connect(authority.issue("gateway.test")), b"x" * (MAX_MESSAGE + 1))
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -213,7 +217,7 @@ def _http2_call(tls: ssl.SSLSocket) -> None:
 
 
 def test_an_older_tls_client_gets_no_answer(
-    port: int, authority: Any, tmp_path: Path, refusals: list[ChannelRefused]
+    port: int, authority: CertificateAuthority, tmp_path: Path, refusals: list[ChannelRefused]
 ) -> None:
     """A real client of another TLS library, held to TLS 1.2, with a good certificate."""
     identity = authority.issue("gateway.test")
@@ -232,17 +236,17 @@ def test_an_older_tls_client_gets_no_answer(
 
 
 @pytest.mark.parametrize("part", ["certificate", "private_key", "authorities"])
-def test_a_broken_file_is_named_at_start(authority: Any, part: str) -> None:
+def test_a_broken_file_is_named_at_start(authority: CertificateAuthority, part: str) -> None:
     identity = authority.issue("gateway.test")
     with pytest.raises(CredentialError, match=part.replace("_", " ")) as caught:
         replace(identity, **{part: b"not PEM"})
     assert b"PRIVATE" not in str(caught.value).encode()
 
 
-def test_a_key_of_another_certificate_is_named(authority: Any) -> None:
+def test_a_key_of_another_certificate_is_named(authority: CertificateAuthority) -> None:
     with pytest.raises(CredentialError, match="does not belong to the certificate"):
         replace(authority.issue("gateway.test"), private_key=authority.issue("gateway.test").private_key)
 
 
-def test_an_identity_does_not_show_its_key(authority: Any) -> None:
+def test_an_identity_does_not_show_its_key(authority: CertificateAuthority) -> None:
     assert "PRIVATE" not in repr(authority.issue("gateway.test"))

@@ -13,7 +13,7 @@ from pericard_protocol.fhe.objects import (
     check_relinearisation_key,
     key_fingerprint,
 )
-from pericard_protocol.fhe.parameters import MOMENTS, ParameterSet, UnknownParameters, parameter_set
+from pericard_protocol.fhe.parameters import MOMENTS, CkksParameters, UnknownParameters, parameter_set
 
 
 def _header(size: int) -> bytes:
@@ -101,7 +101,7 @@ def test_weak_or_overflowing_parameters_cannot_be_made(
     bits: tuple[int, ...], scale_bits: int, packs: int, word: str
 ) -> None:
     with pytest.raises(UsageError, match=word):
-        ParameterSet("x", 8192, bits, scale_bits, packs)
+        CkksParameters("x", 8192, bits, scale_bits, packs)
 
 
 def test_a_fingerprint_covers_parameters_and_key() -> None:

@@ -35,7 +35,7 @@ def test_liboqs_is_refused_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> N
 def test_liboqs_does_every_encapsulation_of_a_session(
     monkeypatch: pytest.MonkeyPatch, liboqs_js: LiboqsJs, suite: int
 ) -> None:
-    monkeypatch.setattr(liboqs, "load", lambda: Oqs(liboqs_js))
+    monkeypatch.setattr(liboqs, "load_liboqs", lambda: Oqs(liboqs_js))
     chosen = provider("liboqs")
     assert chosen.name == "liboqs"
     private, public = SUITES[suite].generate()

@@ -22,7 +22,7 @@ def _sealed(payload: bytes, seq: int = 0) -> bytes:
     return frame.seal_frame(CIPHER, Header(FrameType.STATUS, 0, 7, 1, seq), payload)
 
 
-packets = st.binary(max_size=480).map(lambda payload: stream.encode(_sealed(payload)))
+packets = st.binary(max_size=480).map(lambda payload: stream.encode_packet(_sealed(payload)))
 pieces = st.one_of(
     packets, st.binary(max_size=40), st.just(b"\0"), st.integers(500, 1500).map(b"\x05".__mul__)
 )
@@ -59,7 +59,7 @@ def test_any_bytes_are_frames_or_rejections(data: bytes) -> None:
 def test_a_good_packet_after_garbage_is_found(garbage: bytes, payload: bytes) -> None:
     decoder = StreamDecoder()
     list(decoder.feed(garbage + b"\0"))
-    (found,) = decoder.feed(stream.encode(_sealed(payload)))
+    (found,) = decoder.feed(stream.encode_packet(_sealed(payload)))
     assert isinstance(found, frame.Frame)
     assert frame.open_frame(CIPHER, found) == payload
 
@@ -67,7 +67,7 @@ def test_a_good_packet_after_garbage_is_found(garbage: bytes, payload: bytes) ->
 @given(st.lists(st.binary(max_size=480), max_size=20))
 def test_every_frame_arrives_in_order(payloads: list[bytes]) -> None:
     sent = [_sealed(payload, seq) for seq, payload in enumerate(payloads)]
-    found = list(StreamDecoder().feed(b"".join(map(stream.encode, sent))))
+    found = list(StreamDecoder().feed(b"".join(map(stream.encode_packet, sent))))
     assert [item.associated_data + item.sealed for item in found if isinstance(item, frame.Frame)] == sent
 
 
@@ -86,13 +86,13 @@ def test_an_overlong_packet_is_one_rejection(size: int, step: int) -> None:
     found = [item for start in range(0, size, step) for item in decoder.feed(data[start : start + step])]
     assert [type(item) for item in found] == [OverlongError]
     assert list(decoder.feed(b"still the same packet\0")) == []
-    assert len(list(decoder.feed(stream.encode(_sealed(b"next"))))) == 1
+    assert len(list(decoder.feed(stream.encode_packet(_sealed(b"next"))))) == 1
 
 
 def test_the_longest_frame_fits_a_packet() -> None:
     """Also with no zero in it, COBS's worst case (Cheshire and Baker, section 3)."""
     longest = b"\1" * frame.MAX_FRAME_BYTES
-    packet = stream.encode(longest)
+    packet = stream.encode_packet(longest)
     assert len(packet) == MAX_PACKET_BYTES + 1
     assert list(StreamDecoder().feed(packet)) == [frame.parse_frame(longest)]
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.parts.board import BIN
 
 from pericard_tools.bench.shape import by_turns, median_ratio, percentiles, show
-
-from .conftest import BIN
 
 COMMON = {"name", "machine", "runs"}
 

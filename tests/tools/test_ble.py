@@ -10,15 +10,13 @@ from pathlib import Path
 import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
-from bumble.link import LocalLink
+from tests.parts.board import ReadyBoard, wireless_board
 from tests.parts.radio import BOARD, Peripheral, in_the_air
 
 from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.ble import BlePort
 from pericard_protocol.device.frame import Frame, FrameError, open_frame
 from pericard_protocol.device.stream import StreamDecoder
-
-from .conftest import ReadyBoard, wireless_board
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
@@ -182,6 +180,7 @@ def test_a_disconnection_that_fails_does_not_keep_a_cancelled_port_running(
 
 def test_the_simulated_radio_ends_at_whichever_turn_of_the_loop_it_is_told() -> None:
     """It once did not where the board had just begun to advertise: every test on it could hang."""
+    from bumble.link import LocalLink
 
     async def ended_at(turn: int) -> bool:
         ours, board = socket.socketpair()

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 import serial
+from tests.parts.board import mpremote
 
 from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.errors import BadArgument
-
-from .conftest import mpremote
 
 
 def test_files_are_copied_listed_and_removed(board: VirtualBoard, tmp_path: Path) -> None:

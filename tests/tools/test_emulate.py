@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from tests.parts.board import BIN, read_frames
+from tests.parts.waiting import until
 
 from pericard_protocol.device.frame import open_frame
 from pericard_protocol.device.vitals import parse_vitals
 from pericard_tools.board.emulate import hearts
-
-from .conftest import BIN, read_frames, until
 
 PERICARD = str(BIN / "pericard")
 
@@ -79,7 +79,7 @@ def test_the_end_of_emulate_leaves_no_processor(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulation:
         assert emulation.stdout is not None
         json.loads(emulation.stdout.readline())
-        until(lambda: children(emulation.pid), "the board's processor did not start")
+        until(lambda: children(emulation.pid), lambda: "the board's processor did not start")
         processors = children(emulation.pid)
         emulation.kill()
     for pid in processors:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from tests.parts.board import DEVICE, ReadyBoard, mpremote, opened, read_frames
 from tests.parts.documents import ROOT
 
 from pericard_protocol.device.frame import NotAuthentic, open_frame
@@ -14,8 +15,6 @@ from pericard_tools.board.flash import check_config, firmware_files, flash, prec
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.errors import BadArgument, BoardError
-
-from .conftest import DEVICE, ReadyBoard, mpremote, opened, read_frames
 
 
 def test_frames_hold_the_recording(ready: ReadyBoard) -> None:
@@ -118,6 +117,7 @@ def test_a_module_that_is_no_python_is_named() -> None:
         precompiled({"/a/b.py": b"def ("}, "xtensawin")
 
 
+@pytest.mark.slow
 def test_precompiled_modules_run(ready: ReadyBoard) -> None:
     """After them nothing of the modules' source is left, which the board would prefer."""
     flash(ready.board.port, firmware_files(), compiled=True)

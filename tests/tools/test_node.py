@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 import serial
+from tests.parts.board import ReadyBoard, mpremote, read_frames
+from tests.parts.waiting import until
 
 from pericard_protocol.device.frame import Frame, FrameType, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 from pericard_tools.board.recording import WAVEFORM_FLASH_PATH, shipped_waveform, waveform_file
-
-from .conftest import ReadyBoard, mpremote, read_frames, until
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 

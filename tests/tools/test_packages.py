@@ -8,11 +8,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.parts.board import mpremote
 
 from pericard_tools.board.flash import firmware_files
 from pericard_tools.board.virtual import VirtualBoard
-
-from .conftest import mpremote
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 STARTED_BY_THE_BOARD = {"boot.py", "main.py"}

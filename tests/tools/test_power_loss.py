@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import serial
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from tests.parts.board import DEVICE, ReadyBoard, mpremote
+from tests.parts.waiting import until
 
 from pericard_protocol.device.frame import Frame, open_frame
 from pericard_protocol.device.ratchet import advance
@@ -19,8 +21,6 @@ from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.recording import FLASH_PATH, recording_file
 from pericard_tools.board.virtual import VirtualBoard
-
-from .conftest import DEVICE, ReadyBoard, mpremote, until
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 

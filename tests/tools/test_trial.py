@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import serial
+from tests.parts.board import ReadyBoard, quiet_board, read_frames
+from tests.parts.waiting import until
 
 from pericard_protocol.device.frame import Frame, FrameType, open_frame
 from pericard_protocol.device.stream import StreamDecoder
 from pericard_tools.board.flash import firmware_files, flash
-
-from .conftest import ReadyBoard, quiet_board, read_frames, until
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 
@@ -190,7 +190,7 @@ def test_a_cable_ends_a_trial(bed: ReadyBoard) -> None:
     watch(bed, 3000, 600000)  # which must not bite meanwhile, however slow this machine is
     stage(bed, HANGS, 7)
     bed.board.power_on()
-    until(lambda: (bed.board.flash / "trial.n").exists(), "the trial did not begin")
+    until(lambda: (bed.board.flash / "trial.n").exists(), lambda: "the trial did not begin")
     flash(bed.board.port, FIRMWARE)
     assert not (bed.board.flash / "trial.bin").exists()
     assert status(bed, lambda told: bool(told["uptime_seconds"]))["failed_version"] == 0

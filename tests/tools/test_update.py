@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import serial
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.parts.board import BIN, DEVICE, INTERVALS, ReadyBoard, read_frames
 
 from pericard_protocol.device.frame import Frame, FrameType, open_frame
 from pericard_protocol.device.stream import StreamDecoder
@@ -23,8 +24,6 @@ from pericard_tools.board.recording import FLASH_PATH, recording_file
 from pericard_tools.board.update import load_key, load_public_key, send
 from pericard_tools.board.virtual import VirtualBoard
 from pericard_tools.errors import BadArgument, BoardError
-
-from .conftest import BIN, DEVICE, INTERVALS, ReadyBoard, read_frames
 
 pytestmark = pytest.mark.slow  # boards start, and wait as boards do
 

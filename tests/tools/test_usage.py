@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.parts.board import BIN
 from tests.parts.crash import dumps_core
 
 from pericard_tools.board.virtual import VirtualBoard
-
-from .conftest import BIN
 
 pytestmark = pytest.mark.slow  # each runs the command
 

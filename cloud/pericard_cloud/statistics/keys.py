@@ -5,7 +5,7 @@ from collections import OrderedDict
 
 from pericard_cloud.errors import NoSuchKey
 from pericard_protocol.fhe.objects import check_relinearisation_key, key_fingerprint
-from pericard_protocol.fhe.parameters import ParameterSet
+from pericard_protocol.fhe.parameters import CkksParameters
 
 
 class KeyStore:
@@ -16,7 +16,7 @@ class KeyStore:
         self._keys: dict[str, OrderedDict[tuple[str, bytes], bytes]] = {}
         self._lock = threading.Lock()
 
-    def put(self, owner: str, parameters: ParameterSet, key: bytes) -> bytes:
+    def put(self, owner: str, parameters: CkksParameters, key: bytes) -> bytes:
         """Keeps the key; the owner's key unused for longest goes when there are too many.
 
         Returns:
@@ -35,7 +35,7 @@ class KeyStore:
                 keys.popitem(last=False)
         return fingerprint
 
-    def get(self, owner: str, parameters: ParameterSet, fingerprint: bytes) -> bytes:
+    def get(self, owner: str, parameters: CkksParameters, fingerprint: bytes) -> bytes:
         """The owner's key of that fingerprint.
 
         Raises:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pericard_protocol.fhe.objects import check_ciphertext, check_relinearisation_key
-from pericard_protocol.fhe.parameters import ParameterSet, parameter_set
+from pericard_protocol.fhe.parameters import CkksParameters, parameter_set
 
 MILLISECONDS = struct.Struct("<d")
 _PRODUCT = 3  # polynomials of a product before relinearisation
@@ -56,7 +56,7 @@ def finish(
 class _Seal:
     """SEAL's context of a parameter set: made from the allow-list, never from bytes of a client's."""
 
-    def __init__(self, parameters: ParameterSet) -> None:
+    def __init__(self, parameters: CkksParameters) -> None:
         from Pyfhel import PyCtxt, Pyfhel
 
         self.parameters = parameters

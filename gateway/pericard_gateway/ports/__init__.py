@@ -1,4 +1,4 @@
-"""The ways on which frames come in: one module a kind, one shape for all (port.py)."""
+"""The ways on which frames come in: a module for each kind, which does what port.py says."""
 
 import asyncio
 

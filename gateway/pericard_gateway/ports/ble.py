@@ -11,11 +11,11 @@ from pericard_gateway.backoff import Backoff
 from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.port import Reader
 
-# The device writes to us by notifying TX; our first write to RX tells it that we have subscribed.
+# The device sends notifications of TX; the gateway's first write to RX tells it that somebody receives them.
 RX = "6e400002-b5a3-f393-e0a9-e50e24dcca9e"
 TX = "6e400003-b5a3-f393-e0a9-e50e24dcca9e"
 _READY = b"\0"
-# BlueZ answers within about two seconds, or bluetoothd hangs: bleak would wait for its answer for ever.
+# BlueZ answers within about two seconds. Where bluetoothd hangs it never does, and bleak would wait for ever.
 DISCONNECT_SECONDS = 5.0
 
 _log = logging.getLogger("pericard.gateway")
@@ -56,11 +56,12 @@ class BlePort:
                 await self._read(reader, backoff)
                 why = "the connection has ended"
             except (Exception, asyncio.CancelledError) as error:
-                # bleak lets through what its backend raises (D-Bus ends, refuses, answers nonsense; a request
-                # is cancelled with its connection), and one device's radio must not end all reading.
+                # bleak passes on all that its backend raises: D-Bus ends, refuses or answers nonsense; a
+                # request is cancelled because its connection ended. A fault with one device must not end the
+                # others' reading.
                 why = str(error) or type(error).__name__
             if task is not None and task.cancelling():
-                # Also when the radio has answered our cancellation with an error, or with nothing.
+                # A backend may swallow the cancellation of this task, or raise an error instead of it.
                 raise asyncio.CancelledError
             self._counts.port_errors += 1
             if self.trouble != why:
@@ -69,14 +70,14 @@ class BlePort:
             await asyncio.sleep(backoff.next())
 
     async def write(self, data: bytes) -> None:
-        """Writes to the device, each part answered before the next: none is lost while the connection stands.
+        """Writes in parts, and waits for the response to each: none is lost while the device is connected.
 
         Raises:
             Exception: the connection is lost, or whatever else bleak's backend raises.
         """
         if self._client is None or (rx := self._client.services.get_characteristic(RX)) is None:
             raise ConnectionError("the device is not connected")
-        # ATT_MTU - 3: a longer write would be a queued one, which the node's buffer does not join.
+        # At most ATT_MTU - 3 bytes: BLE splits a longer write, and the node does not put its parts together.
         most = rx.max_write_without_response_size
         for at in range(0, len(data), most):
             await self._client.write_gatt_char(rx, data[at : at + most], response=True)
@@ -95,10 +96,12 @@ class BlePort:
 
             def take(_: object, data: bytearray) -> None:
                 if client is not self._latest:
-                    return  # a connection that did not end when told to repeats what the new one brings
+                    # An older connection, which did not end when it was told to, brings the same bytes again.
+                    return
                 reader.take(bytes(data))
                 if not self._room.is_set():
-                    # Notifications cannot be held back: without a connection the node keeps its own ring.
+                    # There is no room for more, and a connected node cannot be told to wait. Without a
+                    # connection it keeps its frames itself.
                     lost.set()
 
             await client.start_notify(TX, take)

@@ -13,7 +13,9 @@ from pericard_gateway.config import SerialSettings
 from pericard_gateway.operations.counts import GatewayCounts
 from pericard_gateway.ports.port import Reader
 
-READ_BYTES = 16384  # about a millisecond of opening: the most that one port keeps the loop from the others
+# The most that is taken from one port at once. To open its frames takes about a millisecond, in which the
+# other ports wait.
+READ_BYTES = 16384
 _DRAIN_READS = 64
 
 _log = logging.getLogger("pericard.gateway")
@@ -58,7 +60,7 @@ class SerialPort:
         await self._attempted.wait()
 
     async def write(self, data: bytes) -> None:
-        """Writes to the device. What the line does not take at once is lost: nobody reads it.
+        """Writes to the device. What the line does not take at once is dropped: then nobody reads it.
 
         Raises:
             OSError, serial.SerialException: the port is not open, or breaks.
@@ -81,7 +83,7 @@ class SerialPort:
         self._close()
 
     def _open(self) -> serial.Serial:
-        # exclusive: a second reader of the same port would steal bytes from the middle of frames.
+        # exclusive: a second reader of the same port would take bytes out of the middle of frames.
         self._serial = serial.Serial(self.name, self._settings.baud, timeout=0, exclusive=True)
         self.trouble = ""
         _log.info("port opened", extra=fields(port=self.name))
@@ -105,7 +107,8 @@ class SerialPort:
 async def _readable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
-    # Removed after every event: the descriptor stays readable while we wait for room and would spin.
+    # The loop stops watching after every event. The descriptor stays readable while the gateway waits for
+    # room, and would be reported again and again.
     loop.add_reader(descriptor, lambda: None if ready.done() else ready.set_result(None))
     try:
         await ready

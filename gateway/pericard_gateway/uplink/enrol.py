@@ -26,7 +26,7 @@ CALL_SECONDS = 20.0
 Key = TypeVar("Key", ec.EllipticCurvePrivateKey, MLDSA65PrivateKey)
 
 
-def enrol(settings: GatewaySettings, address: str, invitation: Invitation) -> None:
+def redeem_invitation(settings: GatewaySettings, address: str, invitation: Invitation) -> None:
     """Redeems `invitation` at the hospital's enrolment `address`.
 
     The keys are on disk before the token is shown, and are used again by a second attempt: whatever fails on

@@ -79,7 +79,7 @@ class Header(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One frame as received: its header, the header's very bytes, and the sealed payload with its tag."""
+    """One frame as received: its header, the bytes of that header, and the sealed payload with its tag."""
 
     header: Header
     associated_data: bytes
@@ -102,7 +102,7 @@ def parse_frame(raw: bytes) -> Frame:
     kind = _TYPES.get(number)
     if version != VERSION or kind is None:
         raise VersionError(f"a frame of version {version}, type {number}: unknown to this release")
-    # A named tuple's own constructor takes twice as long, and this is on every frame's way.
+    # The named tuple's own constructor takes twice as long, and this line runs for every frame.
     header = _new(Header, (kind, epoch, device, boot, seq))
     return _new(Frame, (header, raw[:HEADER_BYTES], raw[HEADER_BYTES:]))
 

@@ -1,4 +1,7 @@
-"""The epoch ratchet of a device key: forward only, so that a stolen node cannot open what it sent before."""
+"""The epoch ratchet of a device key: the next key follows from the present one, never the one before.
+
+Who steals a node cannot open what it sent in earlier epochs.
+"""
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF

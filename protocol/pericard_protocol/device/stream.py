@@ -1,6 +1,6 @@
 """Cuts a byte stream from a device (serial or BLE) into frames: COBS packets, each ended by 0x00.
 
-Any bytes in; frames or counted rejections out; memory bounded by one frame. No I/O.
+It takes any bytes, gives frames or the reasons why there is none, and holds at most one frame. No I/O.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from cobs import cobs
 
 from pericard_protocol.device.frame import MAX_FRAME_BYTES, Frame, FrameError, parse_frame
 
-# COBS (Cheshire and Baker, 1999) adds one byte per started run of 254.
+# COBS (Cheshire and Baker, 1999) adds one byte for each 254 bytes, and one for the bytes left over.
 MAX_PACKET_BYTES = MAX_FRAME_BYTES + MAX_FRAME_BYTES // 254 + 1
 
 
@@ -25,7 +25,7 @@ class OverlongError(FrameError):
     reason = "overlong"
 
 
-def encode(frame: bytes) -> bytes:
+def encode_packet(frame: bytes) -> bytes:
     """The packet that carries `frame`, with its closing 0x00."""
     return b"%b\0" % cobs.encode(frame)
 

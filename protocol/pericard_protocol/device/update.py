@@ -1,8 +1,8 @@
-"""The signed firmware update (docs/adr/0010): built by who signs it, checked by who carries it. Pure.
+"""The signed firmware update (docs/adr/0010): the operator's tools build it, the gateway checks it. No I/O.
 
 "PUPD" ‖ the manifest's length, 4 hex digits ‖ manifest ‖ its Ed25519 signature, 128 hex digits ‖ the files,
 in the manifest's order. The manifest is JSON: {"version": n, "files": [{"path", "size", "sha256"}, …]}. Its
-bounds are those of the node (firmware/pericard_node/update.py), which trusts no carrier.
+bounds are those of the node (firmware/pericard_node/update.py), which checks everything once more.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _MAX_FILE_BYTES = 65536
 _MAX_FILES = 64
 _CTRL_C = b"\x03"
 # An update may replace code only. It must not touch the keystore, the boot counter, the update key, or
-# boot.py, which takes bad updates back.
+# boot.py, which undoes a bad update.
 _PATH = r"^/(main\.py|pericard_node/([^./]|\.[^./])+)$"
 
 
@@ -80,7 +80,7 @@ def parse_update(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
         length = int(stream[len(_MAGIC) : _HEAD_BYTES], 16) if stream.startswith(_MAGIC) else 0
     except ValueError:
         length = 0
-    if stream[:_HEAD_BYTES] != _head(length):  # int() also reads signs, spaces and capitals
+    if stream[:_HEAD_BYTES] != _head(length):  # int() also accepts signs, spaces and capitals
         length = 0
     signed = _HEAD_BYTES + length
     end = signed + _SIGNATURE_DIGITS
@@ -90,7 +90,7 @@ def parse_update(stream: bytes, key: Ed25519PublicKey | None = None) -> Update:
     if key is not None:
         try:
             signature = bytes.fromhex(stream[signed:end].decode("latin-1"))
-            if signature.hex().encode() != stream[signed:end]:  # fromhex() also reads spaces and capitals
+            if signature.hex().encode() != stream[signed:end]:  # fromhex() also accepts spaces and capitals
                 raise InvalidSignature
             key.verify(signature, manifest)
         except (InvalidSignature, ValueError):

@@ -6,11 +6,11 @@ import jiter
 
 from pericard_protocol.errors import PeerError
 
-# Outside these a value is a fault of the sensor, not of the patient: what a clinician would never believe.
+# No living patient has a value outside these ranges: it is a fault of the sensor.
 AGE_YEARS = (0, 130)
 HEART_RATE_BPM = (10, 300)
 MAX_SENSOR_ID_CHARACTERS = 64
-_EXACT_SECONDS = (0, 2**53)  # what a double holds without a gap
+_EXACT_SECONDS = (0, 2**53)  # up to here a double holds every whole number
 _NUMBERS = (int, float)
 
 
@@ -36,8 +36,9 @@ def parse_vitals(payload: bytes) -> Vitals:
         VitalsError: not a JSON object (RFC 8259: UTF-8, no NaN), a key repeated, missing or out of range.
     """
     try:
-        # Stricter than json.loads, which guesses UTF-16 and UTF-32 from bytes and lets lone surrogates and
-        # repeated keys through (two readers of one payload must never see two values), and faster.
+        # json.loads would also accept UTF-16, UTF-32, lone surrogates and repeated keys. With a repeated key,
+        # one reader of the payload could take the first value and another the last. jiter refuses all of
+        # these, and is faster.
         found = jiter.from_json(payload, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError:
         raise VitalsError("the payload is not JSON") from None
@@ -60,7 +61,7 @@ def parse_vitals(payload: bytes) -> Vitals:
 
 def _number(found: dict[str, object], key: str, bounds: tuple[int, int]) -> float:
     value: Any = found.get(key)
-    if type(value) not in _NUMBERS:  # of exactly these types: a bool is an int to isinstance
+    if type(value) not in _NUMBERS:  # isinstance would also let a bool pass as an int
         raise VitalsError(f"{key} must be a number")
     if not bounds[0] <= value <= bounds[1]:
         raise VitalsError(f"{key} is outside {bounds[0]} to {bounds[1]}")

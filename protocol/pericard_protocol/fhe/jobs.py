@@ -9,10 +9,11 @@ SUM: Final = "sum"
 SUM_OF_SQUARES: Final = "sum_of_squares"
 RESULTS: Final = (SUM, SUM_OF_SQUARES)
 
-#: Random: it names the job in the logs of both, and no two are alike.
+#: A job's id is random, so that no two jobs share one. Both sides name the job by it in their logs.
 JOB_ID_BYTES: Final = 16
 
-#: What either end accepts. The largest message: one ciphertext of 0.26 MB, or two results of half that size.
+#: What either end accepts. The largest message that is sent has one ciphertext of 0.26 MB, or two results of
+#: half that size.
 MAX_MESSAGE_BYTES: Final = 1 << 20
 #: A key, three times as large as a ciphertext, travels in chunks of this size.
 KEY_CHUNK_BYTES: Final = 256 << 10

@@ -14,7 +14,7 @@ import struct
 from typing import ClassVar
 
 from pericard_protocol.errors import PeerError, UsageError
-from pericard_protocol.fhe.parameters import ParameterSet
+from pericard_protocol.fhe.parameters import CkksParameters
 
 _U64 = 8
 # SEAL 4.1's serialisation header: magic, header size, version 4.1, no compression, reserved, total size.
@@ -36,17 +36,17 @@ class MisshapenObject(PeerError):
     reason: ClassVar[str] = "shape"
 
 
-def ciphertext_bytes(parameters: ParameterSet, primes: int, polynomials: int = 2) -> int:
+def ciphertext_bytes(parameters: CkksParameters, primes: int, polynomials: int = 2) -> int:
     """The length of a serialised ciphertext."""
     return _CIPHERTEXT_OVERHEAD + polynomials * primes * parameters.degree * _U64
 
 
-def relinearisation_key_bytes(parameters: ParameterSet) -> int:
+def relinearisation_key_bytes(parameters: CkksParameters) -> int:
     """The length of the serialised relinearisation key: one encryption for each fresh prime."""
     return _KEYS_PREFIX + parameters.fresh_primes * ciphertext_bytes(parameters, len(parameters.prime_bits))
 
 
-def check_ciphertext(data: bytes, parameters: ParameterSet, primes: int, polynomials: int = 2) -> None:
+def check_ciphertext(data: bytes, parameters: CkksParameters, primes: int, polynomials: int = 2) -> None:
     """Checks everything about a ciphertext that SEAL would believe.
 
     Args:
@@ -62,7 +62,7 @@ def check_ciphertext(data: bytes, parameters: ParameterSet, primes: int, polynom
     _check_ciphertext("ciphertext", data, parameters, primes, polynomials, scale)
 
 
-def check_relinearisation_key(data: bytes, parameters: ParameterSet) -> None:
+def check_relinearisation_key(data: bytes, parameters: CkksParameters) -> None:
     """Checks everything about a relinearisation key that SEAL would believe.
 
     Raises:
@@ -96,7 +96,7 @@ def key_fingerprint(parameters: str, evaluation_key: bytes) -> bytes:
 
 
 def _check_ciphertext(
-    what: str, data: bytes, parameters: ParameterSet, primes: int, polynomials: int, scale: float
+    what: str, data: bytes, parameters: CkksParameters, primes: int, polynomials: int, scale: float
 ) -> None:
     _check_header(what, data, ciphertext_bytes(parameters, primes, polynomials))
     ntt, size, degree, levels, declared, correction = _CIPHERTEXT.unpack_from(

@@ -21,7 +21,7 @@ class UnknownParameters(PeerError):
 
 
 @dataclass(frozen=True)
-class ParameterSet:
+class CkksParameters:
     """A CKKS parameter set of the allow-list.
 
     Attributes:
@@ -43,8 +43,8 @@ class ParameterSet:
         if sum(self.prime_bits) > MAX_MODULUS_BITS[self.degree]:
             raise UsageError(f"parameters {self.name}: the modulus is too large for 128-bit security")
         # Slots hold |z|^2 <= 2, so a sum is at most 2 x packs. Coefficients are no larger than the largest
-        # slot, and must stay below half of the first prime: that is one bit. The second bit is a margin, for
-        # the prime is a little below 2^prime_bits, and there is noise.
+        # slot, and must stay below half of the first prime: so one bit of the two is subtracted. The other is
+        # a margin, because the prime is a little below 2^prime_bits and noise adds to the coefficients.
         if 2 * self.max_packs * 2**self.scale_bits > 2 ** (self.prime_bits[0] - 2):
             raise UsageError(f"parameters {self.name}: a sum of {self.max_packs} packs would overflow")
 
@@ -74,7 +74,7 @@ class ParameterSet:
         }
 
 
-MOMENTS = ParameterSet(
+MOMENTS = CkksParameters(
     # Depth one: sums, and sums of squares. 168 of 218 bits. The scale of 2^48 puts the noise of a slot near
     # 1e-11 of the encoding's half range; the 60-bit first prime leaves room above it for 512 packs a job.
     name="ckks-8192-moments",
@@ -87,7 +87,7 @@ MOMENTS = ParameterSet(
 _ALLOWED = {parameters.name: parameters for parameters in (MOMENTS,)}
 
 
-def parameter_set(name: str) -> ParameterSet:
+def parameter_set(name: str) -> CkksParameters:
     """The parameter set of that name.
 
     Raises:

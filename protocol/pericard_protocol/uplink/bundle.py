@@ -19,7 +19,8 @@ from pericard_protocol.uplink.suites import DEFAULT_SUITE, KemSuite, suite_of
 CONTEXT = b"pericard key bundle v1"
 MAX_KEY_ID_BYTES = 64
 DAY_SECONDS = 86_400
-# A day longer than it is handed out: a gateway that is cut off at midnight can still seal.
+# The hospital gives a key to gateways for one day, and they may seal to it for two: a gateway that loses its
+# connection at midnight can go on.
 VALID_SECONDS = 2 * DAY_SECONDS
 
 
@@ -42,7 +43,7 @@ class ExpiredBundle(BundleError):
 
 
 class DailyKey(NamedTuple):
-    """The KEM key of one UTC day and suite: how it is called, and when gateways may seal to it."""
+    """The KEM key of one UTC day and suite: its id, and when gateways may seal to it."""
 
     starts: int  # Unix seconds
     suite: int
@@ -79,7 +80,7 @@ def first_offered(wanted: Iterable[int], offered: Mapping[int, KemSuite]) -> Kem
 
 
 def sign_bundle(bundle: KeyBundle, identity: MLDSA65PrivateKey) -> SignedKeyBundle:
-    """Signs the bundle's serialised bytes, which travel as they were signed."""
+    """Signs the bundle's serialised bytes and keeps them: serialised again, they could be others."""
     raw = bundle.SerializeToString(deterministic=True)
     return SignedKeyBundle(bundle=raw, signature=identity.sign(raw, context=CONTEXT))
 

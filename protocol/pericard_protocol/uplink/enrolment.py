@@ -1,6 +1,7 @@
 """Enrolment of a gateway: the invitation that its operator carries over, and the signed request.
 
-Pure: who may redeem a token, and which authority signs, is the server's; files are the callers'.
+No I/O. The hospital's server decides who may redeem a token, and signs the certificate; callers read and
+write the files.
 """
 
 import base64
@@ -20,9 +21,11 @@ from pericard_protocol.errors import PeerError, UsageError
 from pericard_protocol.proto.uplink_pb2 import EnrolRequest
 from pericard_protocol.schema import Section
 
-CONTEXT = b"pericard enrolment v1"  # FIPS 204, section 5.2: no signature made for another purpose fits here
-TOKEN_BYTES = 32  # guessing one in a day's validity is out of reach at any rate of attempts
-MAX_REQUEST_BYTES = 16 << 10  # token, PKCS #10 with P-256, ML-DSA-65 key and signature have below 6 KB
+# FIPS 204, section 5.2: with this context, a signature that was made for another purpose is not valid here.
+CONTEXT = b"pericard enrolment v1"
+TOKEN_BYTES = 32  # 256 random bits: nobody guesses a token in the day for which it is valid
+# A request has less than 6 KB: token, PKCS #10 with a P-256 key, ML-DSA-65 key and signature.
+MAX_REQUEST_BYTES = 16 << 10
 
 
 class EnrolmentRefused(PeerError):
@@ -80,7 +83,7 @@ def parse_invitation(raw: bytes) -> Invitation:
 
 
 def certificate_request(gateway: str, key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A PKCS #10 request, DER. The name in it is for people: the hospital writes the one that it knows."""
+    """A PKCS #10 request, DER. The hospital ignores the name in it, and certifies the one that it invited."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, gateway)])
     builder = x509.CertificateSigningRequestBuilder().subject_name(name)
     return builder.sign(key, SHA256()).public_bytes(Encoding.DER)
@@ -100,7 +103,7 @@ def enrol_request(
 
 
 def verify_enrol_request(request: EnrolRequest) -> ec.EllipticCurvePublicKey:
-    """The key to certify, once both keys in the request have proved themselves. Says nothing about the token.
+    """The key to certify, after a signature by each key in the request was checked. The token is not checked.
 
     Raises:
         EnrolmentRefused: a key or a signature is wrong.

@@ -1,4 +1,4 @@
-"""The hybrid suite over another provider's ML-KEM: `cryptography`'s HPKE takes no key but its own.
+"""The hybrid suite with another provider's ML-KEM: `cryptography`'s HPKE accepts only its own library's keys.
 
 The same bytes as `suites.Hybrid`: HPKE in base mode, one message (RFC 9180, section 6.1), with the KEM
 MLKEM768-X25519 (draft-ietf-hpke-pq, also known as X-Wing), HKDF-SHA256 and AES-256-GCM. Only the composition
@@ -70,14 +70,15 @@ class HybridOver:
 
 
 def _combine(lattice: bytes, agreed: bytes, share: bytes, recipient: bytes) -> bytes:
-    # Both secrets, and the curve's public values: ML-KEM binds its own ciphertext, X25519 does not.
+    # X-Wing hashes X25519's public values beside the two secrets, because other public values could give the
+    # same X25519 secret. For ML-KEM nobody can find a second ciphertext with the same secret.
     combined = Hash(SHA3_256())
     combined.update(lattice + agreed + share + recipient + _LABEL)
     return combined.finalize()
 
 
 def _schedule(shared: bytes) -> tuple[bytes, bytes]:
-    """The 32-byte key and 12-byte nonce: RFC 9180, section 5.1, base mode (0; PSK and its id are empty)."""
+    """The 32-byte key and 12-byte nonce (RFC 9180, section 5.1): mode 0, base; PSK and its id are empty."""
     context = b"\0" + _extract(b"", b"psk_id_hash", b"") + _extract(b"", b"info_hash", Hybrid.info)
     secret = _extract(shared, b"secret", b"")
     return _expand(secret, b"key", context, 32), _expand(secret, b"base_nonce", context, 12)

@@ -26,8 +26,8 @@ def missing() -> str:
     """What keeps liboqs from being used here; "" when nothing does."""
     if find_spec("oqs") is None:
         return "its Python wrapper is not installed: pip install 'pericard-protocol[liboqs]'"
-    # Asked before the wrapper is imported: its answer to a library that is not there, or does not load, is to
-    # fetch one and build it. It looks in the same places.
+    # This must be known before the wrapper is imported. Where the wrapper finds no library that loads, it
+    # downloads liboqs and builds it, which no process of ours may do. It looks in the places looked in here.
     if not any(_loads(place) for place in _places()):
         return (
             "its native library is not installed, or does not load: install liboqs (a shared build), or set"
@@ -58,7 +58,7 @@ def load_liboqs() -> ModuleType:
     """
     if why := missing():
         raise NoLiboqs(f"liboqs cannot be used: {why}; or choose the KEM provider cryptography")
-    logging.getLogger("oqs.oqs").disabled = True  # it writes to stdout, which is for results
+    logging.getLogger("oqs.oqs").disabled = True  # it logs to stdout, where only results may be
     import oqs
 
     found: ModuleType = oqs
@@ -94,12 +94,12 @@ class LiboqsMlKem:
 
     def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
         """A fresh (secret, ciphertext)."""
-        # The wrapper fills a short key up with zeros: the length is ours to check.
+        # The wrapper fills a short key up with zeros and goes on, so the length is checked here.
         self._check(len(public) == self._public_bytes)
         with self._oqs.KeyEncapsulation(self.name) as kem:
             try:
                 wrapped, secret = kem.encap_secret(public)
-            except RuntimeError:  # FIPS 203, section 7.2: a coefficient is not reduced
+            except RuntimeError:  # a coefficient is not reduced (FIPS 203, section 7.2)
                 self._check(False)
         return secret, wrapped
 

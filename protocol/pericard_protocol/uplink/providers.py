@@ -1,23 +1,21 @@
-"""Who computes the KEM suites: `cryptography`, or liboqs where an operator wants it. The bytes are the same.
+"""The library that computes the KEM suites: `cryptography`, or liboqs where an operator asks for it.
 
-The one asked for serves every suite, or nothing starts: none stands in for another.
+Both give the same bytes. A process does not start when the library asked for is missing or lacks a suite: the
+other library never takes its place unasked.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import cryptography
 
 from pericard_protocol.schema import Section
 from pericard_protocol.uplink import liboqs
-from pericard_protocol.uplink.suites import SUITES, KemSuite
-
-ProviderName = Literal["cryptography", "liboqs"]
+from pericard_protocol.uplink.suites import SUITES, KemSuite, ProviderName
 
 
 class KemSettings(Section):
-    """[kem] of a configuration: who computes the ML-KEM of the uplink's sessions."""
+    """[kem] of a configuration: which library computes the ML-KEM of the uplink's sessions."""
 
     provider: ProviderName = "cryptography"
 
@@ -31,7 +29,7 @@ class Provider:
     suites: Mapping[int, KemSuite]
 
     def __str__(self) -> str:
-        """As operators read it."""
+        """Name and version, for logs and operators."""
         return f"{self.name} {self.version}"
 
 

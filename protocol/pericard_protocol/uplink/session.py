@@ -1,7 +1,7 @@
 """The sealed session of the uplink: a KEM-agreed key, a signed header, AES-256-GCM records of opened frames.
 
-The gateway seals (`SessionSealer`), the hospital opens (`SessionOpener`). Pure: the time is passed in,
-sockets and stored keys are the callers'.
+The gateway seals (`SessionSealer`), the hospital opens (`SessionOpener`). No I/O: callers pass the time in,
+and have the sockets and the stored keys.
 """
 
 import secrets
@@ -32,7 +32,7 @@ MAX_RECORDS = 2**16  # far below the 2^32 invocations of NIST SP 800-38D, sectio
 MAX_SECONDS = 60.0
 MAX_FRAMES = 1024
 MAX_NAME_BYTES = 64
-MAX_RECEIVED_US = 2**53  # in the year 2255: exact as a double, and a date that every library can show
+MAX_RECEIVED_US = 2**53  # the year 2255: exact as a double, and every library has the date
 # 1,024 frames of 480 payload bytes and at most 64 bytes of fields each, and the tag.
 MAX_RECORD_BYTES = MAX_FRAMES * (MAX_PAYLOAD_BYTES + 64) + 16
 # What either end of the link accepts as one message, `Sealed` with the largest record. Around its ciphertext
@@ -133,8 +133,8 @@ class SessionOpener:
         """Verifies the header, then decapsulates.
 
         `gateway_id` is the name in the peer's certificate, `verifier` that gateway's registered key, and
-        `decapsulate(key id, suite, encapsulation)` returns the secret or raises a PeerError; it is the
-        caller's, so that a KMS need not let the private key go.
+        `decapsulate(key id, suite, encapsulation)` returns the secret or raises a PeerError. The caller
+        gives this function, so that the private key may stay in a KMS.
 
         Raises:
             BadSessionSignature: not signed by that gateway; nothing in it was parsed.

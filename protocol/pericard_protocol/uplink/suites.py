@@ -5,7 +5,7 @@ A suite makes a fresh 32-byte secret for the holder of a public key. It stores n
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
@@ -19,9 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from pericard_protocol.errors import PeerError
 
+#: Who can compute the suites: see providers.py, which loads more than a command line that offers the choice.
+ProviderName = Literal["cryptography", "liboqs"]
+
 
 class KemError(PeerError):
-    """A key or an encapsulation that is not one of its suite's."""
+    """A key or an encapsulation without the form that its suite requires."""
 
     reason = "encapsulation"
 
@@ -79,7 +82,7 @@ class MlKem:
 
 
 class Hybrid:
-    """X25519 + ML-KEM-768 (HPKE's KEM 0x647A): safe while either of the two is.
+    """X25519 + ML-KEM-768 (HPKE's KEM 0x647A): secret while one of the two is unbroken.
 
     HPKE's single-shot mode (RFC 9180, section 6.1) seals a random 32-byte secret. Private keys are the ML-KEM
     seed ‖ the X25519 scalar (96 bytes), public keys ML-KEM's ‖ X25519's (1,216 bytes).
@@ -112,7 +115,7 @@ class Hybrid:
         return checked(seal, self.name)
 
     def decapsulate(self, private: bytes, wrapped: bytes) -> bytes:
-        """The 32-byte secret. Unlike plain ML-KEM, one made for another key is refused here."""
+        """The 32-byte secret. Unlike plain ML-KEM, it raises KemError for one made for another key."""
 
         def open_() -> bytes:
             key = hpke.MLKEM768X25519PrivateKey(
@@ -128,7 +131,7 @@ T = TypeVar("T")
 
 
 def checked(operation: Callable[[], T], name: str) -> T:
-    """What `operation` gives; a wrong value there is a KemError of the suite `name`."""
+    """The result of `operation`; where it refuses a value, a KemError that names the suite `name`."""
     try:
         return operation()
     except (ValueError, InvalidTag):

@@ -1,6 +1,7 @@
 """Starts one hospital: its configuration, Django on its database, its keys and its records.
 
-Everything that touches Django's models is imported here, after Django has its settings.
+Everything that touches Django's models is imported here, after Django has its settings; and Django itself
+once a command runs, since `--help` need not wait for it.
 """
 
 import os
@@ -9,20 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import django
-from django.core.management import call_command
-from django.db import connections
 
 from pericard_edge import files
-from pericard_edge.config import load_settings
 from pericard_protocol.errors import UsageError
-from pericard_protocol.uplink.providers import KemSettings, provider
-from pericard_server.config import HospitalSettings, database_url
-from pericard_server.custody.folder import KeyFolder
-from pericard_server.custody.keys import HospitalKeys
 
 if TYPE_CHECKING:
     from pericard_protocol.channel import Identity
+    from pericard_server.config import HospitalSettings
+    from pericard_server.custody.keys import HospitalKeys
     from pericard_server.fleet.authority import Authority
     from pericard_server.fleet.losses import Losses
     from pericard_server.records.store import Records
@@ -40,8 +35,8 @@ config_option = click.option(
 class Site:
     """What a command works on."""
 
-    config: HospitalSettings
-    keys: HospitalKeys
+    config: "HospitalSettings"
+    keys: "HospitalKeys"
 
     def records(self) -> "Records":
         """The sealed readings; needs the keys."""
@@ -77,6 +72,13 @@ def open_site(path: Path, *, migrate: bool = False) -> Site:
         ConfigError: the file is wrong; every fault with its line.
         UsageError: it cannot be read, or the database is not of this release.
     """
+    import django
+    from django.core.management import call_command
+    from django.db import connections
+
+    from pericard_edge.config import load_settings
+    from pericard_server.config import HospitalSettings, database_url
+
     config = load_settings(path, HospitalSettings)
     os.environ["DATABASE_URL"] = database_url(config, path.parent)
     os.environ["DJANGO_SETTINGS_MODULE"] = "pericard_server.settings"
@@ -95,10 +97,13 @@ def open_site(path: Path, *, migrate: bool = False) -> Site:
     return Site(config, _keys(config))
 
 
-def _keys(config: HospitalSettings) -> HospitalKeys:
+def _keys(config: "HospitalSettings") -> "HospitalKeys":
     if config.kms is not None:
         from pericard_server.custody.kms import KmsKeys
 
         return KmsKeys(config.kms.address, config.kms.ca, config.kms.files_key)
+    from pericard_protocol.uplink.providers import KemSettings, provider
+    from pericard_server.custody.folder import KeyFolder
+
     assert config.keys is not None  # noqa: S101 - the configuration has one of the two
     return KeyFolder(config.keys.folder, provider((config.kem or KemSettings()).provider))

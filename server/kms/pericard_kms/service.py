@@ -8,19 +8,26 @@ is on disk.
 import asyncio
 import logging
 import ssl
+import time
+from contextlib import closing
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import uvloop
 
+from pericard_edge import files
 from pericard_edge.jsonlog import fields
 from pericard_edge.pages import served_beside
 from pericard_edge.process import ready, stop_event_in_loop
-from pericard_edge.settings import MetricsSettings
+from pericard_edge.settings import split_address
+from pericard_kms.ceremonies import seals
+from pericard_kms.config import KeyManagementSettings, KmsTlsSettings
 from pericard_kms.counts import KmsCounts
 from pericard_kms.errors import Misused, StorageFailed
 from pericard_kms.http.api import Api
 from pericard_kms.http.reader import BadRequest, HttpRequest, RequestReader, response
+from pericard_kms.storage.journal import open_database
+from pericard_protocol.uplink.providers import Provider, provider
 
 log = logging.getLogger(__name__)
 
@@ -176,21 +183,45 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-def tls_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
-    """TLS 1.3 for the server; with `client_ca`, clients must show a certificate of it.
+class Prepared(NamedTuple):
+    """What the settings name, read and checked."""
+
+    tls: ssl.SSLContext | None
+    seal: seals.Seal | None
+    kem: Provider
+
+
+def prepare(settings: KeyManagementSettings) -> Prepared:
+    """Reads every file that the settings name; makes none, and opens no store and no socket.
 
     Raises:
-        Misused: a file cannot be read or does not fit.
+        NoLiboqs: the KEM provider that was asked for is not installed.
+        FileError, Misused: a file cannot be read or does not fit.
     """
+    kem = provider(settings.kem.provider)
+    seal: seals.Seal | None = None
+    if settings.passphrase is not None:
+        passphrase = files.read_secret_text(settings.passphrase.file, "the passphrase file")
+        seal = seals.PassphraseSeal(passphrase.encode())
+    elif settings.pkcs11 is not None:
+        pin = files.read_secret_text(settings.pkcs11.pin_file, "the PIN file")
+        seal = seals.Pkcs11Seal(settings.pkcs11.module, settings.pkcs11.token, pin)
+    return Prepared(None if settings.tls is None else _tls_context(settings.tls), seal, kem)
+
+
+def _tls_context(tls: KmsTlsSettings) -> ssl.SSLContext:
+    """TLS 1.3 for the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
-        context.load_cert_chain(certificate, key)
-        if client_ca is not None:
+        context.load_cert_chain(tls.certificate, tls.key)
+        if tls.client_ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(client_ca)
+            context.load_verify_locations(tls.client_ca)
     except (OSError, ssl.SSLError) as error:
-        raise Misused(f"cannot use the certificate {certificate} with the key {key}: {error}") from None
+        raise Misused(
+            f"cannot use the certificate {tls.certificate} with the key {tls.key}: {error}"
+        ) from None
     return context
 
 
@@ -214,21 +245,18 @@ async def _run(
     service.finish()
 
 
-def run(
-    api: Api,
-    host: str,
-    port: int,
-    tls: ssl.SSLContext | None,
-    metrics: MetricsSettings | None = None,
-    ready_file: Path | None = None,
-) -> None:
+def run(settings: KeyManagementSettings, prepared: Prepared, ready_file: Path | None) -> None:
     """Serves until SIGTERM or SIGINT; prints one line with the address, also into `ready_file`, when ready.
 
     Raises:
-        Misused, NoPages: an address cannot be used.
+        Misused, NoPages: the store or an address cannot be used.
     """
-    counts = KmsCounts(lambda: api.unsealed is None)
-    # In a thread of their own: they must tell of a commit that hangs.
-    with served_beside(metrics, counts.registry, counts.health) as pages:
-        log.info("the pages for monitoring", extra=fields(pages=pages))
-        uvloop.run(_run(api, counts, host, port, tls, ready_file))
+    log.info("the KMS starts", extra=fields(kem=str(prepared.kem)))
+    store = settings.store
+    with closing(open_database(store.folder, store.database, sync=store.durability == "disk")) as database:
+        api = Api(database, time.time, prepared.seal, prepared.kem.suites)
+        counts = KmsCounts(lambda: api.unsealed is None)
+        # In a thread of their own: they must tell of a commit that hangs.
+        with served_beside(settings.metrics, counts.registry, counts.health) as pages:
+            log.info("the pages for monitoring", extra=fields(pages=pages))
+            uvloop.run(_run(api, counts, *split_address(settings.listen.address), prepared.tls, ready_file))

@@ -1,5 +1,5 @@
 """A gateway with a hospital to deliver to, as the gateway's own tests have them."""
 
-from tests.gateway.conftest import hospital, server_port, signer, ward
+from tests.parts.ward_fixtures import hospital, server_port, signer, ward
 
 __all__ = ["hospital", "server_port", "signer", "ward"]

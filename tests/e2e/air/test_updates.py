@@ -20,9 +20,10 @@ import pytest
 from bleak.backends.client import BaseBleakClient
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.parts.board import DEVICE, ReadyBoard, quiet_board
 from tests.parts.radio import BOARD, Peripheral, in_the_air
-from tests.parts.ward import Line, StandInHospital, Ward, pericard_gateway, telling, until
-from tests.tools.conftest import DEVICE, ReadyBoard, quiet_board
+from tests.parts.waiting import until
+from tests.parts.ward import Line, StandInHospital, Ward, pericard_gateway, telling
 
 from pericard_edge.config import load_settings
 from pericard_gateway.config import GatewaySettings

@@ -6,6 +6,8 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.parts.certificates import CertificateAuthority
+from tests.parts.cloud import CloudProcess
 
 from pericard_edge.confined import ConfinedExecutor, Limits
 from pericard_protocol import channel
@@ -65,13 +67,13 @@ def fhe_keys(executor: ConfinedExecutor) -> FheKeys:
 
 
 @pytest.fixture
-def link(cloud: Any, authority: Any) -> Iterator[CloudLink]:
+def link(cloud: CloudProcess, authority: CertificateAuthority) -> Iterator[CloudLink]:
     with CloudLink(cloud.address, authority.issue("hospital.test"), "cloud.test", timeout=60) as one:
         yield one
 
 
 @pytest.fixture
-def liar(cloud: Any, authority: Any) -> Iterator[tuple[LyingCloud, CloudLink]]:
+def liar(cloud: CloudProcess, authority: CertificateAuthority) -> Iterator[tuple[LyingCloud, CloudLink]]:
     """A lying cloud, and a hospital's link to it; the real cloud is behind."""
     options = channel.channel_options(1 << 20, "cloud.test")
     identity = authority.issue("hospital.test")

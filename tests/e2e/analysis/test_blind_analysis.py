@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.parts.certificates import CertificateAuthority
+from tests.parts.cloud import CloudProcess
 
 from pericard_protocol.fhe.parameters import MOMENTS
 from pericard_protocol.proto import statistics_pb2 as messages
@@ -136,7 +138,7 @@ def test_the_key_is_sent_once(analysis: BlindAnalysis) -> None:
 
 
 def test_and_again_to_a_cloud_that_lost_it(
-    fhe_keys: Any, start_cloud: Any, authority: Any, executor: Any
+    fhe_keys: Any, start_cloud: Any, authority: CertificateAuthority, executor: Any
 ) -> None:
     cloud = start_cloud(workers=1, keys_per_client=1)
     with CloudLink(cloud.address, authority.issue("hospital.test"), "cloud.test", timeout=60) as link:
@@ -235,21 +237,21 @@ def test_a_result_without_its_parts_is_refused(liar: Any, fhe_keys: Any, executo
             BlindAnalysis(fhe_keys, link, executor).analyse({"a": [60.0]})
 
 
-def test_no_cloud_is_said(authority: Any, fhe_keys: Any, executor: Any) -> None:
+def test_no_cloud_is_said(authority: CertificateAuthority, fhe_keys: Any, executor: Any) -> None:
     link = CloudLink("127.0.0.1:1", authority.issue("hospital.test"), "cloud.test", timeout=60)
     with link, pytest.raises(CloudUnavailable, match="check address and certificates"):
         BlindAnalysis(fhe_keys, link, executor).analyse({"a": [60.0]})
 
 
 def test_a_cloud_with_a_wrong_certificate_gets_nothing(
-    cloud: Any, authority: Any, fhe_keys: Any, executor: Any
+    cloud: CloudProcess, authority: CertificateAuthority, fhe_keys: Any, executor: Any
 ) -> None:
     link = CloudLink(cloud.address, authority.issue("hospital.test"), "impostor.test", timeout=60)
     with link, pytest.raises(CloudUnavailable):
         BlindAnalysis(fhe_keys, link, executor).analyse({"a": [60.0]})
 
 
-def test_what_crosses_is_sealed(liar: Any, cloud: Any, fhe_keys: Any, executor: Any) -> None:
+def test_what_crosses_is_sealed(liar: Any, cloud: CloudProcess, fhe_keys: Any, executor: Any) -> None:
     """No reading, encoded or not, and no piece of the secret key is in a message or the cloud's memory."""
     lying, link = liar
     readings = np.full(300, 123.456789)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.parts.certificates import CertificateAuthority
+from tests.parts.cloud import CloudProcess
 from tests.parts.hospital import Hospital, make
 
 from pericard_protocol.device.frame import FrameType
@@ -23,7 +25,7 @@ def analysed(hospital: Hospital, *words: str) -> Any:
     return json.loads(hospital.command("analyse", "--json", *words).stdout)
 
 
-def filled(folder: Path, authority: Any, cloud: str) -> Hospital:
+def filled(folder: Path, authority: CertificateAuthority, cloud: str) -> Hospital:
     """A hospital with RATES of patient p-1, and the cloud at that address."""
     hospital = make(folder, authority, more=f'[cloud]\naddress = "{cloud}"\nname = "cloud.test"\n')
     certificate = authority.issue("hospital.test")
@@ -55,7 +57,9 @@ def refused(hospital: Hospital) -> Any:
     return json.loads(hospital.command("status", "--json").stdout)["refused"]
 
 
-def test_right_results_are_printed(tmp_path: Path, authority: Any, cloud: Any) -> None:
+def test_right_results_are_printed(
+    tmp_path: Path, authority: CertificateAuthority, cloud: CloudProcess
+) -> None:
     hospital = filled(tmp_path, authority, cloud.address)
     report = analysed(hospital)
     assert report["validated"] is True
@@ -71,7 +75,9 @@ def test_right_results_are_printed(tmp_path: Path, authority: Any, cloud: Any) -
     assert refused(hospital) == {}
 
 
-def test_the_trend_is_computed_blindly_too(tmp_path: Path, authority: Any, cloud: Any) -> None:
+def test_the_trend_is_computed_blindly_too(
+    tmp_path: Path, authority: CertificateAuthority, cloud: CloudProcess
+) -> None:
     """Readings a microsecond apart: as steep as a trend can be, and still found."""
     hospital = filled(tmp_path, authority, cloud.address)
     relation = analysed(hospital, "--covariance", "time")["covariance"]
@@ -85,7 +91,9 @@ def test_the_trend_is_computed_blindly_too(tmp_path: Path, authority: Any, cloud
     assert "p-1\twith time\tcovariance " in hospital.command("analyse", "--covariance", "time").stdout
 
 
-def test_a_wrong_result_is_refused_counted_and_not_printed(tmp_path: Path, authority: Any, liar: Any) -> None:
+def test_a_wrong_result_is_refused_counted_and_not_printed(
+    tmp_path: Path, authority: CertificateAuthority, liar: Any
+) -> None:
     lying, link = liar
     hospital = filled(tmp_path, authority, link.address)
 
@@ -101,7 +109,9 @@ def test_a_wrong_result_is_refused_counted_and_not_printed(tmp_path: Path, autho
     assert refused(hospital) == {"wrong result": 1}
 
 
-def test_a_changed_row_is_refused_and_counted(tmp_path: Path, authority: Any, cloud: Any) -> None:
+def test_a_changed_row_is_refused_and_counted(
+    tmp_path: Path, authority: CertificateAuthority, cloud: CloudProcess
+) -> None:
     hospital = filled(tmp_path, authority, cloud.address)
     with closing(sqlite3.connect(tmp_path / "records.db")) as database, database:
         database.execute("UPDATE records_reading SET seq = 9 WHERE seq = 1")
@@ -112,7 +122,9 @@ def test_a_changed_row_is_refused_and_counted(tmp_path: Path, authority: Any, cl
     assert refused(hospital) == {"tampered row": 1}
 
 
-def test_an_absent_cloud_and_an_unknown_patient_are_clear_errors(tmp_path: Path, authority: Any) -> None:
+def test_an_absent_cloud_and_an_unknown_patient_are_clear_errors(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
     hospital = filled(tmp_path, authority, "127.0.0.1:1")
     done = hospital.command("analyse", check=False)
     assert done.returncode == 1

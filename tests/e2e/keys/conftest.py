@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.kms.conftest import Process
+from tests.parts.kms import KmsProcess
 
 from pericard_edge.confined import ConfinedExecutor, Limits
 from pericard_edge.kms import KmsClient
@@ -14,9 +14,9 @@ from pericard_server.custody.fhe import FheKeys
 
 
 @pytest.fixture
-def open_kms(tmp_path: Path) -> Iterator[tuple[Process, str]]:
+def open_kms(tmp_path: Path) -> Iterator[tuple[KmsProcess, str]]:
     """The process and its root token."""
-    process = Process(tmp_path / "kms")
+    process = KmsProcess(tmp_path / "kms")
     with KmsClient(process.url) as client:
         made = client.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
         client.call("PUT", "sys/unseal", {"key": made["keys"][0]})
@@ -28,7 +28,7 @@ def open_kms(tmp_path: Path) -> Iterator[tuple[Process, str]]:
 
 
 @pytest.fixture
-def token_of(open_kms: tuple[Process, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def token_of(open_kms: tuple[KmsProcess, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Puts a token of a role into the environment, as an operator does."""
     process, root = open_kms
 

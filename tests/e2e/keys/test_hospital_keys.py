@@ -46,7 +46,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     if request.param != "kms":
         if on_liboqs := request.param == "folder on liboqs":
             peer = Oqs(request.getfixturevalue("liboqs_js"))
-            request.getfixturevalue("monkeypatch").setattr(liboqs, "load", lambda: peer)
+            request.getfixturevalue("monkeypatch").setattr(liboqs, "load_liboqs", lambda: peer)
         folder = KeyFolder(tmp_path / "keys", provider("liboqs" if on_liboqs else "cryptography"))
         folder.create()
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.parts.board import DEVICE, wireless_board
+from tests.parts.hospital_process import HospitalProcess
 from tests.parts.radio import BOARD, in_the_air
-from tests.parts.ward import Ward, telling, until
-from tests.tools.conftest import DEVICE, wireless_board
+from tests.parts.waiting import until
+from tests.parts.ward import Ward, telling
 
 from pericard_edge.config import load_settings
 from pericard_gateway.config import GatewaySettings
 from pericard_gateway.operations.doctor import Finding, examine
 from pericard_gateway.ports import open_ports
 from pericard_gateway.service import GatewayService
-
-from .conftest import HospitalProcess
 
 PORT = f"port {BOARD}"
 

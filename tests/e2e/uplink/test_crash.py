@@ -8,9 +8,9 @@ import secrets
 import threading
 
 import pytest
-from tests.parts.ward import Device, Line, Ward, committed, feed, new_line, until
-
-from .conftest import HospitalProcess
+from tests.parts.hospital_process import HospitalProcess
+from tests.parts.waiting import until
+from tests.parts.ward import Device, Line, Ward, committed, feed, new_line
 
 KILLS = int(os.environ.get("PERICARD_KILLS", "12"))
 
@@ -44,7 +44,7 @@ def test_nothing_committed_is_lost_or_stored_twice(hospital: HospitalProcess, wa
         # What was written is not lost with a line: all of it is read at last.
         until(lambda: committed(ward, device) == device.seq, lambda: ward.log[-2000:])
         expected += [(device.number, device.boot, seq) for seq in range(committed(ward, device))]
-    until(lambda: ward.status()["spool"]["records"] == 0, lambda: ward.log[-2000:], seconds=60)
+    until(lambda: ward.status()["spool"]["records"] == 0, lambda: ward.log[-2000:])
     assert ward.status()["refused"] == {}
     assert ward.stop() == 0
     assert expected

@@ -3,16 +3,16 @@
 import subprocess
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
-from tests.parts.ward import Ward, pericard_gateway, until
+from tests.parts.certificates import CertificateAuthority
+from tests.parts.hospital_process import HospitalProcess
+from tests.parts.waiting import until
+from tests.parts.ward import Ward, pericard_gateway
 
 from pericard_server.fleet import authority as issuing
 from pericard_server.fleet.authority import Authority
-
-from .conftest import HospitalProcess
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,7 @@ def test_an_invitation_is_for_one_gateway_and_of_one_hospital(hospital: Hospital
 
 
 def test_a_certificate_is_renewed_before_it_ends(
-    hospital: HospitalProcess, ward: Ward, authority: Any, monkeypatch: pytest.MonkeyPatch
+    hospital: HospitalProcess, ward: Ward, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # With five minutes before now, less than a third of its time is left from the start.
     monkeypatch.setattr(issuing, "VALID", timedelta(minutes=2))

@@ -6,19 +6,19 @@ import socket
 import ssl
 import struct
 from pathlib import Path
-from typing import Any
 
 import grpc
 import psutil
 import pytest
-from tests.parts.ward import Ward, until
+from tests.parts.certificates import CertificateAuthority
+from tests.parts.hospital_process import HospitalProcess
+from tests.parts.waiting import until
+from tests.parts.ward import Ward
 
 from pericard_protocol import channel
 from pericard_protocol.proto.uplink_pb2 import EnrolRequest, KeyBundleRequest, Sealed, SealedRecord
 from pericard_protocol.proto.uplink_pb2_grpc import EnrolmentStub, UplinkStub
 from pericard_protocol.uplink.session import MAX_RECORD_BYTES
-
-from .conftest import HospitalProcess
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +76,10 @@ def test_wrong_protocols_and_slow_talkers_cost_little(hospital: HospitalProcess,
 
 
 def test_tls_without_our_certificate_gets_no_call_through(
-    hospital: HospitalProcess, ward: Ward, authority: Any, other_authority: Any
+    hospital: HospitalProcess,
+    ward: Ward,
+    authority: CertificateAuthority,
+    other_authority: CertificateAuthority,
 ) -> None:
     hospital.start()
     ward.start()

@@ -5,15 +5,15 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.parts.ward import Device, Line, Ward, until
+from tests.parts.hospital_process import HospitalProcess
+from tests.parts.waiting import until
+from tests.parts.ward import Device, Line, Ward
 
 from pericard_tools.board.emulate import boards, hearts
 from pericard_tools.board.flash import firmware_files, flash
 from pericard_tools.board.provision import RegistrySource, provision
 from pericard_tools.board.recording import shipped_waveform
 from pericard_tools.board.virtual import VirtualBoard
-
-from .conftest import HospitalProcess
 
 BLOCKS = 20
 

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pericard_protocol.device.stream import encode
+from pericard_protocol.device.stream import encode_packet
 from pericard_tools.bench.load import SealedLoad, index_of
 from pericard_tools.bench.shape import percentiles
 from pericard_tools.demo.world import GATEWAY, World
@@ -135,7 +135,7 @@ def _latencies(
         for at, index in enumerate(indices):
             if (early := begin + at / rate - time.perf_counter()) > _BURST_SECONDS:
                 time.sleep(early)
-            os.write(line, encode(load.frames[index]))
+            os.write(line, encode_packet(load.frames[index]))
             written[index] = time.perf_counter()
 
     writer = threading.Thread(target=write, daemon=True)

@@ -28,7 +28,7 @@ from pericard_gateway.uplink.outbox import Outbox
 from pericard_gateway.uplink.sealing import RecordSealer
 from pericard_gateway.uplink.spool import Spool
 from pericard_protocol.device.frame import KEY_BYTES
-from pericard_protocol.device.stream import encode
+from pericard_protocol.device.stream import encode_packet
 from pericard_protocol.proto.uplink_pb2 import KeyBundle, Sealed
 from pericard_protocol.uplink.bundle import sign_bundle
 from pericard_protocol.uplink.suites import DEFAULT_SUITE, SUITES
@@ -42,7 +42,7 @@ def gateway(quick: bool) -> Measured:
     """Time frames on their way through the gateway, against the bare primitives in the same run."""
     frames, runs = (BATCH_FRAMES * 40, 3) if quick else (BATCH_FRAMES * 200, 7)
     load = SealedLoad(frames)
-    stream = b"".join(map(encode, load.frames))
+    stream = b"".join(map(encode_packet, load.frames))
     found = by_turns("gateway", runs, {"floor": lambda: _floor(load), "cost": lambda: _cost(load, stream)})
     floors, costs = ([one.processor for one in found[side]] for side in ("floor", "cost"))
     figures = {

@@ -1,4 +1,4 @@
-"""The commands that reach boards: emulate, flash, provision, update."""
+"""The commands that reach boards: emulate, flash, provision, update. Each imports its work once it runs."""
 
 import json
 import signal
@@ -8,15 +8,6 @@ from pathlib import Path
 
 import click
 
-from pericard_edge.kms import KmsClient
-from pericard_protocol.device.update import MAX_VERSION, build
-from pericard_tools.board.emulate import boards, hearts
-from pericard_tools.board.flash import check_config, firmware_files
-from pericard_tools.board.flash import flash as flash_board
-from pericard_tools.board.provision import KmsSource, RegistrySource
-from pericard_tools.board.provision import provision as provision_board
-from pericard_tools.board.update import load_key, load_public_key, update_files
-from pericard_tools.board.update import send as send_update
 from pericard_tools.errors import BadArgument
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -65,6 +56,8 @@ def emulate(
     A virtual board is a folder as the flash and MicroPython as the processor. Prints each board's name and
     port, which flash, provision, mpremote and the gateway take as they take a real board's.
     """
+    from pericard_tools.board.emulate import boards, hearts
+
     if speeds and not (recording or waveform or replays):
         raise click.UsageError(
             "--speed is for what is replayed: give --recording, --waveform or --replay too"
@@ -108,6 +101,10 @@ def flash(
 
     Only files that differ from the board's are written.
     """
+    from pericard_tools.board.emulate import hearts
+    from pericard_tools.board.flash import check_config, firmware_files
+    from pericard_tools.board.flash import flash as flash_board
+
     if speed is not None and not (recording or waveform):
         raise click.UsageError("--speed is for what is replayed: give --recording or --waveform too")
     speeds = {} if speed is None else {"": speed}
@@ -154,6 +151,11 @@ def provision(
 
     Either the KMS makes the key (--kms), or it is made here for a gateway's devices file (--registry).
     """
+    from pericard_edge.kms import KmsClient
+    from pericard_tools.board.provision import KmsSource, RegistrySource
+    from pericard_tools.board.provision import provision as provision_board
+    from pericard_tools.board.update import load_public_key
+
     if (registry is None) == (kms is None):
         raise click.UsageError("give either --kms, or --registry")
     source = (
@@ -171,7 +173,7 @@ def provision(
 @click.option("--key", type=_EXISTING, required=True, help="PEM of the Ed25519 signing key.")
 @click.option(
     "--release",
-    type=click.IntRange(1, MAX_VERSION),
+    type=click.IntRange(1, 2**32 - 1),  # device.update.MAX_VERSION
     required=True,
     help="The update's number; nodes take only a higher one.",
 )
@@ -183,6 +185,10 @@ def update(ports: tuple[str, ...], key: Path, release: int, output: Path | None,
     With --output it becomes a file, which gateways bring to their nodes. With PORT... it is sent by cable to
     the nodes there, which restart with it.
     """
+    from pericard_protocol.device.update import build
+    from pericard_tools.board.update import load_key, update_files
+    from pericard_tools.board.update import send as send_update
+
     if not ports and output is None:
         raise click.UsageError("give --output, or a PORT to send the update to")
     stream = build(update_files(), release, load_key(key)).stream

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from pericard_protocol.fhe.objects import check_ciphertext
-from pericard_protocol.fhe.parameters import MOMENTS, ParameterSet, parameter_set
+from pericard_protocol.fhe.parameters import MOMENTS, CkksParameters, parameter_set
 from pericard_server.custody.fhe import FheKeys
 
 
-def new_keys(executor: Executor, parameters: ParameterSet = MOMENTS) -> FheKeys:
+def new_keys(executor: Executor, parameters: CkksParameters = MOMENTS) -> FheKeys:
     """New keys, made by a worker.
 
     Args:

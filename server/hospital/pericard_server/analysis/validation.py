@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pericard_protocol.fhe.parameters import ParameterSet
+from pericard_protocol.fhe.parameters import CkksParameters
 from pericard_server.analysis.errors import PackingFault, WrongResult
 from pericard_server.analysis.packing import Complexes
 
@@ -74,7 +74,7 @@ class Tolerance:
         return self.squares / 2 + 3 * self.total
 
 
-def tolerance(parameters: ParameterSet, packs: int) -> Tolerance:
+def tolerance(parameters: CkksParameters, packs: int) -> Tolerance:
     """The tolerance for a job of so many packs; the argument is this module's first lines."""
     degree = parameters.degree
     sigma = math.sqrt(degree * (1 + 2 * degree / 3) / 12) / parameters.scale

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from pericard_protocol.errors import UsageError
-from pericard_protocol.uplink.enrolment import Invitation
 from pericard_server.commands.shared import json_option, print_result
 from pericard_server.site import config_option, open_site
 
@@ -22,6 +21,7 @@ def gateway() -> None:
 def invite(path: Path, name: str) -> None:
     """Print an invitation for gateway NAME: a secret file, good for one enrolment within a day."""
     site = open_site(path)
+    from pericard_protocol.uplink.enrolment import Invitation
     from pericard_server.fleet.invitations import new_invitation
 
     if site.config.enrolment is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pericard_edge import files
 from pericard_protocol.fhe.objects import MisshapenObject, check_relinearisation_key, key_fingerprint
-from pericard_protocol.fhe.parameters import MOMENTS, ParameterSet
+from pericard_protocol.fhe.parameters import MOMENTS, CkksParameters
 from pericard_server.errors import KeyFileError
 
 _FILES = {"secret": "secret.key", "public": "public.key", "relinearisation": "relinearisation.key"}
@@ -19,7 +19,7 @@ _FILES = {"secret": "secret.key", "public": "public.key", "relinearisation": "re
 class FheKeys:
     """The three keys of one context, serialised by SEAL. Only `relinearisation` ever leaves the hospital."""
 
-    parameters: ParameterSet
+    parameters: CkksParameters
     secret: bytes = field(repr=False)
     public: bytes = field(repr=False)
     relinearisation: bytes = field(repr=False)
@@ -44,7 +44,7 @@ def save_fhe_keys(keys: FheKeys, folder: Path) -> None:
         files.write(folder / name, getattr(keys, part))
 
 
-def load_fhe_keys(folder: Path, parameters: ParameterSet = MOMENTS) -> FheKeys:
+def load_fhe_keys(folder: Path, parameters: CkksParameters = MOMENTS) -> FheKeys:
     """The keys that `save_fhe_keys` wrote.
 
     Raises:

@@ -3,10 +3,10 @@
     message key = HMAC-SHA256(K, [1] || label || 0x00 || salt || [L])   SP 800-108r1, counter mode
     ciphertext  = salt (16) || nonce (12) || AEAD(message key, nonce, plaintext, associated data)
 
-salt and nonce are 28 random bytes, so two messages share key and nonce with probability 2^-224 per pair:
-a version key never wears out from random 96-bit nonces, as plain AES-GCM does after 2^32 messages. The
-convergent form takes the 28 bytes from an HMAC of plaintext and associated data under a separate key, so
-equal input gives equal output and different inputs never share a nonce.
+salt and nonce are 28 random bytes, so two messages share both message key and nonce with probability 2^-224.
+Plain AES-GCM with random 96-bit nonces needs a new key after 2^32 messages; a version key here does not. The
+convergent form takes the 28 bytes from an HMAC of plaintext and associated data under a separate key: equal
+inputs give equal outputs, and different inputs do not share a nonce.
 """
 
 import hmac

@@ -33,7 +33,7 @@ class Mount:
         return {**asdict(self), "config": config, "options": {}, "local": False, "seal_wrap": False}
 
 
-class Engine(Protocol):
+class SecretsEngine(Protocol):
     """What is mounted: routes, and work that comes due by time."""
 
     routes: Routes
@@ -45,7 +45,7 @@ class Engine(Protocol):
         """Takes down what the engine hung onto the store: its mount was removed."""
 
 
-EngineTypes = Mapping[str, Callable[[SealedStore, str], Engine]]
+EngineTypes = Mapping[str, Callable[[SealedStore, str], SecretsEngine]]
 """By its name in the API, what makes an engine from the opened store and the uuid of its mount."""
 
 
@@ -56,7 +56,7 @@ class MountTable:
         """`types` can be mounted; those that `always` names are from the start, at their own names."""
         self._store, self._types = store, types
         self.mounts: dict[str, Mount] = {}
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[str, SecretsEngine] = {}
         self._read()
         if not self.mounts:
             for kind in always:

@@ -14,7 +14,7 @@ from pericard_kms.ceremonies.seals import Seal
 from pericard_kms.errors import Answered, Denied, Misused, NotFound, Sealed, Tampered, Unsupported
 from pericard_kms.fields import Fields, rfc3339
 from pericard_kms.http import log_entries, messages
-from pericard_kms.http.messages import Reply
+from pericard_kms.http.messages import HttpReply
 from pericard_kms.http.sealing import Sealing
 from pericard_kms.http.unsealed import Unsealed
 from pericard_kms.routing import Operation, Request, Response, act_of
@@ -49,7 +49,7 @@ class Api:
         """What the KMS serves to those with a token; None while it is sealed."""
         return self._sealing.unsealed
 
-    def handle(self, method: str, target: str, token: str, body: bytes, remote: str) -> Reply:
+    def handle(self, method: str, target: str, token: str, body: bytes, remote: str) -> HttpReply:
         """Serves one request.
 
         Args:
@@ -86,7 +86,7 @@ class Api:
 
     def _serve(
         self, unsealed: Unsealed, operation: Operation, path: str, fields: Fields, token: str, remote: str
-    ) -> Reply:
+    ) -> HttpReply:
         request = Request(str(uuid.uuid4()), operation, path, fields, token, remote)
         store = unsealed.store
         asked = log_entries.asked(request)

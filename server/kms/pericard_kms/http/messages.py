@@ -12,7 +12,7 @@ from pericard_kms.routing import Response
 
 
 @dataclass(slots=True)
-class Reply:
+class HttpReply:
     """An HTTP status and a JSON body, or none."""
 
     status: int
@@ -44,12 +44,12 @@ def read_fields(body: bytes, query: str) -> Fields:
     return Fields(raw)
 
 
-def reply(response: Response, request_id: str = "") -> Reply:
+def reply(response: Response, request_id: str = "") -> HttpReply:
     """A response as Vault's clients read it."""
     if response.bare is not None:
-        return Reply(response.status, orjson.dumps(response.bare))
+        return HttpReply(response.status, orjson.dumps(response.bare))
     if response.status == 204:
-        return Reply(204, b"")
+        return HttpReply(204, b"")
     envelope: dict[str, Any] = dict(response.data or {}) if response.spread else {}
     envelope |= {
         "request_id": request_id,
@@ -61,14 +61,14 @@ def reply(response: Response, request_id: str = "") -> Reply:
         "warnings": response.warnings,
         "auth": response.auth,
     }
-    return Reply(response.status, orjson.dumps(envelope))
+    return HttpReply(response.status, orjson.dumps(envelope))
 
 
-def refuse(error: Answered) -> Reply:
+def refuse(error: Answered) -> HttpReply:
     """The reply to a request that is not served."""
-    return Reply(error.status, orjson.dumps({"errors": [str(error)] if str(error) else []}))
+    return HttpReply(error.status, orjson.dumps({"errors": [str(error)] if str(error) else []}))
 
 
-def refuse_with(status: int, text: str) -> Reply:
+def refuse_with(status: int, text: str) -> HttpReply:
     """A refusal of this status and text."""
-    return Reply(status, orjson.dumps({"errors": [text]}))
+    return HttpReply(status, orjson.dumps({"errors": [text]}))
