@@ -32,6 +32,7 @@ class PortalLimitSettings(Section):
     waiting_jobs: int = pydantic.Field(default=5, ge=1)  # of one user, running ones too
     kept_jobs: int = pydantic.Field(default=200, ge=1)  # of one user, with their results
     keys: int = pydantic.Field(default=5, ge=1)  # of one user
+    registrations: int = pydantic.Field(default=20, ge=1)  # an hour, from one address
     key_days: float = pydantic.Field(default=90.0, gt=0)
     result_days: float = pydantic.Field(default=7.0, gt=0)
 
@@ -54,7 +55,8 @@ class PortalSettings(Section):
     folder: ConfiguredPath = pydantic.Field(default=Path("portal"), validate_default=True)
     models: ConfiguredPath = pydantic.Field(default=Path("models"), validate_default=True)
     database: str = ""  # a URL; else a SQLite file in `folder`. DATABASE_URL of the environment goes first
-    hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")  # by what names browsers may call it
+    # By what names browsers may call it.
+    hosts: list[str] = pydantic.Field(default_factory=lambda: ["localhost", "127.0.0.1", "[::1]"])
     proxies: int = pydantic.Field(default=0, ge=0)  # how many stand before it, which end TLS
     threads: int = pydantic.Field(default=16, ge=1, le=256)  # requests at once
     tls: CertificateSettings | None = None

@@ -13,7 +13,7 @@ import numpy as np
 from pericard_cloud.prediction.randomness import Words, gaussian
 from pericard_protocol.prediction import seal_bytes
 from pericard_protocol.prediction.objects import Keys, Seeded
-from pericard_protocol.prediction.parameters import ParameterSet
+from pericard_protocol.prediction.parameters import BfvParameters
 
 # Deviations of the flooding until a reply can be wrong: 4,096 coefficients pass 8.3 of them once in 2**41
 # replies.
@@ -33,7 +33,7 @@ class LoadedKeys:
 class Engine:
     """Operations on ciphertexts of one parameter set. Get one by `engine`."""
 
-    def __init__(self, parameters: ParameterSet) -> None:
+    def __init__(self, parameters: BfvParameters) -> None:
         import seal
 
         self.seal = seal
@@ -90,6 +90,6 @@ class Engine:
 
 
 @cache
-def engine(parameters: ParameterSet) -> Engine:
+def engine(parameters: BfvParameters) -> Engine:
     """The process's engine for a parameter set."""
     return Engine(parameters)
