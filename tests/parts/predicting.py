@@ -36,7 +36,7 @@ def ensemble(
     span: int | None = None,
 ) -> TreeModel:
     """A random ensemble: a node above `depth` is a leaf with probability `stop`; slots may come twice."""
-    largest = 20_000 * classes // trees if span is None else span
+    largest = 20_000 // -(-trees // classes) if span is None else span
     leaves: list[tuple[list[int], list[int], int]] = []
 
     def grow(tree: int, path: list[int], direction: list[int]) -> None:
@@ -248,7 +248,7 @@ class Client:
         """Packed ciphertexts as words."""
         return [unpack(one, self.parameters.bits[0]).reshape(2, -1) for one in ciphertexts]
 
-    def read(self, words: Sequence[Words]) -> geometry.Reading:
+    def read(self, words: Sequence[Words]) -> geometry.DecryptedScores:
         """What a reply to one row says."""
         return geometry.read(self.decoded(words), self.manifest)
 
