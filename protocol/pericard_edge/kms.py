@@ -42,6 +42,16 @@ class NoToken(UsageError):
     """The environment holds no token for the KMS."""
 
 
+class TokenDenied(UsageError):
+    """The KMS does not let our token do what we need: another token or policy mends that, time does not."""
+
+    def __init__(self, what: str, policy: str) -> None:
+        super().__init__(
+            f"the KMS denies {what}: the token in {TOKEN} is over or revoked, or lacks the policy `{policy}`;"
+            f" `pericard kms roles` writes the policies, `pericard kms token --policy {policy}` makes a token"
+        )
+
+
 class KmsRefused(PeerError):
     """The KMS answered that it does not do what was asked; asking again changes nothing."""
 

@@ -20,7 +20,7 @@ from pericard_protocol.prediction import geometry, seal_bytes
 from pericard_protocol.prediction.manifest import COLUMNS, ROWS, Manifest
 from pericard_protocol.prediction.objects import Seeded, fingerprint, join_keys, join_query, parse_keys
 from pericard_protocol.prediction.packing import Words, unpack
-from pericard_protocol.prediction.parameters import ParameterSet
+from pericard_protocol.prediction.parameters import BfvParameters
 
 FEATURES, EDGES, INPUTS = 30, 31, 1024
 
@@ -36,7 +36,7 @@ def ensemble(
     span: int | None = None,
 ) -> TreeModel:
     """A random ensemble: a node above `depth` is a leaf with probability `stop`; slots may come twice."""
-    largest = 20_000 * classes // trees if span is None else span
+    largest = 20_000 // -(-trees // classes) if span is None else span
     leaves: list[tuple[list[int], list[int], int]] = []
 
     def grow(tree: int, path: list[int], direction: list[int]) -> None:
@@ -120,7 +120,7 @@ class Client:
     def __init__(self, manifest: Manifest, steps: Sequence[int] | None = None) -> None:
         """`steps` other than the manifest's are a client's that wants something else."""
         self.manifest = manifest
-        self.parameters: ParameterSet = manifest.parameter_set
+        self.parameters: BfvParameters = manifest.parameter_set
         self.engine = engine(self.parameters)
         context = self.engine.context
         generator = seal.KeyGenerator(context)
@@ -248,7 +248,7 @@ class Client:
         """Packed ciphertexts as words."""
         return [unpack(one, self.parameters.bits[0]).reshape(2, -1) for one in ciphertexts]
 
-    def read(self, words: Sequence[Words]) -> geometry.Reading:
+    def read(self, words: Sequence[Words]) -> geometry.DecryptedScores:
         """What a reply to one row says."""
         return geometry.read(self.decoded(words), self.manifest)
 

@@ -19,7 +19,9 @@ from pericard_protocol.prediction import geometry
 from pericard_protocol.prediction.errors import MalformedObject
 
 
-def read_columns(folder: Path, model: TreeModel | LinearModel, bits: Any, **shape: Any) -> geometry.Reading:
+def read_columns(
+    folder: Path, model: TreeModel | LinearModel, bits: Any, **shape: Any
+) -> geometry.DecryptedScores:
     """What the worker's reply to a query in mode columns says."""
     manifest = manifest_of(model, **shape)
     client = Client(manifest)
@@ -28,7 +30,7 @@ def read_columns(folder: Path, model: TreeModel | LinearModel, bits: Any, **shap
     )
     reading = geometry.read_columns(client.decoded(client.unpacked(packed)), manifest, len(bits))
     for zeros, sums in zip(*reading, strict=True):
-        geometry.check(geometry.Reading(zeros, sums), manifest)
+        geometry.check(geometry.DecryptedScores(zeros, sums), manifest)
     return reading
 
 
