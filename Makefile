@@ -4,8 +4,9 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 # A distribution is named after its package (pericard_NAME); the hospital's programs share a folder.
-DOMAINS := protocol gateway server kms cloud
-DISTRIBUTIONS := $(DOMAINS) tools
+DOMAINS := protocol gateway server kms cloud client
+# What several domains' web pages share is a library, not a domain.
+DISTRIBUTIONS := $(DOMAINS) web tools
 folder = $(or $(folder_$(1)),$(1))
 folder_server := server/hospital
 folder_kms := server/kms
@@ -33,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 JOBS ?= $(shell expr 2 \* $$(nproc))
 PYTEST = -m pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: help dev lint format test test-fast test-alone test-arm32 test-pythons demo lock clean
+.PHONY: help dev lint format test test-fast test-alone test-arm32 test-pythons client-kit demo portal lock clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -51,6 +52,13 @@ $(INSTALLED): $(VENV)/.%: $(VENV)/.build requirements/%.txt $$(call folder,$$*)/
 	@$(ONCE) $@ $^ -- tools/setup/distribution $(VENV) $(call folder,$*) $* -e ./$(call folder,$*)
 $(VENV)/.protocol: protocol/generate.py $(wildcard protocol/pericard_protocol/proto/*.proto)
 $(VENV)/.server $(VENV)/.cloud: requirements/pyfhel.txt
+translations = $(shell find $(1) -name '*.po') web/messages.py
+$(VENV)/.web: $(call translations,web)
+$(VENV)/.cloud $(VENV)/.portal: $(call translations,cloud)
+
+# The cloud without its blind statistics, whose Pyfhel takes minutes to build.
+$(VENV)/.portal: $(VENV)/.build requirements/portal.txt cloud/pyproject.toml
+	@$(ONCE) $@ $^ -- tools/setup/distribution $(VENV) cloud portal -e ./cloud
 
 # What checks the product and measures it beside others.
 $(VENV)/.dev: $(INSTALLED) requirements/dev.txt
@@ -65,6 +73,8 @@ setup-pipeline: $(INSTALLED); @: ## .venv with what `make demo` needs
 setup-firmware: $(VENV)/.protocol $(VENV)/.tools; @: ## .venv with virtual boards, flashing, provisioning
 setup-gateway: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.gateway; @: ## .venv with the ward's gateway
 setup-kms: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.kms; @: ## .venv with the key management system
+setup-client: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.client; @: ## .venv with a user's kit for encrypted prediction
+setup-portal: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.web $(VENV)/.portal; @: ## .venv with the prediction portal
 setup-statistics: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.server $(VENV)/.cloud; @: ## .venv with hospital and cloud
 
 lint: dev ## ruff, mypy --strict over the tests too, import contracts
@@ -92,17 +102,19 @@ node-packages: ## what tests need from npm: liboqs in WebAssembly
 	@tools/node-packages
 
 # A wheel is built again when one of its own files changes; the generated messages are made by its build.
-$(DOMAINS:%=$(ENVS)/wheels/.%): $(ENVS)/wheels/.%: $(VENV)/.build \
-    $$(shell find $$(call folder,$$*) -type f ! -path '*/__pycache__/*' ! -name '*_pb2*')
+$(patsubst %,$(ENVS)/wheels/.%,$(DOMAINS) web): $(ENVS)/wheels/.%: $(VENV)/.build \
+    $$(shell find $$(call folder,$$*) -type f ! -path '*/__pycache__/*' ! -name '*_pb2*' ! -name '*.mo')
 	@$(ONCE) $@ $^ -- tools/setup/step $(ENVS)-wheel-$* 0 "building the wheel of $*" \
 	    tools/setup/own-wheel $(call folder,$*) $(ENVS)/wheels
 
-# A domain's environment holds that domain and the protocol, nothing else of Pericard's.
+# A domain's environment holds that domain, the protocol and what it shares pages with, nothing else of Pericard's.
+own_cloud := ,web
 alone_protocol := ,prediction
 ALONE := $(DOMAINS:%=$(ENVS)/%/.stamp)
+$(ENVS)/cloud/.stamp: $(ENVS)/wheels/.web
 $(ALONE): $(ENVS)/%/.stamp: $(ENVS)/wheels/.protocol $(ENVS)/wheels/.% requirements/%.txt requirements/test.txt requirements/prediction.txt
 	@$(ONCE) $@ $^ -- tools/setup/distribution $(ENVS)/$* $(call folder,$*) $*,test$(alone_$*) --reinstall \
-	    $(ENVS)/wheels/pericard_{protocol,$*}-*.whl
+	    $(ENVS)/wheels/pericard_{protocol,$*$(own_$*)}-*.whl
 
 test-alone: $(ALONE) ## each domain's tests where only that domain is installed
 	@$(foreach one,$(DOMAINS),echo "-- $(one) alone"; \
@@ -111,6 +123,15 @@ test-alone: $(ALONE) ## each domain's tests where only that domain is installed
 test-arm32: dev ## the firmware's pure parts on a 32-bit ARM MicroPython, set up in the user's cache
 	@$(BIN)/pytest -q tests/firmware -k arm32
 
+KIT := build/pericard-client-kit.zip
+client-kit: $(KIT) ## the zip that a portal's users download: wheels of the kit and what to do with them
+	@echo $(KIT)
+$(KIT): $(ENVS)/wheels/.protocol $(ENVS)/wheels/.client tools/client-kit client/KIT.md requirements/client.txt
+	@$(INTERPRETER) tools/client-kit $(ENVS)/wheels $@
+
+portal: setup-portal ## the prediction portal in a browser, with a demo account: until Ctrl-C
+	@tools/portal $(BIN)/pericard
+
 demo: setup-pipeline ## the whole pipeline on this machine, about a minute
 	@$(BIN)/pericard demo
 
@@ -118,4 +139,4 @@ lock: dev ## pin every third-party version again, with hashes
 	@tools/lock
 
 clean: ## remove what set-up made here (what lies in the user's cache stays)
-	@rm -rf .venv* .envs* .setup
+	@rm -rf .venv* .envs* .setup build

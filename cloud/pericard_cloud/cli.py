@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from pericard_cloud.portal.command import portal
 from pericard_edge.jsonlog import log_to_stderr
 
 
@@ -35,3 +36,6 @@ def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
         click.echo(f"{config_file}: good", err=True)
         return
     service.run(settings, identity, ready_file)
+
+
+cloud.add_command(portal)

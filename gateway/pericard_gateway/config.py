@@ -57,6 +57,8 @@ class KmsLeaseSettings(Section):
     files_key: str
     devices: list[Annotated[int, pydantic.Field(ge=0, le=0xFFFFFFFF)]] = pydantic.Field(min_length=1)
     lease_hours: int = pydantic.Field(default=24, ge=1, le=168)
+    # How soon a device that the KMS took out of the lease is no longer opened here.
+    ask_seconds: int = pydantic.Field(default=60, ge=5, le=3600)
     lease_frames: int = pydantic.Field(default=2**24, ge=1, le=2**32)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import resource
 from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from typing import NamedTuple
@@ -119,8 +118,6 @@ class GatewayService:
             KmsRefused, Unavailable, LeaseError: the KMS lends no device key.
             NoPages: the address of [metrics] cannot be listened on.
         """
-        # Keys must not reach the disk through a crash.
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         gateway = self._settings.gateway_id
         async with AsyncExitStack() as at_end:  # what is opened last is closed first
             spool = at_end.enter_context(Spool(self._settings.state))

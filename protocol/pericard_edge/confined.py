@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
+from pericard_edge.process import forbid_core_dumps
 from pericard_protocol.errors import PericardError, UsageError
 
 P = ParamSpec("P")
@@ -198,7 +199,7 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     # What this process holds must not reach a disk, by a core dump or a file.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_core_dumps()
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     while True:
         try:

@@ -58,7 +58,10 @@ class KmsRefused(PeerError):
     reason = "kms"
 
     def __init__(self, status: int, errors: list[str]) -> None:
-        super().__init__(f"the KMS refused ({status}): {'; '.join(errors) or 'not found'}")
+        told = "; ".join(errors) or "not found"
+        if status == 403:  # the KMS says no more to whoever asks (RFC 9110, section 15.5.4)
+            told += ": the token ended, was revoked or has another policy; make one: `pericard kms token`"
+        super().__init__(f"the KMS refused ({status}): {told}")
         self.status = status
 
 
@@ -145,9 +148,10 @@ class KmsClient:
             errors = [str(text) for text in answer.get("errors", [])]
             # 5xx speaks of the KMS (RFC 9110, section 15.6): it says nothing about what was asked.
             if status >= 500:
-                raise KmsNotServing(
-                    f"the KMS cannot serve now ({status}): {'; '.join(errors) or 'no reason given'}"
-                )
+                told = "; ".join(errors) or "no reason given"
+                if status == 503:  # Vault's status of a sealed KMS
+                    told += ": its keepers open it with `pericard kms unseal`"
+                raise KmsNotServing(f"the KMS cannot serve now ({status}): {told}")
             raise KmsRefused(status, errors)
         data = answer.get("data")
         return data if isinstance(data, dict) else answer

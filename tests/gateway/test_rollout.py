@@ -223,4 +223,4 @@ class Ports(RuleBasedStateMachine):
         self.now += seconds
 
 
-TestPorts = Ports.TestCase
+TestPorts = pytest.mark.slow(Ports.TestCase)

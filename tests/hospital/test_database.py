@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,17 @@ TABLES = {
     "records_reading": "records_reading",
     "records_refusal": "records_refusal",
 }
+
+# Prints what is given of the patient, without and with what is in quarantine.
+OPEN = """
+import json, pathlib, sys
+from pericard_server.site import open_site
+records = open_site(pathlib.Path(sys.argv[1])).records()
+def given(quarantined):
+    opened = records.vitals("patient-a", "tester", "test", quarantined=quarantined)
+    return [row.payload.decode() for row in opened]
+print(json.dumps([given(False), given(True)]))
+"""
 
 
 def rows(database: sqlite3.Connection, table: str, columns: str) -> list[tuple[Any, ...]]:
@@ -91,6 +104,30 @@ def test_a_database_of_before_the_rooms_keeps_every_row(hospital: Hospital) -> N
     ]
     devices = json.loads(hospital.command("device", "list", "--json").stdout)
     assert devices == [{"device": 1, "patient": "patient-b"}, {"device": 2, "patient": "patient-a"}]
+
+
+@pytest.mark.slow
+def test_a_database_of_before_the_time_of_arrival_opens_with_every_row(hospital: Hospital) -> None:
+    """Its rows bind no time of arrival; what was held back is, and what was released stays so."""
+    path = hospital.folder / "records.db"
+    older(path, "25b4f95.sql")
+    (hospital.folder / "keys" / "wrapping.key").write_bytes(bytes(range(32)))
+    assert hospital.command("status", check=False).returncode == 1
+    hospital.command("init")
+    (loss,) = json.loads(hospital.command("quarantine", "list", "--json").stdout)
+    assert (loss["device"], loss["held"], loss["released_by"]) == (7, 1, "operator")
+    assert json.loads(hospital.command("status", "--json").stdout)["stored"] == 9
+    # The command starts Django for itself; rows are opened in a process of their own, too.
+    opened = subprocess.run(
+        [sys.executable, "-c", OPEN, str(hospital.folder / "server.toml")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    given, all_given = json.loads(opened.stdout)
+    seconds = [8, 9, 12, 13, 14, 16, 17, 24, 25]
+    assert all_given == [f"reading {second}" for second in seconds]
+    assert given == [f"reading {second}" for second in seconds if second != 14]
 
 
 @pytest.mark.django_db

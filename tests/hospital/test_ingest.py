@@ -265,7 +265,10 @@ def test_a_lost_devices_frames_are_refused_within_their_record(hospital: Hospita
         assert deliver(stub, [parts[0], Sealed(record=session.seal(frames(1, boot=3)))]) == [
             (Ack.COMMITTED, "")
         ]
-    assert hospital.command("quarantine", "release", "1", "--why", "it was at home").stdout == (
+    late = hospital.command("quarantine", "release", loss["name"], "--why", "it was at home", check=False)
+    assert late.returncode != 0, "it was found since the list"
+    (loss,) = json.loads(hospital.command("quarantine", "list", "--json").stdout)
+    assert hospital.command("quarantine", "release", loss["name"], "--why", "it was at home").stdout == (
         "2 readings released\n"
     )
     assert "released by" in hospital.command("quarantine", "list").stdout

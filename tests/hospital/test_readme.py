@@ -1,5 +1,6 @@
 """The README: its configuration is one that the server accepts, and its commands do what they say."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,9 @@ def test_the_commands_run(tmp_path: Path, authority: CertificateAuthority) -> No
         shown = words[1 : words.index(">")] if ">" in words else words[1:]
         at = shown.index("--config")
         given = [str(tmp_path / word) if word.endswith(".pem") else word for word in shown[:at]]
+        if "NAME" in given:
+            (listed,) = json.loads(hospital.command("quarantine", "list", "--json").stdout)
+            given[given.index("NAME")] = listed["name"]
         hospital.command(*given)
         ran.add(" ".join(shown[:2]))
     assert {"gateway invite", "device lost", "quarantine release", "waveform --patient"} <= ran

@@ -8,13 +8,14 @@ import pytest
 from django.db.models import F
 
 from pericard_protocol.device.frame import FrameType
+from pericard_protocol.errors import UsageError
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
 from pericard_protocol.uplink.providers import provider
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.errors import NoSuchPatient, TamperedRow
 from pericard_server.fleet.losses import Losses
 from pericard_server.fleet.models import Assignment
-from pericard_server.records import store
+from pericard_server.records import patients, store
 from pericard_server.records.data_keys import DataKeys
 from pericard_server.records.models import Access, DataKey, Patient, Reading, Refusal
 from pericard_server.records.store import Records
@@ -160,3 +161,12 @@ def test_the_waveform_is_apart_from_the_vitals(records: Records) -> None:
     assert [row.payload for row in records.waveform("p-1", "tester", "test")] == [b"block"]
     assert [row.payload for row in records.waveform("p-2", "tester", "test")] == []
     assert list(Access.objects.values_list("patient", "rows")) == [("p-1", 1), ("p-1", 1), ("p-2", 0)]
+
+
+@pytest.mark.parametrize("pseudonym", ["", "a/b", "a%2fb", "..", "a?", "a b", "a\n", "ö", "x" * 65, "-a"])
+def test_a_pseudonym_is_a_name_that_leads_nowhere(pseudonym: str) -> None:
+    with pytest.raises(UsageError, match="a pseudonym has"):
+        patients.register(pseudonym)
+    assert not Patient.objects.exists()
+    for good in ("7", "p-1", "a_b.c", "x" * 64):
+        patients.register(good)

@@ -103,7 +103,7 @@ PATHS = st.sampled_from(
             "sys/audit-hash/{}",
         ),
         *("auth/token/create", "auth/token/lookup", "auth/token/renew", "auth/token/lookup-accessor"),
-        *("devices/devices/{}", "devices/devices/{}/state", "devices/devices/{}/verdict", "devices/leases"),
+        *("devices/devices/{}", "devices/devices/{}/state", "devices/leases"),
         *(
             "devices/devices/{}/provision",
             "devices/leases/{}",

@@ -1,12 +1,16 @@
 """A hospital in a temporary folder: real keys, certificates and configuration, and the real command line."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic, sleep, time
 
 import grpc
@@ -107,12 +111,28 @@ def make(
     folder: Path, authority: CertificateAuthority, suite: str = "aes-256-gcm-siv", more: str = ""
 ) -> Hospital:
     """A hospital in `folder`; `more` is added to its configuration."""
+    made = _configured(folder, authority, suite, more)
+    shutil.copytree(_initialised() / "keys", folder / "keys")
+    shutil.copy(_initialised() / "records.db", folder)
+    return made
+
+
+def _configured(folder: Path, authority: CertificateAuthority, suite: str, more: str) -> Hospital:
     own = authority.issue("localhost")
     (folder / "server.toml").write_text(CONFIG.format(suite=suite) + more)
     (folder / "server.pem").write_bytes(own.certificate)
     (folder / "server.key").write_bytes(own.private_key)
     (folder / "server.key").chmod(0o600)
     (folder / "ca.pem").write_bytes(own.authorities)
-    made = Hospital(folder, authority)
-    made.command("init")
-    return made
+    return Hospital(folder, authority)
+
+
+@cache
+def _initialised() -> Path:
+    """Where `init` has made keys and an empty database, once: migrations take longer than most tests."""
+    folder = TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    one = _configured(Path(folder.name), CertificateAuthority(), "aes-256-gcm-siv", "")
+    one.command("init")
+    assert {path.name for path in one.folder.iterdir()} >= {"keys", "records.db"}
+    return one.folder

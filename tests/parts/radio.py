@@ -1,36 +1,41 @@
 """The air between a virtual board and the gateway: Bumble's controllers on one local link, no radio.
 
 `Peripheral` is the board's side: it does what vm/bluetooth.py asks for. `bleak_backend` makes the
-backend that lets the gateway's own bleak client reach it.
+backend that lets the gateway's own bleak client reach it. Bumble is imported once a test needs it: that takes
+half a second, which every process of a test run would pay.
 """
+
+from __future__ import annotations
 
 import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakError
-from bumble.controller import Controller
-from bumble.core import UUID
-from bumble.device import Connection, Device, Peer
-from bumble.gatt import Characteristic, CharacteristicValue, Service
-from bumble.hci import Address
-from bumble.host import Host
-from bumble.link import LocalLink
-from bumble.transport.common import AsyncPipeSink
 
 from pericard_tools.board.virtual import VirtualBoard
 
+if TYPE_CHECKING:
+    from bumble.device import Connection, Device
+    from bumble.gatt import Characteristic
+    from bumble.link import LocalLink
+
 BOARD, GATEWAY = "F0:F0:F0:F0:F0:F0", "F1:F1:F1:F1:F1:F1"
-_PROPERTIES = Characteristic.Properties
 
 
 def device(link: LocalLink, address: str) -> Device:
+    from bumble.controller import Controller
+    from bumble.device import Device
+    from bumble.hci import Address
+    from bumble.host import Host
+    from bumble.transport.common import AsyncPipeSink
+
     controller = Controller(address, link=link, public_address=address)
     return Device(address=Address(address), host=Host(controller, AsyncPipeSink(controller)))
 
@@ -76,6 +81,9 @@ class Peripheral:
         await self._advertise()
 
     async def _do(self, what: str, given: Any) -> None:
+        from bumble.core import UUID
+        from bumble.gatt import Service
+
         if what == "register" and not self._handles:
             for uuid, characteristics in given:
                 made = [self._characteristic(one, flags) for one, flags in characteristics]
@@ -101,6 +109,9 @@ class Peripheral:
             self.advertising.set()
 
     def _characteristic(self, uuid: str, flags: int) -> Characteristic[bytes]:
+        from bumble.core import UUID
+        from bumble.gatt import Characteristic, CharacteristicValue
+
         handle = len(self._handles) + 1
 
         def written(connection: Connection, value: bytes) -> None:
@@ -136,6 +147,8 @@ async def in_the_air(
     board: VirtualBoard, mtu: int
 ) -> AsyncIterator[tuple[Peripheral, type[BaseBleakClient]]]:
     """Gives the board power; yields its radio, once it advertises, and the bleak backend that reaches it."""
+    from bumble.link import LocalLink
+
     assert board.radio is not None
     link = LocalLink()
     peripheral = Peripheral(link, BOARD, board.radio)
@@ -152,6 +165,9 @@ async def in_the_air(
 
 def bleak_backend(central: Device, mtu: int) -> type[BaseBleakClient]:
     """A bleak backend whose radio is `central`, which asks for an MTU of `mtu`."""
+    from bumble.device import Peer
+    from bumble.gatt import Characteristic
+    from bumble.hci import Address
 
     class BumbleClient(BaseBleakClient):
         _connection: Connection | None = None

@@ -49,6 +49,14 @@ def test_a_kms_that_cannot_serve_is_worth_another_try(client: KmsClient, status:
     assert issubclass(KmsNotServing, Unavailable)
 
 
+@pytest.mark.parametrize(("status", "todo"), [(403, "`pericard kms token`"), (503, "`pericard kms unseal`")])
+def test_a_token_that_ended_and_a_sealed_kms_are_told_with_what_to_do(
+    client: KmsClient, status: int, todo: str
+) -> None:
+    with pytest.raises((KmsRefused, KmsNotServing), match=todo):
+        client.call("GET", str(status))
+
+
 @pytest.mark.parametrize("asked", sorted(_NO_ANSWERS))
 def test_what_is_no_json_object_is_no_answer_and_the_next_one_is(client: KmsClient, asked: str) -> None:
     with pytest.raises(KmsUnreachable):

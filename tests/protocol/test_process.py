@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.parts.crash import dumps_core
 
 from pericard_edge.systemd import watchdog_seconds
 
@@ -111,3 +112,12 @@ def test_a_watched_process_reports_twice_in_its_time(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", said)
     assert watchdog_seconds() == seconds
+
+
+def test_a_crash_leaves_no_memory_on_the_disk(tmp_path: Path) -> None:
+    """A dump of the KMS holds every key, one of the hospital its readings; the gateway's its device keys."""
+    crash = "os.abort()"
+    command = "from pericard_edge.command import run_alone\nrun_alone(lambda prog_name: os.abort(), 'x')"
+    if not dumps_core(crash, tmp_path):
+        pytest.skip("this machine writes no core dump of any program")
+    assert not dumps_core(command, tmp_path)

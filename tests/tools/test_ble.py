@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
-from bumble.link import LocalLink
 from tests.parts.board import ReadyBoard, wireless_board
 from tests.parts.radio import BOARD, Peripheral, in_the_air
 
@@ -181,6 +180,7 @@ def test_a_disconnection_that_fails_does_not_keep_a_cancelled_port_running(
 
 def test_the_simulated_radio_ends_at_whichever_turn_of_the_loop_it_is_told() -> None:
     """It once did not where the board had just begun to advertise: every test on it could hang."""
+    from bumble.link import LocalLink
 
     async def ended_at(turn: int) -> bool:
         ours, board = socket.socketpair()

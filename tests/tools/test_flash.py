@@ -117,6 +117,7 @@ def test_a_module_that_is_no_python_is_named() -> None:
         precompiled({"/a/b.py": b"def ("}, "xtensawin")
 
 
+@pytest.mark.slow
 def test_precompiled_modules_run(ready: ReadyBoard) -> None:
     """After them nothing of the modules' source is left, which the board would prefer."""
     flash(ready.board.port, firmware_files(), compiled=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.parts.board import BIN
+from tests.parts.crash import dumps_core
 
 from pericard_tools.board.virtual import VirtualBoard
 
@@ -77,3 +78,10 @@ def test_it_is_named(tmp_path: Path, port: str, words: list[str], says: str) -> 
     (tmp_path / "beats.rr").write_text("800\n")
     assert says in mistyped(*(port if word == "PORT" else word for word in words), folder=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"broken.py", "misspelt.py", "beats.rr"}
+
+
+def test_a_crash_of_any_command_leaves_no_memory_on_the_disk(tmp_path: Path) -> None:
+    if not dumps_core("os.abort()", tmp_path):
+        pytest.skip("this machine writes no core dump of any program")
+    command = "from pericard_tools import cli\ncli.pericard.main = lambda prog_name: os.abort()\ncli.main()"
+    assert not dumps_core(command, tmp_path)

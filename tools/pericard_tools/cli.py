@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pericard_edge.process import forbid_core_dumps
 from pericard_protocol.errors import PericardError
 from pericard_tools.errors import BadArgument
 
@@ -91,4 +92,5 @@ def pericard() -> None:
 
 def main() -> None:
     """Runs the command line; the console script `pericard`."""
+    forbid_core_dumps()
     sys.exit(pericard(prog_name="pericard"))

@@ -28,7 +28,11 @@ class DeviceCounts:
 
 @dataclass
 class GatewayCounts:
-    """All counts since the start; `refused` has what the hospital refused, and what of its keys we did."""
+    """All counts since the start; `refused` has what the hospital refused, and what of its keys we did.
+
+    Two are no counts, but what is so now: `not_lent`, why the KMS does not lend the key of a configured
+    device, by device; and `lease`, why the KMS's word on the lease did not come or does not count, or "".
+    """
 
     devices: dict[int, DeviceCounts] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -37,6 +41,8 @@ class GatewayCounts:
     acked_frames: int = 0
     acked_records: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    lease: str = ""
+    not_lent: dict[int, str] = field(default_factory=dict)
     reconnects: int = 0
     port_errors: int = 0
     stage_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))

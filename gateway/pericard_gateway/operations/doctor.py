@@ -75,6 +75,7 @@ def _examine(settings: GatewaySettings, credentials: Credentials, chosen: str) -
         running = None
     yield _kem(chosen, running)
     yield _running(running)
+    yield from _lease(running)
     if running is not None and running["updates"] is not None:
         yield from _updates(running["updates"])
     yield from _ports(settings)
@@ -102,6 +103,17 @@ def _running(found: dict[str, Any] | None) -> Finding:
         advice = "reach the hospital again, or raise [spool] max_mb"
         return Finding("gateway", "runs; its spool is full", advice)
     return Finding("gateway", f"runs; {found['spool']['records']} records wait")
+
+
+def _lease(running: dict[str, Any] | None) -> Iterator[Finding]:
+    if running is None:
+        return
+    if why := running["troubles"].get("lease"):
+        advice = "until it does, device keys are held to their lease's end and not beyond"
+        yield Finding("lease", why, advice)
+    for device, why in running["not_lent"].items():
+        advice = "its frames are not opened: pericard kms device show tells its life; or mend [kms] devices"
+        yield Finding(f"device {device}", f"its key is not lent: {why}", advice)
 
 
 def _updates(found: dict[str, Any]) -> Iterator[Finding]:

@@ -45,6 +45,9 @@ def troubles(now: Snapshot) -> dict[str, str]:
         found["spool"] = "full: devices are not read"
     if not now.can_seal:
         found["key bundle"] = "none that is valid"
+    if now.counts.lease:
+        found["lease"] = now.counts.lease
+    found |= {f"device {number}": f"not lent: {why}" for number, why in now.counts.not_lent.items()}
     return found
 
 
@@ -62,6 +65,7 @@ def status_row(now: Snapshot) -> dict[str, object]:
         "devices": {str(device): frames.row() for device, frames in counts.devices.items()},
         "rejected": dict(counts.rejected),
         "refused": dict(counts.refused),
+        "not_lent": {str(device): why for device, why in counts.not_lent.items()},
         "spool": now.spool._asdict(),
         "uplink": now.uplink,
         "acked_frames": counts.acked_frames,

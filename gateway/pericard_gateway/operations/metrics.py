@@ -54,6 +54,11 @@ class GatewayMetrics(Collector):
             ("spool_frames", "Frames that wait for the hospital", depth.frames),
             ("spool_bytes", "Bytes of sealed records on disk", depth.bytes),
             ("spool_refused_records", "Records kept aside", depth.refused_records),
+            (
+                "devices_not_lent",
+                "Configured devices whose key the KMS does not lend",
+                len(counts.not_lent),
+            ),
             ("uplink_up", "1 while the stream to the hospital stands", int(now.uplink == "up")),
         ):
             yield GaugeMetricFamily(f"pericard_gateway_{name}", text, value=level)

@@ -106,8 +106,14 @@ def columns(bits: Words, manifest: Manifest) -> Words:
 
     Returns:
         uint64[F·E, N], one line for each ciphertext.
+
+    Raises:
+        UsageError: there are more rows than slots.
     """
-    spread = np.zeros((manifest.inputs, manifest.parameter_set.degree), np.uint64)
+    degree = manifest.parameter_set.degree
+    if len(bits) > degree:
+        raise UsageError(f"{len(bits)} rows do not fit {degree} slots")
+    spread = np.zeros((manifest.inputs, degree), np.uint64)
     spread[:, : len(bits)] = bits.T
     return spread
 

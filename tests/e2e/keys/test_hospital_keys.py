@@ -160,7 +160,7 @@ def test_a_token_that_may_not_is_named_with_what_is_missing(
             lambda: keys.decapsulate("2026-01-01-647a", 0x647A, bytes(1168)),
             lambda: keys.new_key("patient-a", "2026-Q4"),
             lambda: keys.unwrap("patient-a", "2026-Q4", b"vault:v1:x"),
-            lambda: keys.lost_devices(()),
+            keys.lost_devices,
             lambda: keys.read_secret(tmp_path / "tls.key", "TLS key"),
         ):
             with pytest.raises(TokenDenied, match=r"PERICARD_KMS_TOKEN .* lacks the policy `server`"):

@@ -51,8 +51,14 @@ class LeasedGateway:
         assert self.registry.open(frame) == b"x"
         self.counts.accept(DEVICE)
 
-    def renewal_due(self, at: float) -> None:
-        self.held._lease["renew_at"] = at
+    def renewal_due(self) -> None:
+        assert self.held._held
+        self.held._held.renew_at = 0
+
+    def lease_over(self) -> None:
+        """By the monotonic clock; a clock that was set ahead has ended it already."""
+        if self.held._held:
+            self.held._held.ends_at = 0
 
     async def marks(self) -> dict[int, Mark]:
         return {DEVICE: Mark(self.issued.epoch, 1, self.seq, 2**64 - 1)}
@@ -101,6 +107,8 @@ def leased(
     counts = GatewayCounts()
     key = log_key(process, root)
     with held_by(process, key, counts, tmp_path / "state") as held:
+        # Below what an operator may set: tests do not wait.
+        held._kms = held._kms.model_copy(update={"ask_seconds": 0})
         yield LeasedGateway(process, root, issued, held, counts)
 
 
@@ -119,6 +127,7 @@ def held_by(process: KmsProcess, key: str, counts: GatewayCounts, state: Path) -
         files_key="f",
         devices=[DEVICE],
         lease_frames=1000,
+        ask_seconds=5,
     )
     with closing(KmsCustody("ward-1", kms, counts, state)) as held:
         yield held
@@ -135,11 +144,11 @@ def test_a_renewal_tells_what_was_opened_and_gives_more_time(leased: LeasedGatew
     for _ in range(3):
         leased.opens()
     before = leased.lease()["not_after"]
-    leased.renewal_due(0)
+    leased.renewal_due()
     leased.kept_until(lambda: leased.lease()["not_after"] > before)
     assert leased.lease()["used"] == 3
     leased.opens()
-    leased.renewal_due(0)
+    leased.renewal_due()
     leased.kept_until(lambda: leased.lease()["used"] == 4)
 
 
@@ -148,7 +157,7 @@ def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(leased: LeasedGateway
     with KmsClient(leased.process.url, leased.root) as client:
         client.call("POST", f"devices/leases/{leased.lease()['id']}/revoke", {})
         client.call("POST", f"devices/devices/{DEVICE}/state", {"state": "suspended", "reason": "test"})
-    leased.renewal_due(0)
+    leased.renewal_due()
     leased.kept_until(lambda: DEVICE not in leased.registry)
     with pytest.raises(UnknownDevice):
         leased.opens()
@@ -165,7 +174,7 @@ def test_a_withdrawn_lease_drops_the_keys_at_its_next_word(leased: LeasedGateway
 
 
 @pytest.mark.parametrize("others", [[], [8]])
-def test_a_device_that_left_the_lease_is_dropped_at_the_renewal(
+def test_a_device_that_left_the_lease_is_dropped_long_before_the_renewal(
     leased: LeasedGateway, others: list[int]
 ) -> None:
     """Lost, found and given a new key: the old one, which a thief may know, opens nothing any more."""
@@ -176,13 +185,56 @@ def test_a_device_that_left_the_lease_is_dropped_at_the_renewal(
         leased.registry = leased.held.registry()
         leased.opens()
         client.call("POST", f"devices/devices/{DEVICE}/state", {"state": "lost", "reason": "test"})
-        first = leased.held._lease["id"]
-        leased.renewal_due(0)
+        first = leased.held._id
         leased.kept_until(lambda: DEVICE not in leased.registry)
         with pytest.raises(UnknownDevice):
             leased.opens()
         assert all(other in leased.registry for other in others)
-        assert leased.held._lease.get("id") == (first if others else None)
+        assert leased.held._id == (first if others else None)
+        leased.kept_until(lambda: "is lost" in leased.counts.not_lent.get(DEVICE, ""))
+        assert list(leased.counts.not_lent) == [DEVICE]
+
+
+def test_a_ward_hears_its_other_devices_while_one_is_lost(leased: LeasedGateway) -> None:
+    """Also after a restart; and the found one again, under its new key, without one."""
+    with KmsClient(leased.process.url, leased.root) as client:
+        other = KmsSource(client).issue(8, "bed 5")
+        client.call("POST", "devices/devices/8/state", {"state": "lost", "reason": "test"})
+        leased.held._kms.devices.append(8)
+        leased.registry = leased.held.registry()
+        leased.opens()
+        assert leased.counts.not_lent == {8: "device 8 is lost: it cannot be lent"}
+        found = KmsSource(client).issue(8, "bed 5")
+        assert found.key != other.key
+        leased.kept_until(lambda: 8 in leased.registry)
+        assert leased.counts.not_lent == {}
+        frame = seal_frame(ChaCha20Poly1305(found.key), Header(FrameType.VITALS, found.epoch, 8, 9, 0), b"y")
+        assert leased.registry.open(parse_frame(frame)) == b"y"
+        leased.opens()
+
+
+def test_a_gateway_says_that_it_dropped_a_key_also_after_it_was_killed(
+    leased: LeasedGateway, tmp_path: Path
+) -> None:
+    """What is received once no gateway knows the old key any more is in no doubt."""
+
+    def until() -> float:
+        (loss,) = client.call("GET", "devices/quarantine")["losses"]
+        return float(loss["until"] or 0.0)
+
+    with KmsClient(leased.process.url, leased.root) as client:
+        leased.kept_until((tmp_path / "state" / "leases.json").exists)
+        # Killed, and the device lost and found before the gateway runs again.
+        client.call("POST", f"devices/devices/{DEVICE}/state", {"state": "lost", "reason": "test"})
+        leased.issued = KmsSource(client).issue(DEVICE, "bed 4")
+        assert until() > time.time() + 3600
+        key = log_key(leased.process, leased.root)
+        with held_by(leased.process, key, leased.counts, tmp_path / "state") as restarted:
+            leased.held = restarted
+            leased.registry = restarted.registry()
+            assert until() > time.time() + 3600  # whoever only looks gives nothing back
+            leased.kept_until(lambda: until() <= time.time())
+            leased.opens()
 
 
 def test_needed_kem_keys_are_held_and_released_also_after_a_restart(
@@ -212,17 +264,16 @@ def test_an_absent_kms_is_borne_until_the_leases_end(
     leased: LeasedGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     leased.process.stop()
-    leased.renewal_due(0)
+    leased.renewal_due()
     leased.kept_until(lambda: "the KMS does not answer" in caplog.text)
     leased.opens()
-    leased.held._lease["not_after"] = time.time() - 1
+    leased.lease_over()
     leased.kept_until(lambda: DEVICE not in leased.registry)
 
 
 def test_more_frames_than_lent_end_the_lease(leased: LeasedGateway) -> None:
     for _ in range(1001):
         leased.opens()
-    leased.renewal_due(time.time() + 1000)
     first = leased.lease()["id"]
     leased.kept_until(lambda: len(leased.leases()) == 2)
     assert first in {lease["id"] for lease in leased.leases()}
@@ -266,13 +317,14 @@ def test_who_poses_as_the_kms_can_neither_renew_a_lease_nor_end_it(
     leased: LeasedGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     leased.opens()
-    until = leased.held._lease["not_after"]
+    assert leased.held._held
+    until = leased.held._held.ends_at
     leased.held._log_key = b64decode(OTHER_KEY)
-    leased.renewal_due(0)
+    leased.renewal_due()
     leased.kept_until(lambda: "a lease is refused" in caplog.text)
     leased.opens()
-    assert leased.held._lease["not_after"] == until
-    leased.held._lease["not_after"] = time.time() - 1
+    assert leased.held._held.ends_at == until
+    leased.lease_over()
     leased.kept_until(lambda: DEVICE not in leased.registry)
     caplog.clear()
     leased.kept_until(lambda: "a lease is refused" in caplog.text)
@@ -283,7 +335,7 @@ def test_who_poses_as_the_kms_can_neither_renew_a_lease_nor_end_it(
     "spoil",
     [
         lambda keys: keys.clear(),
-        lambda keys: keys["7"].update(epoch=5),
+        lambda keys: keys["7"].update(key=b64encode(bytes(32)).decode()),
         lambda keys: keys["7"].update(key="c2hvcnQ="),
         lambda keys: keys["7"].update(key=7),
         lambda keys: keys.update({"8": keys["7"]}),
@@ -304,6 +356,58 @@ def test_keys_that_are_not_those_of_the_lease_are_refused(
         leased.held.registry()
 
 
+def test_keys_of_two_devices_that_are_exchanged_are_refused(
+    leased: LeasedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with KmsClient(leased.process.url, leased.root) as client:
+        KmsSource(client).issue(8, "bed 5")
+    leased.held._kms.devices.append(8)
+    ask = leased.held._client.call
+
+    def exchanged(*asked: Any) -> dict[str, Any]:
+        answer = ask(*asked)
+        answer["keys"] = {"7": answer["keys"]["8"], "8": answer["keys"]["7"]}
+        return answer
+
+    monkeypatch.setattr(leased.held._client, "call", exchanged)
+    with pytest.raises(LeaseError, match="not the one that the lease names"):
+        leased.held.registry()
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_a_gateway_whose_clock_is_set_wrong_opens_no_frame_past_the_lease(
+    leased: LeasedGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hours: int
+) -> None:
+    """It would date its frames wrong; and a lease must not last longer because a clock was set back."""
+    right = time.time
+    monkeypatch.setattr("time.time", lambda: right() + hours * 3600)
+    leased.kept_until(lambda: "a lease is refused" in caplog.text)
+    assert "check the clocks" in leased.counts.lease
+    leased.lease_over()
+    leased.kept_until(lambda: DEVICE not in leased.registry)
+    caplog.clear()
+    leased.kept_until(lambda: "a lease is refused" in caplog.text)
+    assert DEVICE not in leased.registry
+
+
+def test_a_recorded_answer_of_the_kms_brings_a_lost_device_back_nowhere(
+    leased: LeasedGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one who stands between the two, and plays yesterday's lease when it is asked for."""
+    ask = leased.held._client.call
+    recorded: dict[str, dict[str, Any]] = {}
+
+    def answered(*asked: Any) -> dict[str, Any]:
+        return recorded.setdefault(asked[1], ask(*asked))
+
+    monkeypatch.setattr(leased.held._client, "call", answered)
+    leased.registry = leased.held.registry()
+    right = time.time
+    monkeypatch.setattr("time.time", lambda: right() + 120)
+    with pytest.raises(LeaseError, match="not signed just now"):
+        leased.held.registry()
+
+
 def test_a_kms_that_is_sealed_is_borne_like_one_that_is_absent(
     leased: LeasedGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -311,7 +415,7 @@ def test_a_kms_that_is_sealed_is_borne_like_one_that_is_absent(
     leased.opens()
     with KmsClient(leased.process.url, leased.root) as client:
         client.call("PUT", "sys/seal")
-    leased.renewal_due(0)
+    leased.renewal_due()
     leased.kept_until(lambda: "the KMS does not answer" in caplog.text)
     leased.opens()
 

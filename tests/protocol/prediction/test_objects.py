@@ -192,6 +192,13 @@ def test_another_users_and_another_models_objects_are_refused() -> None:
             parse(data, spec.manifest(offset=[0.5]), PRINT)
 
 
+def test_queries_and_replies_say_whose_they_are() -> None:
+    assert objects.belongs_to(QUERY) == objects.belongs_to(REPLY) == (PRINT, MANIFEST.digest)
+    for other in (KEYS, QUERY[:75], b""):
+        with pytest.raises(MalformedObject, match="neither"):
+            objects.belongs_to(other)
+
+
 def test_a_query_without_rows_or_with_too_many_is_refused() -> None:
     for rows in (0, 4097, 65535):
         changed = QUERY[:8] + struct.pack("<H", rows) + QUERY[10:]

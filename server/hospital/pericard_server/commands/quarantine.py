@@ -42,6 +42,7 @@ def list_(path: Path, as_json: bool) -> None:
         as_json,
         lambda row: "\t".join(
             [
+                row["name"],
                 f"device {row['device']}",
                 f"{row['since']} to {row['until'] or 'now: it is lost'}",
                 f"{row['held']} held back",
@@ -54,20 +55,24 @@ def list_(path: Path, as_json: bool) -> None:
 
 @quarantine.command()
 @config_option
-@click.argument("device", type=click.IntRange(0, 2**32 - 1))
+@click.argument("name")
 @click.option("--why", required=True, help="Why these readings are right; kept with the loss.")
-def release(path: Path, device: int, why: str) -> None:
-    """Let go the readings of DEVICE that are held back now; those that still come are held back again."""
+def release(path: Path, name: str, why: str) -> None:
+    """Let go the readings that `list` showed under NAME; refused when the loss has changed since.
+
+    Those that came after that, or still come, stay held back.
+    """
     site = open_site(path)
     hear_of_losses(site)
     from pericard_server.records import quarantine
 
-    click.echo(f"{quarantine.release_readings(device, getpass.getuser(), why)} readings released")
+    click.echo(f"{quarantine.release_readings(name, getpass.getuser(), why)} readings released")
 
 
 def _shown(one: "Quarantine") -> dict[str, Any]:
     loss = one.loss
     return {
+        "name": one.name,
         "device": loss.device,
         "since": shown_time(loss.since_us),
         "until": None if loss.until_us is None else shown_time(loss.until_us),

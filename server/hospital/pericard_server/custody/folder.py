@@ -6,7 +6,7 @@ the data keys, one KEM private key a day and suite, and the FHE keys.
 
 import secrets
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,7 +93,7 @@ class KeyFolder:
             fhe.save_fhe_keys(make(), folder)
         return fhe.load_fhe_keys(folder)
 
-    def lost_devices(self, ended: Collection[tuple[int, int]]) -> "Sequence[DeviceLoss]":
+    def lost_devices(self) -> "Sequence[DeviceLoss]":
         """None: the folder has no device keys. An operator says which are lost: `pericard server device`."""
         return ()
 

@@ -1,6 +1,6 @@
 """What the server asks of whoever keeps the hospital's keys: a folder of files, or the KMS."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,5 +55,5 @@ class HospitalKeys(Wrapping, Protocol):
     def read_secret(self, path: Path, what: str) -> bytes:
         """A private file of the configuration, such as a TLS key."""
 
-    def lost_devices(self, ended: Collection[tuple[int, int]]) -> "Sequence[DeviceLoss]":
+    def lost_devices(self) -> "Sequence[DeviceLoss]":
         """The losses of devices that the keeper knows: see `pericard_server.fleet.losses`."""

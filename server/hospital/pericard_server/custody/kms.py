@@ -1,9 +1,8 @@
 """The hospital's long-lived keys in the KMS: here are a token, and a secret only while it is used."""
 
-import time
+import re
 from base64 import b64decode
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,9 @@ _FORBIDDEN = 403  # what Vault's API answers to a token that may not, and to one
 
 if TYPE_CHECKING:
     from pericard_server.fleet.losses import DeviceLoss
+
+# The names of owners in the KMS: nothing in them can lead to another of its paths.
+_OWNER = re.compile(r"\w(?:[\w.-]*\w)?", re.ASCII)
 
 
 class KmsKeys:
@@ -95,7 +97,14 @@ class KmsKeys:
         return b64decode(answer["secret"])
 
     def new_key(self, owner: str, quarter: str) -> tuple[bytes, bytes]:
-        """A fresh data key under the owner's own wrapping key, which dies when the patient is erased."""
+        """A fresh data key under the owner's own wrapping key, which dies when the patient is erased.
+
+        Raises:
+            UsageError: the owner's name has no place in a path.
+            Unavailable: the KMS cannot answer now.
+        """
+        if not _OWNER.fullmatch(owner):
+            raise UsageError(f"{owner!r} is no name in the KMS: register the patient under another pseudonym")
         answer = self._ask(
             "POST", f"patients/patients/{owner}/datakey", {"associated_data": base64_text(quarter.encode())}
         )
@@ -109,6 +118,8 @@ class KmsKeys:
             TokenDenied: our token may not.
             Unavailable: the KMS cannot answer now.
         """
+        if not _OWNER.fullmatch(owner):  # it comes from the database, and our token reaches further paths
+            raise TamperedRow("the data key's owner was changed: it is no name in the KMS")
         body = {
             "ciphertext": wrapped.decode(errors="replace"),
             "associated_data": base64_text(quarter.encode()),
@@ -147,43 +158,19 @@ class KmsKeys:
         end = 4 + int.from_bytes(opened[:4], "big")
         return FheKeys(parameters, opened[4:end], opened[end:], evaluation)
 
-    def lost_devices(self, ended: Collection[tuple[int, int]]) -> "Sequence[DeviceLoss]":
-        """The losses that the KMS knows; it is asked for the end of each that is not in `ended` yet."""
+    def lost_devices(self) -> "Sequence[DeviceLoss]":
+        """Every loss that the KMS was told of."""
         from pericard_server.fleet.losses import DeviceLoss
 
-        found = []
         try:
-            for number, told in self._ask("GET", "devices/quarantine")["devices"].items():
-                device, since, state = int(number), float(told["since"]), told["state"]
-                since_us = int(since * 1e6)
-                if state == "lost":
-                    found.append(DeviceLoss(device, since_us, None))
-                elif (device, since_us) not in ended:
-                    end = None if state == "retired" else self._provisioned_anew(device, since)
-                    found.append(DeviceLoss(device, since_us, end))
-        except (KeyError, TypeError, ValueError, AttributeError):
+            return [
+                DeviceLoss(int(one["device"]), _in_us(one["since"]), one["until"] and _in_us(one["until"]))
+                for one in self._ask("GET", "devices/quarantine")["losses"]
+            ]
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise KmsUnreachable(
                 "the KMS's answer on lost devices cannot be read: is this our KMS?"
             ) from None
-        return found
-
-    def _provisioned_anew(self, device: int, since: float) -> int | None:
-        """When a device lost `since` (Unix seconds) got a new key, in µs; None while it does not serve.
-
-        The KMS's verdict on a frame is "quarantine" up to that moment: it is found by halving the time, to
-        the second, in some twenty questions, once for each loss.
-        """
-
-        def verdict(at: int) -> str:
-            body = {"received": at}
-            return str(self._ask("POST", f"devices/devices/{device}/verdict", body)["verdict"])
-
-        now = int(time.time())
-        if verdict(now) != "accept":
-            return None
-        seconds = range(int(since) + 1, now)
-        passed = bisect_left(seconds, True, key=lambda at: verdict(at) != "quarantine")
-        return (seconds.start + passed) * 10**6
 
     def read_secret(self, path: Path, what: str) -> bytes:
         """A private file that the KMS sealed."""
@@ -214,6 +201,10 @@ class KmsKeys:
             return self._client.call(method, path, body)
         except KmsRefused as error:
             raise _ours(error, f"{method} {path.partition('?')[0]}") from None
+
+
+def _in_us(seconds: float) -> int:
+    return int(float(seconds) * 1e6)
 
 
 def _ours(error: KmsRefused, what: str) -> UsageError:

@@ -5,21 +5,22 @@ site without a KMS, from `pericard server device lost 7`. Either way it is a row
 of the records needs nobody else.
 
 While a device is lost, a frame that a gateway received at or after the loss is refused, by itself: the rest
-of its record is stored. A frame that was received before the loss, and waited in a gateway's spool since,
-is not in doubt and is stored. Once the device is found, late frames of the time of its loss are stored, in
-quarantine.
+of its record is stored. What is stored is judged by two times: when a gateway says that it received the
+frame, and when the frame arrived here. A gateway may lie, and either clock may be wrong, so a reading is in
+no doubt only where both agree: before the loss, or after its end. What waited in a gateway's spool while its
+device was lost is therefore held back too: that it was received earlier is only the gateway's word.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
-from django.db.models.functions import Greatest
+from django.db.models import BigIntegerField, Exists, ExpressionWrapper, F, OuterRef, Q
+from django.db.models.functions import Coalesce
 
 from pericard_edge.jsonlog import fields
 from pericard_protocol.errors import Unavailable, UsageError
@@ -35,10 +36,16 @@ FRESH_SECONDS = 10.0
 # When the KMS does not answer, its last answer counts for this long. Then frames are no longer taken, and the
 # gateways keep them. A session lasts no longer than that, and a new one cannot be opened without the KMS.
 SILENCE_SECONDS = 60.0
+# By how much a frame may seem to arrive before it was received: clocks differ. What is dated later yet comes
+# from a gateway whose clock is wrong, and its date proves nothing.
+SKEW_US = 30_000_000
 
 
 class DeviceLoss(NamedTuple):
-    """A device's loss, in Unix µs; `until_us` is None while the device is lost."""
+    """A device's loss, in Unix µs; `until_us` is None while the device is lost.
+
+    It may lie ahead: the device has a new key, and some gateway may still open frames with the old one.
+    """
 
     device: int
     since_us: int
@@ -48,8 +55,8 @@ class DeviceLoss(NamedTuple):
 class DeviceRegister(Protocol):
     """Who knows which devices are lost."""
 
-    def lost_devices(self, ended: Collection[tuple[int, int]]) -> Sequence[DeviceLoss]:
-        """Every loss that it knows, but perhaps those in `ended` (device, since_us), whose end is known here.
+    def lost_devices(self) -> Sequence[DeviceLoss]:
+        """Every loss that it knows.
 
         Raises:
             Unavailable: it does not answer now.
@@ -89,13 +96,12 @@ class Losses:
     def _ask(self, now: float) -> None:
         self._asked_at = now
         try:
-            ended = Loss.objects.exclude(until_us=None).values_list("device", "since_us")
-            _note_told(self._register.lost_devices(set(ended)))
+            _note_told(self._register.lost_devices())
         except (Unavailable, UsageError) as error:  # UsageError: the KMS does not let our token ask
             self._why = f" ({error})"
             log.warning("lost devices not heard of", extra=fields(why=str(error)))
         else:
-            self._heard_at = self._clock()
+            self._heard_at = now  # what happened since we asked may not be in the answer
 
 
 def _note_told(told: Sequence[DeviceLoss]) -> None:
@@ -107,18 +113,12 @@ def _note_told(told: Sequence[DeviceLoss]) -> None:
         changes: dict[str, int | None] = {"until_us": until_us}
         if until_us is None:  # lost again from the same time on: what was released is in doubt again
             changes["released_through"] = 0
-        with transaction.atomic():
-            Loss.objects.update_or_create(
-                device=device,
-                since_us=since_us,
-                defaults=changes,
-                create_defaults={**changes, "who": "the KMS", "why": "the KMS has the reason"},
-            )
-            # The register names only a device's newest loss. An older one that is still open here has ended
-            # without our hearing of it, at the latest when the newer one began.
-            Loss.objects.filter(device=device, until_us=None).exclude(since_us=since_us).update(
-                until_us=Greatest(F("since_us"), since_us)
-            )
+        Loss.objects.update_or_create(
+            device=device,
+            since_us=since_us,
+            defaults=changes,
+            create_defaults={**changes, "who": "the KMS", "why": "the KMS has the reason"},
+        )
         log.warning("device lost" if until_us is None else "device found", extra=fields(device=device))
 
 
@@ -133,16 +133,21 @@ def without_lost(frames: Sequence[OpenedFrame]) -> list[OpenedFrame]:
     ]
 
 
-def in_quarantine() -> Exists:
-    """The condition, on `Reading`, that a reading is in quarantine."""
-    return Exists(
-        Loss.objects.filter(
-            Q(until_us=None) | Q(until_us__gt=OuterRef("received_at_us")),
-            device=OuterRef("device"),
-            since_us__lte=OuterRef("received_at_us"),
-            released_through__lt=OuterRef("pk"),
-        )
+def in_quarantine(loss: int | None = None) -> Exists:
+    """The condition, on `Reading`, that a reading is in quarantine; with `loss`, for that row alone."""
+    received = ExpressionWrapper(OuterRef("received_at_us"), BigIntegerField())
+    arrived = Coalesce(OuterRef("arrived_at_us"), OuterRef("received_at_us"), output_field=BigIntegerField())
+    losses = Loss.objects.alias(received=received, arrived=arrived).filter(
+        # Not both times are before the loss, and not both are after its end.
+        Q(received__gte=F("since_us")) | Q(arrived__gte=F("since_us")),
+        Q(until_us=None)
+        | Q(received__lt=F("until_us"))
+        | Q(arrived__lt=F("until_us"))
+        | Q(received__gt=F("arrived") + SKEW_US),
+        device=OuterRef("device"),
+        released_through__lt=OuterRef("pk"),
     )
+    return Exists(losses if loss is None else losses.filter(pk=loss))
 
 
 def note_lost(device: int, since_us: int, who: str, why: str) -> None:
@@ -169,18 +174,25 @@ def note_found(device: int) -> None:
         raise UsageError(f"device {device} is not lost")
 
 
-def note_release(device: int, through: int, who: str, why: str) -> None:
-    """Lets go the readings of every loss of `device`, up to row number `through`.
+def note_release(seen: Loss, through: int, who: str, why: str) -> None:
+    """Lets go the readings of one loss, as it was seen, up to row number `through`.
 
     Raises:
-        UsageError: it was never lost.
+        UsageError: the loss is not as it was seen any more.
     """
-    if not Loss.objects.filter(device=device).update(
-        released_through=through, released_at=datetime.now(UTC), released_by=who, released_why=why
+    unchanged = Loss.objects.filter(
+        pk=seen.pk,
+        since_us=seen.since_us,
+        until_us=seen.until_us,
+        released_through=seen.released_through,
+    )
+    if not unchanged.update(
+        released_through=max(through, seen.released_through),
+        released_at=datetime.now(UTC),
+        released_by=who,
+        released_why=why,
     ):
-        raise UsageError(
-            f"device {device} was never lost: `pericard server quarantine list` shows those that were"
-        )
+        raise UsageError("the loss has changed since it was listed: list it again, and look")
 
 
 def all_losses() -> list[Loss]:

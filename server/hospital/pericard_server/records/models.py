@@ -35,6 +35,8 @@ class Reading(models.Model):
     seq = models.BigIntegerField()
     type = models.SmallIntegerField()
     received_at_us = models.BigIntegerField()  # Unix microseconds, by the gateway's clock
+    # Unix microseconds, by ours, when the frame came first; null where an earlier release stored it.
+    arrived_at_us = models.BigIntegerField(null=True)
     patient = models.ForeignKey(Patient, null=True, on_delete=models.PROTECT)
     key = models.ForeignKey(DataKey, on_delete=models.PROTECT)
     suite = models.CharField(max_length=20)

@@ -1,7 +1,8 @@
 """Stores opened frames sealed, and opens stored ones again. The only reader and writer of `Reading`."""
 
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -25,7 +26,7 @@ Value = int | str | bytes | None
 _DAY_US = 86_400_000_000
 _COLUMNS = (
     *("device", "epoch", "boot", "seq", "type", "received_at_us", "patient_id", "suite"),
-    *("key_id", "sealed"),
+    *("arrived_at_us", "key_id", "sealed"),
 )
 _INSERT = (
     f"INSERT INTO {Reading._meta.db_table} ({', '.join(_COLUMNS)})"  # noqa: S608
@@ -54,8 +55,11 @@ class OpenedReading(NamedTuple):
 class Records:
     """The hospital's sealed readings."""
 
-    def __init__(self, data_keys: DataKeys, suite: str, known_losses: Losses) -> None:
-        """`suite` seals what comes; `known_losses` says which devices are lost."""
+    def __init__(
+        self, data_keys: DataKeys, suite: str, known_losses: Losses, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`suite` seals what comes; `known_losses` says what is lost; `clock` gives Unix seconds."""
+        self._clock = clock
         self._data_keys = data_keys
         self._suite = suite
         self._losses = known_losses
@@ -69,7 +73,7 @@ class Records:
         Raises:
             Unavailable: it cannot be known which devices are lost, or a data key cannot be had.
         """
-        came = list(frames)
+        came, arrived_at_us = list(frames), int(self._clock() * 1e6)
         self._losses.refresh()
         with self._writing, transaction.atomic():
             read = losses.without_lost(came)
@@ -81,7 +85,7 @@ class Records:
             owners = [_owner(*pair) for pair in zip(read, patients, strict=True)]
             keys = self._data_keys.keys_for(set(owners))
             rows = [
-                self._sealed(frame, patient, *keys[owner])
+                self._sealed(frame, patient, arrived_at_us, *keys[owner])
                 for frame, patient, owner in zip(read, patients, owners, strict=True)
             ]
             new = _insert(rows)
@@ -159,12 +163,12 @@ class Records:
             _count(reason, 1)
 
     def _sealed(
-        self, frame: OpenedFrame, patient: str | None, key: DataKey, data_key: bytes
+        self, frame: OpenedFrame, patient: str | None, arrived_at_us: int, key: DataKey, data_key: bytes
     ) -> tuple[Value, ...]:
         """The values of `_COLUMNS`."""
         clear: tuple[Value, ...] = (
             *(frame.device, frame.epoch, frame.boot, frame.seq, frame.type),
-            *(frame.received_at_us, patient, self._suite),
+            *(frame.received_at_us, patient, self._suite, arrived_at_us),
         )
         return *clear, key.pk, seal_row(self._suite, data_key, _identity(clear), frame.payload)
 
@@ -188,7 +192,7 @@ def _count(reason: str, refusals: int) -> None:
 
 
 def _clear(row: Reading) -> tuple[Value, ...]:
-    return (
+    clear = (
         row.device,
         row.epoch,
         row.boot,
@@ -198,6 +202,8 @@ def _clear(row: Reading) -> tuple[Value, ...]:
         row.patient_id,
         row.suite,
     )
+    # A row of an earlier release has no time of arrival, and none in its identity.
+    return clear if row.arrived_at_us is None else (*clear, row.arrived_at_us)
 
 
 def _identity(clear: tuple[Value, ...]) -> bytes:

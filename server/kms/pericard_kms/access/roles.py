@@ -17,7 +17,6 @@ path "devices/leases/+/reconcile"  { capabilities = ["update"] }
 path "bundles/identity"            { capabilities = ["read"] }
 path "bundles/today"               { capabilities = ["read"] }
 path "bundles/keys/+/decapsulate"  { capabilities = ["update"] }
-path "devices/devices/+/verdict"   { capabilities = ["update"] }
 path "devices/quarantine"          { capabilities = ["read"] }
 path "patients/patients/+/datakey" { capabilities = ["update"] }
 path "patients/patients/+/wrap"    { capabilities = ["update"] }

@@ -10,11 +10,12 @@ yesterday's frames cannot be opened with what is in the store today.
 
 import os
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from pericard_kms.errors import Invalid
 from pericard_kms.fields import decode, encode
 from pericard_protocol.device.frame import KEY_BYTES
+from pericard_protocol.device.lease import SKEW_SECONDS
 from pericard_protocol.device.ratchet import MAX_AHEAD, advance
 
 # The device link's fields: device_id and boot are u32, epoch is u16.
@@ -30,7 +31,12 @@ NEXT_STATES: dict[str, frozenset[str]] = {
 }
 SERVED = frozenset({"enrolled", "active"})
 
-Verdict = Literal["accept", "quarantine", "refuse"]
+
+class Loss(NamedTuple):
+    """From when to when (Unix seconds) a device's frames are in doubt; `until` is None while it is lost."""
+
+    since: float
+    until: float | None
 
 
 @dataclass(slots=True)
@@ -43,8 +49,10 @@ class DeviceRecord:
     epoch: int
     boot: int  # the next provisioning starts above this
     key: str = field(repr=False)  # base64; "" once retired
-    quarantined_since: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    # Until when a gateway may still open frames with the present key, although it was taken out of its lease:
+    # by the lease's id. An end that comes closer, or goes by, is followed by `give_back` and `losses`.
+    still_lent: dict[str, float] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """Everything but the key."""
@@ -52,18 +60,35 @@ class DeviceRecord:
         del shown["key"]
         return shown
 
-    def verdict(self, received: float) -> Verdict:
-        """What a frame of this device is worth that a gateway received at the Unix time `received`.
+    def losses(self) -> list[Loss]:
+        """Every loss of this device, the oldest first.
 
-        In this order: received since the time from which the device is in doubt, and before it was
-        provisioned anew: quarantine. Otherwise what the device is now decides: enrolled or active: accept;
-        suspended, lost or retired: refuse.
+        It ends when the device was provisioned anew: its new key is nobody else's. Where a gateway may not
+        have heard yet that the old key was withdrawn, it ends with the last lease that held that key, and a
+        little later: the gateway's clock, which dates its frames, may be ahead of ours by that much.
         """
-        if self.quarantined_since is not None and received >= self.quarantined_since:
-            provisioned = [event["time"] for event in self.history if event["to"] == "provisioned"]
-            if self.state == "lost" or not provisioned or received < provisioned[-1]:
-                return "quarantine"
-        return "accept" if self.state in SERVED else "refuse"
+        found: dict[float, float | None] = {}
+        for event in self.history:
+            if event["to"] == "lost":
+                found[event["since"]] = None  # lost again from the same time on: one loss
+            elif event["to"] == "provisioned":
+                lent = [until + SKEW_SECONDS for until in event.get("still_lent", {}).values()]
+                end = max([event["time"], *lent])
+                found |= {since: end for since, until in found.items() if until is None}
+        return [Loss(since, until) for since, until in found.items()]
+
+    def provision(self) -> None:
+        """Gives a device that had a key before a fresh one, under the next epoch."""
+        self.epoch += 1
+        self.key = fresh_key()
+
+    def give_back(self, lease: str, now: float) -> bool:
+        """Notes that the gateway of `lease` has dropped the key that was withdrawn; whether that is news."""
+        known = [self.still_lent, *(event.get("still_lent", {}) for event in self.history)]
+        later = [ends for ends in known if ends.get(lease, 0.0) > now]
+        for ends in later:
+            ends[lease] = now
+        return bool(later)
 
     def raise_floor(self, epoch: int, boot: int) -> None:
         """Follows the counters that a node has reached: key and epoch by the ratchet, never back.

@@ -1,6 +1,7 @@
 """The stored devices of one mount."""
 
 from dataclasses import asdict
+from typing import Any
 
 import orjson
 
@@ -33,18 +34,31 @@ class DeviceBook:
         data = self._store.get(self._prefix + _key(number))
         if data is None:
             raise NotFound(f"device {number} is not enrolled")
-        return DeviceRecord(**orjson.loads(data))
+        return DeviceRecord(**_of_this_release(orjson.loads(data)))
 
     def save(self, device: DeviceRecord) -> None:
         """Stores a new or changed device."""
         self._store.put(self._prefix + _key(str(device.id)), orjson.dumps(asdict(device)))
 
-    def save_event(self, device: DeviceRecord, to: str, reason: str) -> None:
+    def save_event(self, device: DeviceRecord, to: str, reason: str, **more: Any) -> None:
         """Stores a device with one more event in its history: what it became now, and why."""
-        device.history.append(
-            {"to": to, "time": self._store.clock(), "reason": reason, "epoch": device.epoch}
-        )
+        event = {"to": to, "time": self._store.clock(), "reason": reason, "epoch": device.epoch}
+        device.history.append(event | more)
         self.save(device)
+
+
+def _of_this_release(stored: dict[str, Any]) -> dict[str, Any]:
+    """A stored device. An earlier release kept the beginning of its newest loss only, beside the history.
+
+    Of its older losses only the time is known at which they were told.
+    """
+    newest = stored.pop("quarantined_since", None)
+    lost = [event for event in stored["history"] if event["to"] == "lost"]
+    if newest is not None:
+        lost[-1].setdefault("since", newest)
+    for event in lost:
+        event.setdefault("since", event["time"])
+    return stored
 
 
 def _key(text: str) -> str:

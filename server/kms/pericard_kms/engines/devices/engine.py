@@ -1,4 +1,4 @@
-"""The devices engine: enrol, provision, suspend, lose and retire devices; what their frames are worth."""
+"""The devices engine: enrol, provision, suspend, lose and retire devices; tell of every loss."""
 
 from typing import Any
 
@@ -24,7 +24,6 @@ class DeviceEngine:
         add("devices/{number}", read=self._read, update=self._enrol)
         add("devices/{number}/provision", update=self._provision)
         add("devices/{number}/state", update=self._set_state)
-        add("devices/{number}/verdict", update=self._verdict)
         add("quarantine", read=self._quarantine)
         LeasePaths(self.routes, store, self._devices, self._leases)
 
@@ -60,11 +59,12 @@ class DeviceEngine:
         if any(event["to"] == "provisioned" for event in device.history):
             if device.epoch >= MAX_EPOCH:
                 raise Invalid(f"device {number} has used every epoch: enrol another id")
-            device.epoch += 1
-            device.key = fresh_key()
+            device.provision()
         device.state = "enrolled"
-        self._devices.save_event(device, "provisioned", request.fields.text("reason", "provisioning"))
-        self._leases.withdraw(device.id)
+        old = device.still_lent | self._leases.withdraw(device.id)
+        device.still_lent = {}
+        reason = request.fields.text("reason", "provisioning")
+        self._devices.save_event(device, "provisioned", reason, still_lent=old)
         return {**device.describe(), "key": device.key}
 
     def _set_state(self, request: Request, number: str) -> dict[str, Any]:
@@ -76,32 +76,25 @@ class DeviceEngine:
             raise Invalid(f"a device that is {device.state} cannot become {state!r}; it can become {allowed}")
         if len(fields.text("reason")) < 3:
             raise Invalid("reason: say why; it is kept with the device")
-        now = self._store.clock()
+        now, more = self._store.clock(), {}
         if state == "lost":
             since = float(fields.whole("since", int(now)))
             if not 0 <= since <= now:
                 raise Invalid("since: the Unix time from which frames are in doubt, not in the future")
-            device.quarantined_since = since
+            more["since"] = since
         if state == "retired":
             device.key = ""
         device.state = state
-        self._devices.save_event(device, state, fields.text("reason"))
         if state not in SERVED:
-            self._leases.withdraw(device.id)
+            device.still_lent |= self._leases.withdraw(device.id)
+        self._devices.save_event(device, state, fields.text("reason"), **more)
         return device.describe()
 
-    def _verdict(self, request: Request, number: str) -> dict[str, Any]:
-        """POST devices/{id}/verdict: {received}: what to do with a frame received at that Unix time."""
-        device = self._devices.find(number)
-        verdict = device.verdict(request.fields.whole("received", int(self._store.clock())))
-        if verdict == "quarantine":
-            return {"verdict": verdict, "since": device.quarantined_since}
-        return {"verdict": verdict, "state": device.state}
-
     def _quarantine(self, request: Request) -> dict[str, Any]:
-        """GET quarantine: every device with frames in doubt, and since when."""
-        found = {}
-        for device in map(self._devices.find, self._devices.names()):
-            if device.quarantined_since is not None:
-                found[str(device.id)] = {"since": device.quarantined_since, "state": device.state}
-        return {"devices": found}
+        """GET quarantine: every loss of every device: from when to when its frames are in doubt."""
+        devices = map(self._devices.find, self._devices.names())
+        return {
+            "losses": [
+                {"device": device.id, **loss._asdict()} for device in devices for loss in device.losses()
+            ]
+        }

@@ -1,6 +1,6 @@
 """A lease: which device keys a gateway was lent, for how long, and what it used of them. No storage."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -29,12 +29,30 @@ class Lease:
     withdrawn: list[int] = field(default_factory=list)
     used: int = 0
     overused: bool = False
+    commitments: dict[str, str] = field(default_factory=dict)  # id -> of the key that was lent
+
+    def withdraw(self, number: int) -> None:
+        """Takes a device out: the next signed document is without it."""
+        del self.devices[str(number)]
+        self.withdrawn.append(number)
 
     def signed(self, store: SealedStore) -> dict[str, Any]:
-        """The document for the gateway, and its signature."""
-        shown = asdict(self)
+        """The document for the gateway as of now, and its signature.
+
+        A device without a commitment was lent by an earlier release; the document leaves it out, and the
+        gateway takes a new lease.
+        """
         document = {
-            name: shown[name] for name in ("id", "gateway", "devices", "not_before", "not_after", "frames")
+            "id": self.id,
+            "gateway": self.gateway,
+            "devices": {
+                number: {"epoch": epoch, "key": self.commitments[number]}
+                for number, epoch in self.devices.items()
+                if number in self.commitments
+            },
+            "issued": store.clock(),
+            "not_after": self.not_after,
+            "frames": self.frames,
         }
         raw = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
         return {"lease": raw.decode(), "signature": encode(store.log.sign(DOMAIN + raw))}

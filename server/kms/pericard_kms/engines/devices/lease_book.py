@@ -35,13 +35,15 @@ class LeaseBook:
         """Stores a new or changed lease."""
         self._store.put(self._prefix + lease.id, orjson.dumps(asdict(lease)))
 
-    def withdraw(self, number: int) -> None:
-        """Takes a device out of every lease that holds it."""
+    def withdraw(self, number: int) -> dict[str, float]:
+        """Takes a device out of every lease that holds it: the id of each, and until when it was lent."""
+        found = {}
         for lease in map(self.find, self.names()):
             if lease.state == "held" and str(number) in lease.devices:
-                del lease.devices[str(number)]
-                lease.withdrawn.append(number)
+                lease.withdraw(number)
                 self.save(lease)
+                found[lease.id] = lease.not_after
+        return found
 
     def end_overdue(self) -> list[str]:
         """Ends the leases whose time is over; returns what was done, for the audit log."""

@@ -1,6 +1,7 @@
 """The paths under leases: lend device keys to a gateway, prolong, end, and reconcile what was used."""
 
 import uuid
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -8,11 +9,14 @@ from pericard_kms.engines.devices.device import MAX_BOOT, SERVED
 from pericard_kms.engines.devices.device_book import DeviceBook
 from pericard_kms.engines.devices.lease import LONGEST_LEASE_S, MAX_FRAMES, Lease
 from pericard_kms.engines.devices.lease_book import LeaseBook
-from pericard_kms.errors import Invalid
-from pericard_kms.fields import Fields, rfc3339
+from pericard_kms.errors import Invalid, NotFound
+from pericard_kms.fields import Fields, decode, rfc3339
 from pericard_kms.routing import Request, Routes
 from pericard_kms.storage.sealed_store import SealedStore
+from pericard_protocol.device.lease import key_commitment
 from pericard_protocol.device.ratchet import MAX_EPOCH
+
+MAX_DEVICES = 1000  # in one lease
 
 
 class LeasePaths:
@@ -31,19 +35,23 @@ class LeasePaths:
         return {"keys": self._leases.names()}
 
     def _lend(self, request: Request) -> dict[str, Any]:
-        """POST leases: {gateway, devices, ttl, frames}. The answer alone carries the keys."""
+        """POST leases: {gateway, devices, ttl, frames}. The answer alone carries the keys.
+
+        What may be lent is lent; `refused` says of each other device why it is not.
+        """
         fields = request.fields
         gateway = fields.text("gateway")
         if not gateway:
             raise Invalid("gateway: name the gateway that will hold the keys")
         request.check_gateway(gateway)
-        wanted = fields.raw.get("devices")
-        if not isinstance(wanted, list) or not 0 < len(wanted) <= 1000:
+        wanted = _numbers(fields, "devices")
+        if not wanted:
             raise Invalid("devices: a list of 1 to 1000 device ids")
-        devices = [self._devices.find(str(number)) for number in wanted]
+        refused = self._refused(wanted)
+        devices = [self._devices.find(number) for number in wanted if number not in refused]
+        if not devices:
+            raise Invalid("; ".join(refused.values()))
         for device in devices:
-            if device.state not in SERVED:
-                raise Invalid(f"device {device.id} is {device.state}: it cannot be lent")
             if device.state == "enrolled":
                 device.state = "active"
                 self._devices.save_event(device, "active", f"lent to {gateway}")
@@ -55,13 +63,29 @@ class LeasePaths:
             now,
             now + _ttl(fields),
             _frames(fields),
+            commitments={
+                str(one.id): key_commitment(one.id, one.epoch, decode(one.key, "key")) for one in devices
+            },
         )
         self._leases.save(lease)
         keys = {
             str(device.id): {"key": device.key, "epoch": device.epoch, "boot": device.boot}
             for device in devices
         }
-        return {**lease.signed(self._store), "keys": keys}
+        return {**lease.signed(self._store), "keys": keys, "refused": refused}
+
+    def _refused(self, wanted: Iterable[str]) -> dict[str, str]:
+        """Of each device that cannot be lent, why."""
+        found = {}
+        for number in wanted:
+            try:
+                state = self._devices.find(number).state
+            except NotFound as error:
+                found[number] = str(error)
+                continue
+            if state not in SERVED:
+                found[number] = f"device {number} is {state}: it cannot be lent"
+        return found
 
     def _read(self, request: Request, number: str) -> dict[str, Any]:
         lease = self._leases.find(number)
@@ -84,18 +108,25 @@ class LeasePaths:
         lease = self._leases.find(number)
         if lease.state == "held":
             lease.state = "revoked"
-            lease.not_after = min(lease.not_after, self._store.clock())
+            # `not_after` stays: until then the gateway may work on, if it does not hear of this.
+            for device in [self._devices.find(one) for one in lease.devices]:
+                lease.withdraw(device.id)
+                device.still_lent[lease.id] = lease.not_after
+                self._devices.save(device)
             self._leases.save(lease)
         return asdict(lease)
 
     def _reconcile(self, request: Request, number: str) -> dict[str, Any]:
-        """POST leases/{id}/reconcile: {used: {device: {frames, epoch, boot}}}: what was opened, also offline.
+        """POST leases/{id}/reconcile: {used: {device: {frames, epoch, boot}}, holds, wanted}.
 
-        The numbers reach the audit log as they are; floors rise by them and never sink.
+        `used` is what was opened, also offline: the numbers reach the audit log as they are; floors rise by
+        them and never sink. `holds` lists the devices whose keys the gateway has now: what was withdrawn and
+        is not among them is given back. The answer is the lease as it is now, signed, and why each of the
+        devices in `wanted` cannot be lent, if so.
         """
         lease = self._leases.find(number)
         request.check_gateway(lease.gateway)
-        used = request.fields.raw.get("used")
+        used = request.fields.raw.get("used", {})
         if not isinstance(used, dict):
             raise Invalid("used: an object of device ids with frames, epoch and boot")
         for device_id, report in used.items():
@@ -108,8 +139,26 @@ class LeasePaths:
             self._account(device_id, Fields(report), lease)
         if lease.used > lease.frames:
             lease.overused = True
+        if "holds" in request.fields:
+            self._take_back(lease, _numbers(request.fields, "holds"))
         self._leases.save(lease)
-        return {"used": lease.used, "frames": lease.frames, "overused": lease.overused, "state": lease.state}
+        return {
+            **lease.signed(self._store),
+            "refused": self._refused(_numbers(request.fields, "wanted")),
+            "used": lease.used,
+            "frames": lease.frames,
+            "overused": lease.overused,
+            "state": lease.state,
+        }
+
+    def _take_back(self, lease: Lease, holds: Collection[str]) -> None:
+        """Notes which withdrawn keys the gateway has dropped; one that holds no key at all ends its lease."""
+        if lease.state == "held" and not holds:
+            lease.state = "ended"
+        for one in {*map(str, lease.withdrawn)}.difference(holds):
+            device = self._devices.find(one)
+            if device.give_back(lease.id, self._store.clock()):
+                self._devices.save(device)
 
     def _account(self, number: str, report: Fields, lease: Lease) -> None:
         frames, epoch, boot = report.whole("frames"), report.whole("epoch"), report.whole("boot")
@@ -119,6 +168,14 @@ class LeasePaths:
         device = self._devices.find(number)
         device.raise_floor(epoch, boot)
         self._devices.save(device)
+
+
+def _numbers(fields: Fields, name: str) -> list[str]:
+    """A list of device ids, each once; empty when absent."""
+    found = fields.raw.get(name) or []
+    if not isinstance(found, list) or len(found) > MAX_DEVICES:
+        raise Invalid(f"{name}: a list of at most {MAX_DEVICES} device ids")
+    return list(dict.fromkeys(map(str, found)))
 
 
 def _ttl(fields: Fields) -> float:

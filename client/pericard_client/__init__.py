@@ -1,0 +1,1 @@
+"""A user's own kit for encrypted prediction. Secret keys, features and answers never leave it open."""

@@ -1,0 +1,1 @@
+"""The kit's commands, a module for each group."""

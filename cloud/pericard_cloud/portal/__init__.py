@@ -1,0 +1,1 @@
+"""The encrypted prediction portal: its users send encrypted features and get encrypted predictions."""
