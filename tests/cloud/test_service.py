@@ -314,7 +314,7 @@ def _health(cloud: CloudProcess) -> tuple[int, Any]:
 @pytest.mark.slow  # it waits until a page has given up on a worker, and more
 def test_a_cloud_whose_workers_cannot_start_is_unwell_until_they_can(start_cloud: Any) -> None:
     """Its fork server hangs and its only worker is killed: every job would wait for ever."""
-    cloud = start_cloud(workers=1, worker_seconds=1.0)
+    cloud = start_cloud(workers=1, worker_seconds=5.0)
     assert _health(cloud) == (200, {"ok": True, "troubles": {}})  # this starts the fork server, and a worker
     (worker,) = cloud.workers()
     fork_server = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
