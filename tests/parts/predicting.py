@@ -20,7 +20,7 @@ from pericard_protocol.prediction import geometry, seal_bytes
 from pericard_protocol.prediction.manifest import COLUMNS, ROWS, Manifest
 from pericard_protocol.prediction.objects import Seeded, fingerprint, join_keys, join_query, parse_keys
 from pericard_protocol.prediction.packing import Words, unpack
-from pericard_protocol.prediction.parameters import ParameterSet
+from pericard_protocol.prediction.parameters import BfvParameters
 
 FEATURES, EDGES, INPUTS = 30, 31, 1024
 
@@ -120,7 +120,7 @@ class Client:
     def __init__(self, manifest: Manifest, steps: Sequence[int] | None = None) -> None:
         """`steps` other than the manifest's are a client's that wants something else."""
         self.manifest = manifest
-        self.parameters: ParameterSet = manifest.parameter_set
+        self.parameters: BfvParameters = manifest.parameter_set
         self.engine = engine(self.parameters)
         context = self.engine.context
         generator = seal.KeyGenerator(context)

@@ -70,8 +70,7 @@ class Engine:
 
         1. A fresh encryption of zero under the client's public key: else c1 is a function of the plaintexts
            that we multiplied by, and who holds the secret key reads it.
-        2. Flooding: the noise is a function of them, too. A Gaussian 2**14 times as wide or more is added to
-           it.
+        2. Flooding: the noise is a function of them, too. A Gaussian 2**19 times as wide is added to it.
         3. One prime fewer: a smaller reply. Its rounding depends on c0 and c1 only, which 1 and 2 made fresh.
         """
         self.evaluator.add_inplace(ciphertext, keys.encryptor.encrypt_zero())

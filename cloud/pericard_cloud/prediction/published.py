@@ -12,7 +12,7 @@ import numpy as np
 
 from pericard_cloud.prediction import columns, evaluate, linear
 from pericard_cloud.prediction.engine import Engine, engine
-from pericard_cloud.prediction.evaluate import Prepared
+from pericard_cloud.prediction.evaluate import PreparedQuery
 from pericard_cloud.prediction.layout import Layout
 from pericard_cloud.prediction.model import LinearModel, TreeModel, load
 from pericard_protocol.errors import UsageError
@@ -66,7 +66,7 @@ class Published:
         """SEAL for the model's parameters."""
         return engine(self.manifest.parameter_set)
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> PreparedQuery:
         """The plaintexts of one query in mode rows."""
         if isinstance(self.model, LinearModel):
             return linear.prepare(self.model, self.layout, self.engine)

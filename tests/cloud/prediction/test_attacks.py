@@ -44,13 +44,13 @@ class Bench:
         weaken: Callable[[Weights], Weights] = lambda drawn: drawn,
         displace: Callable[[Placed], Placed] = lambda placed: placed,
         check_copies: bool = True,
-    ) -> evaluate.Prepared:
+    ) -> evaluate.PreparedQuery:
         placed = displace(places.place(self.model, self.layout))
         drawn = weaken(weights.draw(placed.path.shape, self.model.group, self.t))
         plaintexts = diagonals.Plaintexts(self.model, self.layout, placed, drawn, check_copies=check_copies)
         return evaluate.encode(plaintexts, self.layout, self.engine)
 
-    def ask(self, slots: Any, prepared: evaluate.Prepared) -> tuple[Any, Any]:
+    def ask(self, slots: Any, prepared: evaluate.PreparedQuery) -> tuple[Any, Any]:
         """Both numbers of every place, int64."""
         query = self.client.fresh(slots)
         reply = evaluate.evaluate(query, prepared, self.layout, self.engine, self.client.loaded)
