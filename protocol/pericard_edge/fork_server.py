@@ -1,10 +1,13 @@
 """The environment of confined workers: nothing of their parent's but what programs need to start.
 
-A parent has secrets in its environment: its token for the KMS, its database's password. Workers get theirs from
-multiprocessing's fork server, which gets its parent's. What a process was started with stays readable in
-/proc/PID/environ, whatever it deletes later. So this module, which the fork server imports before it forks
-(`set_forkserver_preload`), has it start itself anew. Only the fork server does that: elsewhere the import does
-nothing. The parent's environment is never changed, for its threads may be reading it.
+A parent has secrets in its environment: its token for the KMS, its database's password. Workers get theirs
+from multiprocessing's fork server, which gets its parent's. What a process was started with stays readable
+in /proc/PID/environ, whatever it deletes later. So this module, which the fork server imports before it forks
+(`set_forkserver_preload`), has it start itself anew. Only the fork server does that: elsewhere the import
+does nothing. The parent's environment is never changed, for its threads may be reading it.
+
+It hides nothing of the other processes of the same user: the parent's own /proc/PID/environ stays readable to
+whoever runs code as that user.
 """
 
 import multiprocessing

@@ -23,10 +23,10 @@ from pericard_protocol.uplink.bundle import verify_bundle
 from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import SUITES, KemError
+from pericard_server.config import KmsSettings
 from pericard_server.custody.fhe import FheKeys
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.custody.keys import HospitalKeys
-from pericard_server.config import KmsSettings
 from pericard_server.custody.kms import KmsKeys
 from pericard_server.errors import NoPrivateKey, TamperedRow
 
@@ -194,7 +194,7 @@ def test_a_sealed_file_opens_under_its_own_name_only(open_kms: Any, tmp_path: Pa
 
 
 def test_the_hospitals_token_opens_no_gateways_file(open_kms: Any, tmp_path: Path, token_of: Any) -> None:
-    """Invariant: of the sealed files it opens those under its own key, which the configuration names first."""
+    """Invariant: of the sealed files it opens those under the key that the configuration names."""
     process, root = open_kms
     key = KmsSettings(address=process.url, ca=tmp_path / "ca.pem").files_key
     own, wards = tmp_path / "hospital.key", tmp_path / "identity.pem"
