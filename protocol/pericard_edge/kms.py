@@ -59,7 +59,9 @@ class KmsRefused(PeerError):
 
     def __init__(self, status: int, errors: list[str]) -> None:
         told = "; ".join(errors) or "not found"
-        if status == 403:  # the KMS says no more to whoever asks (RFC 9110, section 15.5.4)
+        # 403 (RFC 9110, section 15.5.4): our token may not, or is not known; the KMS does not say which.
+        self.denied = status == 403
+        if self.denied:
             told += ": the token ended, was revoked or has another policy; make one: `pericard kms token`"
         super().__init__(f"the KMS refused ({status}): {told}")
         self.status = status

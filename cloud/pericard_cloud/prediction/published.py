@@ -50,6 +50,7 @@ class Published:
             UsageError: there is none, or its two halves do not belong together.
             BadManifest: the manifest is malformed.
         """
+        folder = folder.resolve()  # publishing exchanges a link: both halves must be of one version
         try:
             text = (folder / MANIFEST).read_bytes()
         except OSError as error:

@@ -37,7 +37,6 @@ _RETRY_SECONDS = 30.0  # between two attempts to take a lease
 _HOLD_SECONDS = 5.0  # how often the KMS is told of a change in the KEM keys that are needed
 
 _LEASES = "devices/leases"
-_FORBIDDEN = 403  # what Vault's API answers to a token that may not, and to one that it does not know
 
 _log = logging.getLogger("pericard.gateway")
 
@@ -90,7 +89,7 @@ class KmsCustody:
         try:
             answer = self._client.call("POST", "sys/capabilities-self", {"paths": [_LEASES]})
         except KmsRefused as error:
-            if error.status == _FORBIDDEN:
+            if error.denied:
                 raise TokenDenied("to serve us", "gateway") from None
             raise
         granted = answer.get(_LEASES)

@@ -25,8 +25,6 @@ from pericard_protocol.uplink.suites import KemError
 from pericard_server.custody.fhe import FheKeys
 from pericard_server.errors import NoPrivateKey, TamperedRow
 
-_FORBIDDEN = 403  # what Vault's API answers to a token that may not, and to one that it does not know
-
 if TYPE_CHECKING:
     from pericard_server.fleet.losses import DeviceLoss
 
@@ -177,7 +175,7 @@ class KmsKeys:
         try:
             return read_sealed(self._client, self._files_key, path, what)
         except KmsRefused as error:
-            if error.status == _FORBIDDEN:
+            if error.denied:
                 raise _ours(error, f"to open {what} {path}") from None
             raise
 
@@ -209,6 +207,6 @@ def _in_us(seconds: float) -> int:
 
 def _ours(error: KmsRefused, what: str) -> UsageError:
     """A refusal that is nobody's lie but the fault of how the hospital is set up."""
-    if error.status == _FORBIDDEN:
+    if error.denied:
         return TokenDenied(what, "server")
     return UsageError(f"{error}, asked for {what}: is this our KMS?")
