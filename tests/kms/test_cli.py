@@ -48,6 +48,7 @@ def test_a_kem_provider_that_is_not_installed_is_refused_before_anything_is_made
     assert not data.exists()
 
 
+@pytest.mark.slow
 def test_the_log_says_who_computes(tmp_path: Path, start: StartKms) -> None:
     process = start(tmp_path / "kms")
     process.process.terminate()
@@ -198,6 +199,7 @@ def test_every_role_is_least_privilege(kms: VaultClient) -> None:
         assert granted == roles, (capability, path)
 
 
+@pytest.mark.slow
 def test_usage_errors_say_what_to_do(tmp_path: Path) -> None:
     def run(*arguments: Any) -> Any:
         done = subprocess.run(

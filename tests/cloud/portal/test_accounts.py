@@ -13,6 +13,8 @@ from tests.parts.portal import PASSWORD, Caller, Page, Portal, form_token
 from pericard_edge import files
 from pericard_web.headers import POLICY, POLICY_WITH_WASM
 
+pytestmark = pytest.mark.slow  # a portal is served; its passwords are costly by design
+
 SESSION = "sessionid"
 
 
