@@ -103,7 +103,12 @@ class Portal:
         """Serves what is in `folder`/models; `more` are lines of its configuration."""
         self.folder, self._environment = folder, {**os.environ, **(environment or {})}
         self.config, self.ready_file = folder / "cloud.toml", folder / "ready"
-        self.config.write_text(f'[portal]\nlisten = "127.0.0.1:0"\n{more}\n[portal.metrics]\n')
+        # All users of a test come from one address.
+        limits, _, rest = more.partition("[portal.limits]")
+        self.config.write_text(
+            f'[portal]\nlisten = "127.0.0.1:0"\n{limits}\n[portal.metrics]\n'
+            f"[portal.limits]\n{'' if 'registrations' in rest else 'registrations = 1000'}\n{rest}"
+        )
         self.log: list[str] = []
         self.start()
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from pericard_edge import files
@@ -13,12 +14,11 @@ def secret_key(path: Path) -> str:
     Raises:
         FileError: others may read the file.
     """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return files.read_secret(path, "the site's secret").decode()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(64))
-        file.flush()
-        os.fsync(file.fileno())
+    if not path.exists():
+        # Whole before it has its name: who else starts at this moment reads all of it, or makes none.
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        files.write(beside, secrets.token_urlsafe(64).encode())
+        with suppress(FileExistsError):
+            os.link(beside, path)
+        beside.unlink()
     return files.read_secret(path, "the site's secret").decode()

@@ -18,6 +18,7 @@ from pericard_cloud.portal.api import quota_of
 from pericard_cloud.portal.counts import counts
 from pericard_cloud.portal.forms import MAX_PASSWORD, Login, NewToken, Registration
 from pericard_cloud.portal.models import ApiToken
+from pericard_cloud.portal.services import services
 from pericard_cloud.portal.users import current
 from pericard_web import throttle
 from pericard_web.pages import too_many
@@ -28,7 +29,6 @@ from pericard_web.throttle import Limit, Throttled
 _PAIR = Limit("login by account and address", 5, 300)
 _ADDRESS = Limit("login by address", 30, 900)
 _ACCOUNT = Limit("login by account", 100, 3600)
-_REGISTRATION = Limit("registration by address", 20, 3600)
 
 
 def _throttled(request: HttpRequest, error: Throttled) -> HttpResponse:
@@ -105,7 +105,8 @@ def register(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return render(request, "portal/register.html", {"form": Registration()})
     try:
-        throttle.take([(_REGISTRATION, throttle.address(request))])
+        most = services().portal.limits.registrations
+        throttle.take([(Limit("registration by address", most, 3600), throttle.address(request))])
     except Throttled as error:
         return _throttled(request, error)
     form = Registration(request.POST)

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from pericard_cloud.portal.errors import NotYours
 from pericard_edge.jsonlog import fields
 from pericard_protocol.errors import PericardError
@@ -75,7 +77,7 @@ class Catalogue:
         for entry in self.entries():
             if entry.name == name:
                 return entry
-        raise NotYours("there is no such model")
+        raise NotYours(_("There is no such model."))
 
     def _entry(self, name: str) -> Entry | None:
         folder = self._folder / name

@@ -32,6 +32,7 @@ class PortalLimitSettings(Section):
     waiting_jobs: int = pydantic.Field(default=5, ge=1)  # of one user, running ones too
     kept_jobs: int = pydantic.Field(default=200, ge=1)  # of one user, with their results
     keys: int = pydantic.Field(default=5, ge=1)  # of one user
+    registrations: int = pydantic.Field(default=20, ge=1)  # an hour, from one address
     key_days: float = pydantic.Field(default=90.0, gt=0)
     result_days: float = pydantic.Field(default=7.0, gt=0)
 

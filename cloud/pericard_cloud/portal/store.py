@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from django.utils.translation import gettext as _
+
 from pericard_cloud.portal.errors import CutOff, TooLarge
 from pericard_cloud.portal.models import ID_LENGTH
 from pericard_edge import files
@@ -83,7 +85,10 @@ class Store:
             CutOff: it ends before `length`.
         """
         if length > most:
-            raise TooLarge(f"the upload has {length:,} bytes; the largest that is taken here has {most:,}")
+            raise TooLarge(
+                _("The upload has %(length)d bytes; the largest that is taken here has %(most)d.")
+                % {"length": length, "most": most}
+            )
         path = self._folder / "uploads" / secrets.token_hex(16)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -123,8 +128,8 @@ def _copy(read: Callable[[int], bytes], file: BinaryIO, length: int) -> None:
     while left:
         chunk = read(min(_CHUNK, left))
         if not chunk:
-            raise CutOff(f"the upload ended {left:,} bytes before its length")
+            raise CutOff(_("The upload ended before its length."))
         if len(chunk) > left:
-            raise TooLarge("the upload is longer than it said")
+            raise TooLarge(_("The upload is longer than it said."))
         file.write(chunk)
         left -= len(chunk)
