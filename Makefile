@@ -74,7 +74,7 @@ setup-firmware: $(VENV)/.protocol $(VENV)/.tools; @: ## .venv with virtual board
 setup-gateway: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.gateway; @: ## .venv with the ward's gateway
 setup-kms: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.kms; @: ## .venv with the key management system
 setup-client: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.client; @: ## .venv with a user's kit for encrypted prediction
-setup-portal: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.web $(VENV)/.portal; @: ## .venv with the prediction portal
+setup-portal: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.web $(VENV)/.portal browser-client; @: ## .venv with the prediction portal
 setup-statistics: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.server $(VENV)/.cloud; @: ## .venv with hospital and cloud
 
 lint: dev ## ruff, mypy --strict over the tests too, import contracts
@@ -87,7 +87,7 @@ format: dev ## let ruff rewrite the layout
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
 test: dev test-alone ## every test
-	@tools/system-packages softhsm2 postgresql
+	@tools/system-packages softhsm2 postgresql chromium
 	@$(BIN)/python $(PYTEST)
 
 test-fast: dev ## what takes seconds
@@ -95,6 +95,11 @@ test-fast: dev ## what takes seconds
 
 test-pythons: ## the quick tests on every other Python that is supported and installed
 	@tools/setup/pythons $(PYTHONS)
+
+.PHONY: browser-client
+test test-fast: browser-client
+browser-client: ## the browser's client of the portal, from TypeScript
+	@tools/browser-client
 
 .PHONY: node-packages
 test test-fast test-alone: node-packages
