@@ -34,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 JOBS ?= $(shell expr 2 \* $$(nproc))
 PYTEST = -m pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: help dev lint format test test-fast test-alone test-arm32 test-pythons demo portal lock clean
+.PHONY: help dev lint format test test-fast test-alone test-arm32 test-pythons client-kit demo portal lock clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -128,6 +128,12 @@ test-alone: $(ALONE) ## each domain's tests where only that domain is installed
 test-arm32: dev ## the firmware's pure parts on a 32-bit ARM MicroPython, set up in the user's cache
 	@$(BIN)/pytest -q tests/firmware -k arm32
 
+KIT := build/pericard-client-kit.zip
+client-kit: $(KIT) ## the zip that a portal's users download: wheels of the kit and what to do with them
+	@echo $(KIT)
+$(KIT): $(ENVS)/wheels/.protocol $(ENVS)/wheels/.client tools/client-kit client/KIT.md requirements/client.txt
+	@$(INTERPRETER) tools/client-kit $(ENVS)/wheels $@
+
 portal: setup-portal ## the prediction portal in a browser, with a demo account: until Ctrl-C
 	@tools/portal $(BIN)/pericard
 
@@ -138,4 +144,4 @@ lock: dev ## pin every third-party version again, with hashes
 	@tools/lock
 
 clean: ## remove what set-up made here (what lies in the user's cache stays)
-	@rm -rf .venv* .envs* .setup
+	@rm -rf .venv* .envs* .setup build

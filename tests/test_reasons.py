@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.parts.documents import rows, text_of
+from tests.parts.documents import ROOT, rows, text_of
 
 from pericard_protocol.errors import PeerError
 
@@ -18,7 +18,6 @@ PACKAGES = {
     "pericard_kms": "kms",
     "pericard_cloud": "cloud",
     "pericard_client": "client",
-    "pericard_web": "web",
     "pericard_tools": "tools",
 }
 
@@ -29,12 +28,29 @@ def _walk(kind: type[PeerError]) -> Iterator[type[PeerError]]:
         yield from _walk(below)
 
 
+def _of_the_site(module: str) -> bool:
+    """The portal's modules but its errors: they need its Django, and this process has the hospital's."""
+    return bool(re.match(r"pericard_cloud\.portal\.(?!errors$)", module))
+
+
+def test_all_that_the_portal_refuses_is_in_its_errors() -> None:
+    sources = sorted((ROOT / "cloud" / "pericard_cloud" / "portal").rglob("*.py"))
+    found = {
+        path.name
+        for path in sources
+        if re.search(r"class \w+\((\w+, *)*(PeerError|Refused)\b", path.read_text())
+    }
+    assert found == {"errors.py"}
+
+
 def _classes() -> list[type[PeerError]]:
     """Every class of the product: its modules are imported, but for programs and what runs on boards."""
     for name in PACKAGES:
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-            if not re.search(r"\.__main__$|\.vm\b|\.migrations\b", module.name):
+            if not re.search(r"\.__main__$|\.vm\b|\.migrations\b", module.name) and not _of_the_site(
+                module.name
+            ):
                 importlib.import_module(module.name)
     return sorted({one for one in _walk(PeerError) if one.__module__.partition(".")[0] in PACKAGES}, key=repr)
 

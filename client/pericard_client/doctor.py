@@ -15,7 +15,7 @@ from pericard_protocol.prediction.parameters import S1
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """What was looked at, whether it is well, and what there is to say."""
 
     what: str
@@ -23,7 +23,7 @@ class Finding:
     said: str
 
 
-def examine(folder: Path, portal: Portal | None, *, token: bool) -> list[Finding]:
+def examine(folder: Path, portal: Portal | None, *, token: bool) -> list[Diagnosis]:
     """Looks at everything; the portal only where one is given."""
     found = [_library(), _folder(folder)]
     if portal is not None:
@@ -33,7 +33,7 @@ def examine(folder: Path, portal: Portal | None, *, token: bool) -> list[Finding
     return found
 
 
-def _library() -> Finding:
+def _library() -> Diagnosis:
     began = time.monotonic()
     secret, public = seal.make_keys(S1, ())
     slots = np.arange(S1.degree, dtype=np.uint64)
@@ -41,31 +41,31 @@ def _library() -> Finding:
     decrypted = secret.arithmetic.decrypt_fresh(secret.arithmetic.encrypt(slots))
     well = bool((decrypted == slots).all())
     took = f"keys, encryption and decryption agree, {time.monotonic() - began:.1f} s"
-    return Finding("SEAL", well, took if well else "it decrypts something else: install seal-python again")
+    return Diagnosis("SEAL", well, took if well else "it decrypts something else: install seal-python again")
 
 
-def _folder(folder: Path) -> Finding:
+def _folder(folder: Path) -> Diagnosis:
     try:
         ring = Keyring(folder)
         names = ring.names()
         for name in names:
             ring.get(name)
     except PericardError as error:
-        return Finding("keys", False, str(error))
-    return Finding("keys", True, f"{len(names)} in {folder}")
+        return Diagnosis("keys", False, str(error))
+    return Diagnosis("keys", True, f"{len(names)} in {folder}")
 
 
-def _reach(portal: Portal) -> Finding:
+def _reach(portal: Portal) -> Diagnosis:
     try:
         models = portal.models()
     except PericardError as error:
-        return Finding("portal", False, str(error))
-    return Finding("portal", True, f"{len(models)} models")
+        return Diagnosis("portal", False, str(error))
+    return Diagnosis("portal", True, f"{len(models)} models")
 
 
-def _token(portal: Portal) -> Finding:
+def _token(portal: Portal) -> Diagnosis:
     try:
         account = portal.account()
     except PericardError as error:
-        return Finding("token", False, f"{error} (make a token on the account page)")
-    return Finding("token", True, f"that of {account.user}")
+        return Diagnosis("token", False, f"{error} (make a token on the account page)")
+    return Diagnosis("token", True, f"that of {account.user}")

@@ -32,10 +32,13 @@ _SALT, _NONCE, _KEY = 16, 12, 32
 _MEMORY, _ITERATIONS, _LANES = 65536, 3, 4
 
 
-def _decoded(text: object) -> bytes:
-    if not isinstance(text, str):
-        raise ValueError("no text")
-    return b64decode(text, validate=True)
+def _decoded(given: object) -> bytes:
+    """Bytes as they are, or the base64 that a file has in their place."""
+    if isinstance(given, bytes):
+        return given
+    if not isinstance(given, str):
+        raise ValueError("this is no base64")
+    return b64decode(given, validate=True)
 
 
 _Base64 = Annotated[

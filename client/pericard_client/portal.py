@@ -45,7 +45,7 @@ class UploadedKeys(_Answer):
     fingerprint: str
 
 
-class Job(_Answer):
+class JobStatus(_Answer):
     """A job: `progress` goes from 0 to 1, `error` is a sentence where it failed."""
 
     id: str
@@ -129,14 +129,14 @@ class Portal:
         """Deletes public keys there."""
         self._send("DELETE", f"/keys/{quote(keys_id, safe='')}")
 
-    def add_job(self, model: str, keys_id: str, query: bytes) -> Job:
+    def add_job(self, model: str, keys_id: str, query: bytes) -> JobStatus:
         """Uploads a query, which is the start of a job."""
         path = f"/jobs?model={quote(model, safe='')}&key={quote(keys_id, safe='')}"
-        return self._as(Job, self._json("POST", path, query))
+        return self._as(JobStatus, self._json("POST", path, query))
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str) -> JobStatus:
         """How far a job is."""
-        return self._as(Job, self._json("GET", f"/jobs/{quote(job_id, safe='')}"))
+        return self._as(JobStatus, self._json("GET", f"/jobs/{quote(job_id, safe='')}"))
 
     def cancel(self, job_id: str) -> None:
         """Ends a job."""

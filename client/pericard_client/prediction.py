@@ -11,7 +11,7 @@ import numpy as np
 
 from pericard_client import seal
 from pericard_client.errors import PortalRefused
-from pericard_client.portal import Job, Portal
+from pericard_client.portal import JobStatus, Portal
 from pericard_client.seal import SecretKey
 from pericard_protocol.errors import PericardError
 from pericard_protocol.prediction import geometry, objects
@@ -107,7 +107,7 @@ def _one_job(
     return found
 
 
-def _finished(portal: Portal, job: Job, progress: Progress) -> Job:
+def _finished(portal: Portal, job: JobStatus, progress: Progress) -> JobStatus:
     wait, most = _POLL_SECONDS
     while job.state in _UNDER_WAY:
         progress("waiting" if job.state == "queued" else "computing", float(np.clip(job.progress, 0, 1)))

@@ -21,7 +21,7 @@ from pericard_protocol.prediction.geometry import Counts, DecryptedScores
 from pericard_protocol.prediction.manifest import COLUMNS, ROWS, Manifest
 from pericard_protocol.prediction.objects import Seeded
 from pericard_protocol.prediction.packing import Words
-from pericard_protocol.prediction.parameters import SEED_BYTES, ParameterSet
+from pericard_protocol.prediction.parameters import SEED_BYTES, BfvParameters
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SecretKey:
 class _Arithmetic:
     """SEAL's contexts and what works in them with one secret key."""
 
-    def __init__(self, parameters: ParameterSet, secret: Words) -> None:
+    def __init__(self, parameters: BfvParameters, secret: Words) -> None:
         self.parameters = parameters
         self.context = _context(parameters, [], seal.sec_level_type.tc128)
         # In this context all primes of the set are a level that SEAL computes in, the data primes the next.
@@ -103,7 +103,7 @@ class _Arithmetic:
         return np.asarray(self.encoder.decode_uint64(self.decryptor.decrypt(loaded)), np.uint64)
 
 
-def make_keys(parameters: ParameterSet, steps: tuple[int, ...]) -> tuple[SecretKey, bytes]:
+def make_keys(parameters: BfvParameters, steps: tuple[int, ...]) -> tuple[SecretKey, bytes]:
     """Fresh keys: the secret one, and the container of the public ones, which the cloud needs.
 
     Args:
@@ -179,7 +179,7 @@ def check_serves(secret: SecretKey, manifest: Manifest) -> None:
 
 
 def _context(
-    parameters: ParameterSet, more: "list[seal.Modulus]", level: "seal.sec_level_type"
+    parameters: BfvParameters, more: "list[seal.Modulus]", level: "seal.sec_level_type"
 ) -> seal.SEALContext:
     chosen = seal.EncryptionParameters(seal.scheme_type.bfv)
     chosen.set_poly_modulus_degree(parameters.degree)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pericard_cloud.portal.command import portal
+from pericard_cloud.prediction.training.commands import import_model, train
 from pericard_edge.jsonlog import log_to_stderr
 
 
@@ -39,3 +40,5 @@ def run(config_file: Path, check: bool, ready_file: Path | None) -> None:
 
 
 cloud.add_command(portal)
+cloud.add_command(train)
+cloud.add_command(import_model)

@@ -11,12 +11,13 @@ from pathlib import Path
 import grpc
 
 from pericard_cloud.config import CloudSettings
+from pericard_cloud.health import WorkerHealth
 from pericard_cloud.statistics.counts import CloudCounts
 from pericard_cloud.statistics.keys import KeyStore
 from pericard_cloud.statistics.servicer import BlindStatistics
 from pericard_edge.confined import ConfinedExecutor
 from pericard_edge.jsonlog import fields
-from pericard_edge.pages import health_page, served_beside
+from pericard_edge.pages import served_beside
 from pericard_edge.process import ready, stop_event
 from pericard_edge.serving import serving
 from pericard_protocol import channel
@@ -34,9 +35,10 @@ def run(settings: CloudSettings, identity: channel.Identity, ready_file: Path | 
     stop, counts = stop_event(), CloudCounts()
     with ConfinedExecutor(settings.limits.workers, settings.worker_limits) as workers:
         server = _server(settings, workers, counts)
+        health = WorkerHealth(workers, settings.limits.worker_seconds)
         credentials = channel.server_credentials(identity)
         with (
-            served_beside(settings.metrics, counts.registry, lambda: health_page({}, stop.is_set())) as pages,
+            served_beside(settings.metrics, counts.registry, lambda: health.page(stop.is_set())) as pages,
             serving(server, settings.listen.address, credentials, workers.kill) as address,
             ready(ready_file, address),
         ):

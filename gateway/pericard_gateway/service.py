@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from typing import NamedTuple
 
 from pericard_edge.jsonlog import fields
 from pericard_edge.systemd import notify, watchdog_seconds
 from pericard_gateway.config import GatewaySettings
 from pericard_gateway.custody import custody_of
+from pericard_gateway.devices.registry import Registry
 from pericard_gateway.keyfiles import parse_identity_key, read_pinned_key
 from pericard_gateway.operations import health
 from pericard_gateway.operations.counts import GatewayCounts
@@ -48,6 +49,7 @@ class _Line(NamedTuple):
 class _Parts(NamedTuple):
     """What a frame passes from its port to the hospital."""
 
+    registry: Registry
     lines: list[_Line]
     intake: Intake
     outbox: Outbox
@@ -74,29 +76,37 @@ class GatewayService:
     """Everything that the configuration names, read and checked; `run` starts it."""
 
     def __init__(self, settings: GatewaySettings, open_ports: OpenPorts = open_ports) -> None:
-        """Reads all files; opens no port, no spool, no connection.
+        """Reads all files; opens no port, no spool, no connection but the KMS's, and borrows no device key.
 
         `open_ports` makes the ports that the settings name.
 
         Raises:
             NoLiboqs: the KEM provider that [kem] asks for is not installed.
+            NoToken, TokenDenied, Unavailable: the KMS of [kms] will not, or cannot now, lend us device keys.
             FileError, RegistryError, CredentialError, UpdateError: which file is wrong, and what to do.
         """
         self._settings, self._open_ports = settings, open_ports
         self._kem = provider(settings.kem.provider)
         self._counts = GatewayCounts()
         self._custody = custody_of(settings, self._counts)
-        self._registry = self._custody.registry()
-        self._credentials = Credentials(settings.tls, settings.gateway_id, self._custody.read_secret)
-        self._credentials.identity()
-        identity = self._custody.read_secret(settings.identity, "identity key")
-        self._sealer = RecordSealer(
-            settings.gateway_id,
-            parse_identity_key(identity, settings.identity),
-            read_pinned_key(settings.pinned),
-            self._kem.suites,
-        )
-        self._rollout = None if settings.updates is None else Rollout(read_update(settings.updates))
+        with ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            self._custody.check()
+            self.credentials = Credentials(settings.tls, settings.gateway_id, self._custody.read_secret)
+            self.credentials.identity()
+            identity = self._custody.read_secret(settings.identity, "identity key")
+            self._sealer = RecordSealer(
+                settings.gateway_id,
+                parse_identity_key(identity, settings.identity),
+                read_pinned_key(settings.pinned),
+                self._kem.suites,
+            )
+            self._rollout = None if settings.updates is None else Rollout(read_update(settings.updates))
+            on_failure.pop_all()
+
+    def close(self) -> None:
+        """Ends the connection to the KMS, if there is one."""
+        self._custody.close()
 
     async def run(self, stop: asyncio.Event, ready: AbstractContextManager[None]) -> None:
         """Runs until `stop` is set, then stores what was read and tries to deliver it for a few seconds.
@@ -105,14 +115,18 @@ class GatewayService:
 
         Raises:
             SpoolError: the state folder is in use, or damaged.
+            KmsRefused, Unavailable, LeaseError: the KMS lends no device key.
             NoPages: the address of [metrics] cannot be listened on.
         """
         gateway = self._settings.gateway_id
         async with AsyncExitStack() as at_end:  # what is opened last is closed first
             spool = at_end.enter_context(Spool(self._settings.state))
-            at_end.callback(self._registry.forget)
-            self._registry.resume(spool.marks())
-            parts = self._parts(spool)
+            # In a thread: a KMS that does not answer must not hold up the stop.
+            at_end.callback(self.close)
+            registry = await asyncio.to_thread(self._custody.registry)
+            at_end.callback(registry.forget)
+            registry.resume(spool.marks())
+            parts = self._parts(spool, registry)
             at_end.callback(parts.outbox.close)
             pages = served(
                 self._settings.metrics.listen,
@@ -131,20 +145,20 @@ class GatewayService:
             await _stop(parts, tasks)
         _log.info("gateway stopped", extra=fields(gateway=gateway, spool_records=spool.depth.records))
 
-    def _parts(self, spool: Spool) -> _Parts:
+    def _parts(self, spool: Spool, registry: Registry) -> _Parts:
         settings, counts = self._settings, self._counts
         outbox = Outbox(spool, self._sealer, counts, settings.state / BUNDLE_FILE)
-        intake = Intake(self._registry, outbox, settings.spool.max_mb << 20)
+        intake = Intake(registry, outbox, settings.spool.max_mb << 20)
         intake.review_room()
         delivery = Delivery(
-            settings.server, self._credentials, outbox, intake.stored, intake.review_room, counts
+            settings.server, self.credentials, outbox, intake.stored, intake.review_room, counts
         )
         lines = []
         for port in self._open_ports(settings, intake.room, counts):
             updater = None if self._rollout is None else Updater(self._rollout, port.write)
-            reader = FrameReader(port.name, self._registry, intake, counts, updater)
+            reader = FrameReader(port.name, registry, intake, counts, updater)
             lines.append(_Line(port, reader, updater))
-        return _Parts(lines, intake, outbox, delivery)
+        return _Parts(registry, lines, intake, outbox, delivery)
 
     def _start(self, parts: _Parts, stop: asyncio.Event) -> _Tasks:
         reading = [asyncio.create_task(line.port.run(line.reader)) for line in parts.lines]
@@ -153,7 +167,7 @@ class GatewayService:
             reading=reading,
             storing=asyncio.create_task(parts.intake.run()),
             delivering=asyncio.create_task(parts.delivery.run()),
-            keeping_secrets=asyncio.create_task(self._custody.keep(self._registry, parts.outbox)),
+            keeping_secrets=asyncio.create_task(self._custody.keep(parts.registry, parts.outbox)),
             feeding_watchdog=asyncio.create_task(_feed_watchdog(parts.outbox)),
             awaiting_stop=asyncio.create_task(stop.wait()),
         )

@@ -13,6 +13,7 @@ Workers come from multiprocessing's fork server. They leave by `os._exit`, which
 its libraries hold SEAL's globals, and destroying those twice at a normal exit corrupts the heap (seen).
 """
 
+import math
 import multiprocessing
 import os
 import queue
@@ -20,6 +21,7 @@ import resource
 import signal
 import struct
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -69,6 +71,8 @@ class ConfinedExecutor(Executor):
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         for worker in self._workers:
             self._idle.put(worker)
+        #: When a call last returned, by `time.monotonic`.
+        self.returned_at = -math.inf
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Calls `fn`, a function that can be imported, in a worker.
@@ -80,7 +84,9 @@ class ConfinedExecutor(Executor):
     def _call(self, fn: Any, args: Any, kwargs: Any) -> Any:
         worker = self._idle.get()  # never waits: there are as many workers as threads
         try:
-            return worker.call(fn, args, kwargs)
+            answer = worker.call(fn, args, kwargs)
+            self.returned_at = time.monotonic()
+            return answer
         finally:
             self._idle.put(worker)
 
@@ -141,12 +147,19 @@ class _Worker:
         with self._changing:
             if self._retired:
                 raise WorkerFailed("its worker was not started: this process ends")
-            self._pipe, theirs = _CONTEXT.Pipe()
-            self._process = _CONTEXT.Process(
-                target=_serve, args=(theirs, self._limits.memory_bytes), daemon=True
-            )
-            self._process.start()
-            theirs.close()
+            try:
+                pipe, theirs = _CONTEXT.Pipe()
+            except OSError as error:
+                raise WorkerFailed(f"its worker could not be started: {error.strerror}") from None
+            process = _CONTEXT.Process(target=_serve, args=(theirs, self._limits.memory_bytes), daemon=True)
+            try:
+                process.start()
+            except (OSError, EOFError) as error:  # EOFError: the fork server died on it
+                pipe.close()
+                raise WorkerFailed(f"its worker could not be started: {error}") from None
+            finally:
+                theirs.close()
+            self._pipe, self._process = pipe, process
 
     def _end(self) -> str:
         self._process.join(timeout=1.0)

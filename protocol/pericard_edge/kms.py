@@ -42,6 +42,16 @@ class NoToken(UsageError):
     """The environment holds no token for the KMS."""
 
 
+class TokenDenied(UsageError):
+    """The KMS does not let our token do what we need: another token or policy mends that, time does not."""
+
+    def __init__(self, what: str, policy: str) -> None:
+        super().__init__(
+            f"the KMS denies {what}: the token in {TOKEN} is over or revoked, or lacks the policy `{policy}`;"
+            f" `pericard kms roles` writes the policies, `pericard kms token --policy {policy}` makes a token"
+        )
+
+
 class KmsRefused(PeerError):
     """The KMS answered that it does not do what was asked; asking again changes nothing."""
 
@@ -49,7 +59,9 @@ class KmsRefused(PeerError):
 
     def __init__(self, status: int, errors: list[str]) -> None:
         told = "; ".join(errors) or "not found"
-        if status == 403:  # the KMS says no more to whoever asks (RFC 9110, section 15.5.4)
+        # 403 (RFC 9110, section 15.5.4): our token may not, or is not known; the KMS does not say which.
+        self.denied = status == 403
+        if self.denied:
             told += ": the token ended, was revoked or has another policy; make one: `pericard kms token`"
         super().__init__(f"the KMS refused ({status}): {told}")
         self.status = status

@@ -4,7 +4,6 @@ One order for every process: `stop_event` (or `stop_event_in_loop`) before anyth
 `with ready(…)` around the wait for that event, then the process's own stop.
 """
 
-import asyncio
 import logging
 import os
 import resource
@@ -15,10 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pericard_edge import files
 from pericard_edge.systemd import notify
+
+if TYPE_CHECKING:
+    import asyncio
 
 # The longest time from the signal to the end. A process's own stop takes less; the unit files allow 15 s
 # before SIGKILL.
@@ -73,8 +75,10 @@ def stop_event(seconds: float = STOP_SECONDS) -> threading.Event:
     return stop
 
 
-def stop_event_in_loop(seconds: float = STOP_SECONDS) -> asyncio.Event:
+def stop_event_in_loop(seconds: float = STOP_SECONDS) -> "asyncio.Event":
     """The same for a process whose main thread runs an asyncio loop; called from within the loop."""
+    import asyncio  # here: every command line imports this module, and most have no loop
+
     stop = asyncio.Event()
 
     def told() -> None:

@@ -16,7 +16,7 @@ from pericard_protocol.errors import UsageError
 from pericard_protocol.prediction import geometry, objects, seal_bytes
 from pericard_protocol.prediction.errors import MalformedObject, OtherKeys
 from pericard_protocol.prediction.manifest import COLUMNS, ROWS
-from pericard_protocol.prediction.parameters import S1, S3, ParameterSet
+from pericard_protocol.prediction.parameters import S1, S3, BfvParameters
 
 BOTH = pytest.mark.parametrize("parameters", [S1, S3], ids=lambda one: one.name)
 
@@ -27,7 +27,7 @@ def made() -> dict[str, tuple[SecretKey, bytes]]:
 
 
 @BOTH
-def test_the_primes_and_hashes_are_seals_own(parameters: ParameterSet) -> None:
+def test_the_primes_and_hashes_are_seals_own(parameters: BfvParameters) -> None:
     chain = context(parameters)
     primes = chain.key_context_data().parms().coeff_modulus()
     assert tuple(one.value() for one in primes) == parameters.primes
@@ -41,7 +41,7 @@ def test_the_primes_and_hashes_are_seals_own(parameters: ParameterSet) -> None:
 
 @BOTH
 def test_a_query_is_what_seal_itself_would_send(
-    parameters: ParameterSet, made: dict[str, tuple[SecretKey, bytes]]
+    parameters: BfvParameters, made: dict[str, tuple[SecretKey, bytes]]
 ) -> None:
     """It decrypts to its slots, with the whole noise budget of a fresh ciphertext."""
     secret, _ = made[parameters.name]
@@ -58,7 +58,7 @@ def test_a_query_is_what_seal_itself_would_send(
 
 @BOTH
 def test_the_cloud_computes_with_the_keys(
-    parameters: ParameterSet, made: dict[str, tuple[SecretKey, bytes]]
+    parameters: BfvParameters, made: dict[str, tuple[SecretKey, bytes]]
 ) -> None:
     secret, public = made[parameters.name]
     cloud = Cloud(objects.parse_keys(public))

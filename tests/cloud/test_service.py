@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -299,5 +300,41 @@ def test_monitoring_sees_counts_and_no_names(start_cloud: Any, connect: Any, sea
     assert "pericard_cloud_ciphertexts_total 20.0" in shown
     assert 'pericard_cloud_refused_total{reason="malformed"} 1.0' in shown
     assert "hospital.test" not in shown
-    with urllib.request.urlopen(f"http://{cloud.pages}/healthz", timeout=5) as answer:
-        assert json.load(answer) == {"ok": True, "troubles": {}}
+    assert _health(cloud) == (200, {"ok": True, "troubles": {}})
+
+
+def _health(cloud: CloudProcess) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(f"http://{cloud.pages}/healthz", timeout=15) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+@pytest.mark.slow  # it waits until a page has given up on a worker, and more
+def test_a_cloud_whose_workers_cannot_start_is_unwell_until_they_can(start_cloud: Any) -> None:
+    """Its fork server hangs and its only worker is killed: every job would wait for ever."""
+    cloud = start_cloud(workers=1, worker_seconds=5.0)
+    assert _health(cloud) == (200, {"ok": True, "troubles": {}})  # this starts the fork server, and a worker
+    (worker,) = cloud.workers()
+    fork_server = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(fork_server, signal.SIGSTOP)
+    try:
+        os.kill(worker, signal.SIGKILL)
+        _health(cloud)  # finds the worker dead; the next look needs another
+        assert _eventually(lambda: _health(cloud)[0] == 503)
+        told = _health(cloud)[1]
+        assert (told["ok"], list(told["troubles"])) == (False, ["workers"])
+        assert told["troubles"]["workers"].startswith("none has answered for")
+    finally:
+        os.kill(fork_server, signal.SIGCONT)
+    assert _eventually(lambda: _health(cloud) == (200, {"ok": True, "troubles": {}}))
+
+
+def _eventually(met: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 60
+    while not met():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pericard_edge.kms import TokenDenied
 from pericard_protocol.device.frame import FrameType
 from pericard_protocol.errors import Unavailable, UsageError
 from pericard_protocol.proto.uplink_pb2 import OpenedFrame
@@ -106,6 +107,18 @@ def test_a_lost_devices_frames_are_refused_one_by_one(records: HospitalRecords, 
     assert (stored.new, stored.duplicates, stored.refused) == (2, 0, 2)
     assert sorted(Reading.objects.values_list("device", "seq")) == [(7, 9), (8, 11)]
     assert Refusal.objects.get(reason="lost device").count == 2
+
+
+def test_a_token_that_may_not_ask_is_told_with_what_is_missing_and_no_frame_is_taken(
+    records: HospitalRecords, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied() -> Sequence[DeviceLoss]:
+        raise TokenDenied("GET devices/quarantine", "server")
+
+    monkeypatch.setattr(register, "lost_devices", denied)
+    with pytest.raises(Unavailable, match="lacks the policy `server`"):
+        records.commit([frame(9)])
+    assert not Reading.objects.exists()
 
 
 def test_what_came_since_the_loss_is_given_to_nobody_unasked(

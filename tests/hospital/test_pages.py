@@ -1,10 +1,14 @@
 """What monitoring sees of a hospital: counts and health, no patient, gateway or reading."""
 
 import json
+import sqlite3
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
+import grpc
+import pytest
 from tests.parts.certificates import CertificateAuthority
 from tests.parts.hospital import make
 
@@ -42,6 +46,39 @@ def test_counts_and_health(tmp_path: Path, authority: CertificateAuthority) -> N
         (tmp_path / "records.db").mkdir()
         status, shown = _page(pages, "/healthz")
         assert (status, json.loads(shown)["troubles"]) == (503, {"database": "OperationalError"})
+
+
+@pytest.mark.slow  # four commands, each a process
+def test_a_hospital_that_cannot_store_or_reach_its_keys_is_unwell_until_it_can(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
+    hospital = make(tmp_path, authority, more="\n[metrics]\n")
+    frame = OpenedFrame(device=7, type=1, received_at_us=1, payload=b"x")
+    with hospital.running() as address:
+        pages = _pages_of(tmp_path)
+
+        def troubles() -> dict[str, str]:
+            return dict(json.loads(_page(pages, "/healthz")[1])["troubles"])
+
+        with closing(sqlite3.connect(tmp_path / "records.db")) as database:
+            database.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON records_reading BEGIN SELECT RAISE(ABORT, 'full'); END"
+            )
+            with pytest.raises(AssertionError):  # told to send it again
+                hospital.deliver(address, [frame])
+            assert troubles() == {"storage": "IntegrityError: SQLITE_CONSTRAINT_TRIGGER"}
+            assert _page(pages, "/healthz")[0] == 503
+            database.execute("DROP TRIGGER full")
+        hospital.deliver(address, [frame])
+        assert troubles() == {}
+        identity = tmp_path / "keys" / "identity.seed"
+        identity.chmod(0o644)
+        with pytest.raises(grpc.RpcError):
+            hospital.deliver(address, [frame])
+        assert "can be read by others" in troubles()["keys"]
+        identity.chmod(0o600)
+        hospital.deliver(address, [frame])
+        assert troubles() == {}
 
 
 def test_without_the_table_there_are_no_pages(tmp_path: Path, authority: CertificateAuthority) -> None:

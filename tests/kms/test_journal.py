@@ -28,26 +28,28 @@ def test_a_crash_loses_nothing_that_returned(
     tmp_path_factory: pytest.TempPathFactory, commits: Any, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("journal")
-    database = JournaledDatabase(folder, sync=False)
     expected: dict[str, bytes | None] = {}
     leaves: list[bytes] = []
-    for values in commits:
-        database.commit(values, [(len(leaves), b"leaf %d" % len(leaves))])
-        leaves.append(b"leaf %d" % len(leaves))
-        expected.update(values)
-        match data.draw(st.sampled_from(["go on", "drain", "crash"])):
-            case "drain":
-                database.drain()
-            case "crash":
-                crash(database)
-                database = JournaledDatabase(folder, sync=False)
-    crash(database)
     database = JournaledDatabase(folder, sync=False)
-    present = sorted(name for name, value in expected.items() if value is not None)
-    assert database.names("") == present
-    assert {name: database.get(name) for name in present} == {name: expected[name] for name in present}
-    assert list(database.leaves(0, database.leaf_count())) == leaves
-    database.close()
+    try:
+        for values in commits:
+            database.commit(values, [(len(leaves), b"leaf %d" % len(leaves))])
+            leaves.append(b"leaf %d" % len(leaves))
+            expected.update(values)
+            match data.draw(st.sampled_from(["go on", "drain", "crash"])):
+                case "drain":
+                    database.drain()
+                case "crash":
+                    crash(database)
+                    database = JournaledDatabase(folder, sync=False)
+        crash(database)
+        database = JournaledDatabase(folder, sync=False)
+        present = sorted(name for name, value in expected.items() if value is not None)
+        assert database.names("") == present
+        assert {name: database.get(name) for name in present} == {name: expected[name] for name in present}
+        assert list(database.leaves(0, database.leaf_count())) == leaves
+    finally:  # also where Hypothesis leaves in the midst: a draw may be one more than it allows
+        database.close()
 
 
 def test_a_torn_record_is_not_replayed(tmp_path: Path) -> None:

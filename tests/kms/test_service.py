@@ -1,8 +1,6 @@
 """The socket's edge: TLS only, bounded bodies, slow and rude clients, and PostgreSQL as the store."""
 
 import json
-import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from tests.parts.kms import KmsProcess, StartKms, VaultClient
+from tests.parts.postgresql import postgresql_running
 
 from pericard_edge.kms import KmsClient, KmsRefused, KmsUnreachable
 from pericard_kms.cli import kms as kms_command
@@ -136,25 +135,9 @@ def test_tls_1_3_only(tmp_path: Path, start: StartKms) -> None:
 
 
 @pytest.fixture
-def postgresql(tmp_path: Path) -> Iterator[Any]:
-    """A real PostgreSQL of its own, on a socket in a folder."""
-    if shutil.which("initdb") is None or os.getuid() != 0:
-        pytest.skip("skipped: PostgreSQL is not installed, or this is not root, who can run it as postgres")
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
-    shutil.chown(folder, "postgres")
-    data = folder / "data"
-
-    def run(*command: Any) -> None:
-        subprocess.run(
-            ["runuser", "-u", "postgres", "--", *command], check=True, capture_output=True, cwd=folder
-        )
-
-    run("initdb", "-D", str(data), "-A", "trust", "-N")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder}"
-    run("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
-    yield f"postgresql://postgres@/postgres?host={folder}"
-    run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+def postgresql() -> Iterator[str]:
+    with postgresql_running() as url:
+        yield url
 
 
 @pytest.mark.slow

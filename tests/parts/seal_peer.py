@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from pericard_protocol.prediction import objects, seal_bytes
 from pericard_protocol.prediction.manifest import COLUMNS, Manifest
 from pericard_protocol.prediction.objects import Keys
-from pericard_protocol.prediction.parameters import ParameterSet
+from pericard_protocol.prediction.parameters import BfvParameters
 
 Words = NDArray[np.uint64]
 
 
-def context(parameters: ParameterSet) -> seal.SEALContext:
+def context(parameters: BfvParameters) -> seal.SEALContext:
     """As SEAL makes it from sizes alone: primes and all."""
     chosen = seal.EncryptionParameters(seal.scheme_type.bfv)
     chosen.set_poly_modulus_degree(parameters.degree)

@@ -4,8 +4,10 @@
 """
 
 import re
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
@@ -43,8 +45,8 @@ def shown(room: Path) -> set[Text]:
     return found
 
 
-def _extracted(source: bytes, keywords: dict[str, object]) -> set[Text]:
-    texts = extract("python", BytesIO(source), keywords=keywords)  # type: ignore[arg-type]
+def _extracted(source: bytes, keywords: Mapping[str, Any]) -> set[Text]:
+    texts = extract("python", BytesIO(source), keywords=keywords)
     return {(text,) if isinstance(text, str) else tuple(text) for _, text, _, _ in texts}
 
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import struct
 import time
 from collections.abc import Iterator
@@ -45,6 +46,20 @@ def test_a_failed_call_has_its_reason_and_the_next_one_works(
     with pytest.raises(WorkerFailed, match=reason):
         confined.submit(*call).result()
     assert confined.submit(tuple[bytes, ...], [b"well"]).result() == (b"well",)
+
+
+def test_a_worker_that_cannot_start_fails_its_call_only() -> None:
+    """There is no file descriptor left for its pipe."""
+    with ConfinedExecutor(1, Limits()) as executor:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            failed = executor.submit(tuple[bytes, ...], [b"x"])
+            with pytest.raises(WorkerFailed, match="could not be started: Too many open files"):
+                failed.result()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert executor.submit(tuple[bytes, ...], [b"x"]).result() == (b"x",)
 
 
 def test_a_worker_writes_no_file(confined: ConfinedExecutor, tmp_path: Path) -> None:

@@ -19,4 +19,4 @@ def test_no_text_is_untranslated(room: str) -> None:
         assert len(strings) == len(text), text
         assert all(strings), text
         for string in strings:
-            assert placeholders(string) == placeholders(text[-1]), text
+            assert placeholders(str(string)) == placeholders(str(text[-1])), text

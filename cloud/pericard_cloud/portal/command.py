@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -36,9 +37,21 @@ def portal(config_file: Path, check: bool, demo_account: bool, ready_file: Path 
             call_command("check", deploy=True, fail_level="WARNING")
             return
         open_site(config_file)
+        _first_model()
         from pericard_cloud.portal import demo, service
 
         if demo_account:
             name, password = demo.account()
             click.echo(f"account {name}, password {password}")
         service.run(ready_file)
+
+
+def _first_model() -> None:
+    """Publishes the model that is built in where there is none yet, if models can be trained here."""
+    from django.conf import settings
+
+    if find_spec("xgboost") is None or find_spec("sklearn") is None:
+        return
+    from pericard_cloud.prediction.training.builtin import publish_when_empty
+
+    publish_when_empty(settings.PORTAL.models)

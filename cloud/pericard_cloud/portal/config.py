@@ -55,7 +55,8 @@ class PortalSettings(Section):
     folder: ConfiguredPath = pydantic.Field(default=Path("portal"), validate_default=True)
     models: ConfiguredPath = pydantic.Field(default=Path("models"), validate_default=True)
     database: str = ""  # a URL; else a SQLite file in `folder`. DATABASE_URL of the environment goes first
-    hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")  # by what names browsers may call it
+    # By what names browsers may call it.
+    hosts: list[str] = pydantic.Field(default_factory=lambda: ["localhost", "127.0.0.1", "[::1]"])
     proxies: int = pydantic.Field(default=0, ge=0)  # how many stand before it, which end TLS
     threads: int = pydantic.Field(default=16, ge=1, le=256)  # requests at once
     tls: CertificateSettings | None = None

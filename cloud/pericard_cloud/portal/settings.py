@@ -45,7 +45,7 @@ LOGIN_REDIRECT_URL = "models"
 LOGOUT_REDIRECT_URL = "models"
 
 DEBUG = False
-ALLOWED_HOSTS = list(PORTAL.hosts)
+ALLOWED_HOSTS = PORTAL.hosts
 PROXIES = PORTAL.proxies
 UPLOAD_PATHS = ["/api/v1/keys", "/api/v1/jobs"]
 WASM_PATHS = ["/static/portal/browser/"]

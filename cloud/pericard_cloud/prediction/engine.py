@@ -13,7 +13,7 @@ import numpy as np
 from pericard_cloud.prediction.randomness import Words, gaussian
 from pericard_protocol.prediction import seal_bytes
 from pericard_protocol.prediction.objects import Keys, Seeded
-from pericard_protocol.prediction.parameters import ParameterSet
+from pericard_protocol.prediction.parameters import BfvParameters
 
 # Deviations of the flooding until a reply can be wrong: 4,096 coefficients pass 8.3 of them once in 2**41
 # replies.
@@ -33,7 +33,7 @@ class LoadedKeys:
 class Engine:
     """Operations on ciphertexts of one parameter set. Get one by `engine`."""
 
-    def __init__(self, parameters: ParameterSet) -> None:
+    def __init__(self, parameters: BfvParameters) -> None:
         import seal
 
         self.seal = seal
@@ -70,8 +70,7 @@ class Engine:
 
         1. A fresh encryption of zero under the client's public key: else c1 is a function of the plaintexts
            that we multiplied by, and who holds the secret key reads it.
-        2. Flooding: the noise is a function of them, too. A Gaussian 2**14 times as wide or more is added to
-           it.
+        2. Flooding: the noise is a function of them, too. A Gaussian 2**19 times as wide is added to it.
         3. One prime fewer: a smaller reply. Its rounding depends on c0 and c1 only, which 1 and 2 made fresh.
         """
         self.evaluator.add_inplace(ciphertext, keys.encryptor.encrypt_zero())
@@ -90,6 +89,6 @@ class Engine:
 
 
 @cache
-def engine(parameters: ParameterSet) -> Engine:
+def engine(parameters: BfvParameters) -> Engine:
     """The process's engine for a parameter set."""
     return Engine(parameters)

@@ -14,7 +14,7 @@ from pericard_cloud.prediction.randomness import Words, below
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedQuery:
     """One query's encoded plaintexts. It answers one query: two answers under the same weights show them.
 
     Attributes:
@@ -28,7 +28,7 @@ class Prepared:
     dummy: Any
 
 
-def prepare(model: TreeModel, layout: Layout, engine: Engine) -> Prepared:
+def prepare(model: TreeModel, layout: Layout, engine: Engine) -> PreparedQuery:
     """Draws and encodes the plaintexts of the next query: needs nothing of the client's."""
     placed = places.place(model, layout)
     drawn = weights.draw(placed.path.shape, model.group, layout.modulus)
@@ -36,10 +36,10 @@ def prepare(model: TreeModel, layout: Layout, engine: Engine) -> Prepared:
     return encode(plaintexts, layout, engine)
 
 
-def encode(plaintexts: diagonals.Plaintexts, layout: Layout, engine: Engine) -> Prepared:
+def encode(plaintexts: diagonals.Plaintexts, layout: Layout, engine: Engine) -> PreparedQuery:
     """The plaintexts as SEAL multiplies by them."""
     every = range(len(layout.plan))
-    return Prepared(
+    return PreparedQuery(
         factors=tuple(tuple(map(engine.factor, plaintexts.diagonals(one))) for one in every),
         constants=tuple(engine.encode(plaintexts.constant(one)) for one in every),
         dummy=engine.factor(below(layout.modulus, layout.degree, 1)),
@@ -47,14 +47,14 @@ def encode(plaintexts: diagonals.Plaintexts, layout: Layout, engine: Engine) -> 
 
 
 def evaluate(
-    ciphertext: Any, prepared: Prepared, layout: Layout, engine: Engine, keys: LoadedKeys
+    ciphertext: Any, prepared: PreparedQuery, layout: Layout, engine: Engine, keys: LoadedKeys
 ) -> list[Words]:
     """The reply to one row, ready to be packed: uint64[2, N] for each K of the plan."""
     return [engine.conceal(one, keys) for one in combine(ciphertext, prepared, layout, engine, keys)]
 
 
 def combine(
-    ciphertext: Any, prepared: Prepared, layout: Layout, engine: Engine, keys: LoadedKeys
+    ciphertext: Any, prepared: PreparedQuery, layout: Layout, engine: Engine, keys: LoadedKeys
 ) -> list[Any]:
     """The results with their noise as it is: for `evaluate`, and for tests of what would be seen in it."""
     evaluator, copies = engine.evaluator, layout.copies

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from pericard_cloud.prediction.engine import Engine, LoadedKeys
-from pericard_cloud.prediction.evaluate import Prepared
+from pericard_cloud.prediction.evaluate import PreparedQuery
 from pericard_cloud.prediction.layout import Layout
 from pericard_cloud.prediction.model import LinearModel
 from pericard_cloud.prediction.randomness import Words, below
 from pericard_cloud.prediction.weights import zero_sum
 
 
-def prepare(model: LinearModel, layout: Layout, engine: Engine) -> Prepared:
+def prepare(model: LinearModel, layout: Layout, engine: Engine) -> PreparedQuery:
     """Draws and encodes one query's plaintexts: for each class a factor and a constant."""
-    return Prepared(
+    return PreparedQuery(
         factors=tuple((engine.factor(spread(line, layout)),) for line in model.weight),
         constants=tuple(engine.encode(masks(layout)) for _ in model.weight),
         dummy=engine.factor(below(layout.modulus, layout.degree, 1)),

@@ -6,6 +6,7 @@ here knows of encryption. Files: `arrays.npz` beside the public `model.json` in 
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ ARRAYS = "arrays.npz"
 # Weights of a leaf are drawn until none of its 2**depth - 1 subsets sums to zero: up to here that is rare.
 MAX_DEPTH = 8
 MAX_TREES = 4096
+_MAX_UNPACKED = 1 << 26  # 200 trees of depth 6 for each of 20 classes take 6 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class TreeModel:
     group: npt.NDArray[np.int32]
 
     def __post_init__(self) -> None:
+        if self.path.ndim != 2 or self.group.ndim != 1:
+            raise UsageError("the model's arrays do not have one row for each leaf")
         leaves, depth = self.path.shape
         if not 1 <= depth <= MAX_DEPTH:
             raise UsageError(f"trees of depth {depth}: the scheme has 1 to {MAX_DEPTH}")
@@ -121,9 +125,12 @@ def save(model: TreeModel | LinearModel, folder: Path) -> None:
 def load(folder: Path) -> TreeModel | LinearModel:
     """The model that `save` wrote. Raises `UsageError` where the file holds none."""
     try:
+        with ZipFile(folder / ARRAYS) as archive:  # its directory says what it unpacks to
+            if sum(member.file_size for member in archive.infolist()) > _MAX_UNPACKED:
+                raise UsageError(f"{ARRAYS} of {folder.name} unpacks to more than any model")
         with np.load(folder / ARRAYS, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise UsageError(f"no model in {folder.name}: {error}") from None
     for kind, names in _KINDS.items():
         if set(names) == set(arrays) and all(arrays[name].dtype == _TYPES[name] for name in names):

@@ -12,7 +12,7 @@ import numpy as np
 
 from pericard_cloud.prediction import columns, evaluate, linear
 from pericard_cloud.prediction.engine import Engine, engine
-from pericard_cloud.prediction.evaluate import Prepared
+from pericard_cloud.prediction.evaluate import PreparedQuery
 from pericard_cloud.prediction.layout import Layout
 from pericard_cloud.prediction.model import LinearModel, TreeModel, load
 from pericard_protocol.errors import UsageError
@@ -50,6 +50,7 @@ class Published:
             UsageError: there is none, or its two halves do not belong together.
             BadManifest: the manifest is malformed.
         """
+        folder = folder.resolve()  # publishing exchanges a link: both halves must be of one version
         try:
             text = (folder / MANIFEST).read_bytes()
         except OSError as error:
@@ -66,7 +67,7 @@ class Published:
         """SEAL for the model's parameters."""
         return engine(self.manifest.parameter_set)
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> PreparedQuery:
         """The plaintexts of one query in mode rows."""
         if isinstance(self.model, LinearModel):
             return linear.prepare(self.model, self.layout, self.engine)

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 from pericard_cloud.prediction import columns, linear
 from pericard_cloud.prediction.engine import LoadedKeys, engine
-from pericard_cloud.prediction.evaluate import Prepared
+from pericard_cloud.prediction.evaluate import PreparedQuery
 from pericard_cloud.prediction.evaluate import evaluate as evaluate_row
 from pericard_cloud.prediction.model import LinearModel
 from pericard_cloud.prediction.published import MANIFEST, Published
@@ -106,9 +106,9 @@ class _Ahead:
     def __init__(self) -> None:
         self._model: Published | None = None
         self._thread: threading.Thread | None = None
-        self._prepared: list[Prepared] = []
+        self._prepared: list[PreparedQuery] = []
 
-    def take(self, published: Published) -> Prepared:
+    def take(self, published: Published) -> PreparedQuery:
         """What was prepared for this model, or new plaintexts. Nothing is given twice."""
         if self._model is published:
             self._wait()

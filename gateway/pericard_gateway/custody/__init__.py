@@ -27,6 +27,12 @@ class Custody(Protocol):
     def read_secret(self, path: Path, what: str) -> bytes:
         """The content of a private file of the configuration; errors call it `what`."""
 
+    def close(self) -> None:
+        """Ends what it has open; the next call opens it again."""
+
+    def check(self) -> None:
+        """Raises where `registry` would; borrows nothing and changes nothing."""
+
     def registry(self) -> Registry:
         """The devices that this gateway may open."""
 

@@ -18,6 +18,13 @@ class FolderCustody:
         """The file as it is."""
         return files.read_secret(path, what)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def check(self) -> None:
+        """Reads the registry file. Raises as `registry`."""
+        self.registry()
+
     def registry(self) -> Registry:
         """The devices of the registry file.
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pericard_edge.jsonlog import fields
-from pericard_edge.kms import KmsClient, KmsRefused, read_sealed
+from pericard_edge.kms import KmsClient, KmsRefused, TokenDenied, read_sealed
 from pericard_gateway.config import KmsLeaseSettings
 from pericard_gateway.custody import Committed
 from pericard_gateway.custody.former import FormerLeases
@@ -35,6 +35,8 @@ from pericard_protocol.errors import Unavailable
 _TICK_SECONDS = 1.0  # how late an end of the lease may be noticed
 _RETRY_SECONDS = 30.0  # between two attempts to take a lease
 _HOLD_SECONDS = 5.0  # how often the KMS is told of a change in the KEM keys that are needed
+
+_LEASES = "devices/leases"
 
 _log = logging.getLogger("pericard.gateway")
 
@@ -74,6 +76,25 @@ class KmsCustody:
 
     def _read_secret(self, path: Path, what: str) -> bytes:
         return read_sealed(self._client, self._kms.files_key, path, what)
+
+    def check(self) -> None:
+        """Asks the KMS whether our token may take a lease; takes none.
+
+        Whether each device may be lent shows only when it is.
+
+        Raises:
+            TokenDenied: it may not.
+            KmsRefused, Unavailable: the KMS does not say.
+        """
+        try:
+            answer = self._client.call("POST", "sys/capabilities-self", {"paths": [_LEASES]})
+        except KmsRefused as error:
+            if error.denied:
+                raise TokenDenied("to serve us", "gateway") from None
+            raise
+        granted = answer.get(_LEASES)
+        if not isinstance(granted, list) or not {"update", "root"}.intersection(map(str, granted)):
+            raise TokenDenied("device keys", "gateway")
 
     def registry(self) -> Registry:
         """The devices lent to us, from a new lease.
@@ -151,7 +172,7 @@ class KmsCustody:
         asked = time.monotonic()
         answer = self._client.call(
             "POST",
-            "devices/leases",
+            _LEASES,
             {"gateway": self._gateway_id, "devices": self._kms.devices, **self._terms()},
         )
         lease = self._checked(answer)
@@ -167,7 +188,7 @@ class KmsCustody:
         """The lease as it stands now, and why each of our devices cannot be lent, if so."""
         told = {str(number): report for number, report in used.items()}
         body = {"used": told, "holds": here, "wanted": self._kms.devices}
-        answer = self._client.call("POST", f"devices/leases/{held.lease.id}/reconcile", body)
+        answer = self._client.call("POST", f"{_LEASES}/{held.lease.id}/reconcile", body)
         for number, report in used.items():
             self._reported[number] = self._reported.get(number, 0) + report["frames"]
         return self._still(held, answer), _reasons(answer)

@@ -6,12 +6,14 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import grpc
 from bleak import BleakScanner
 from google.protobuf.message import DecodeError
 
+from pericard_edge.kms import BadKmsAddress, KmsRefused, NoToken, TokenDenied
 from pericard_gateway.config import GatewaySettings
 from pericard_gateway.errors import NotRunning
 from pericard_gateway.keyfiles import read_pinned_key
@@ -21,7 +23,7 @@ from pericard_gateway.updates.state import UpdateState
 from pericard_gateway.uplink.credentials import Credentials
 from pericard_gateway.uplink.outbox import BUNDLE_FILE
 from pericard_protocol import channel
-from pericard_protocol.errors import PericardError
+from pericard_protocol.errors import PericardError, Unavailable
 from pericard_protocol.proto.uplink_pb2 import KeyBundleRequest, SignedKeyBundle
 from pericard_protocol.proto.uplink_pb2_grpc import UplinkStub
 from pericard_protocol.uplink.bundle import verify_bundle
@@ -33,6 +35,7 @@ CALL_SECONDS = 5.0
 SCAN_SECONDS = 5.0  # a node advertises four times a second
 # Sessions and certificates carry times; when clocks differ by more than this, they begin to be refused.
 MAX_SKEW_SECONDS = 30.0
+_OF_THE_KMS = (BadKmsAddress, NoToken, TokenDenied, KmsRefused, Unavailable)
 
 
 class Finding(NamedTuple):
@@ -51,11 +54,21 @@ def examine(settings: GatewaySettings) -> Iterator[Finding]:
         yield Finding("KEM provider", str(error), "do that, and look again: the gateway does not start")
         return
     try:
-        GatewayService(settings)
+        service = GatewayService(settings)
+    except _OF_THE_KMS as error:
+        yield Finding("KMS", str(error), "mend this first: the gateway has no device key without it")
+        return
     except PericardError as error:
         yield Finding("files", str(error), "mend this first: the rest cannot be looked at")
         return
+    with closing(service):
+        yield from _examine(settings, service.credentials, chosen)
+
+
+def _examine(settings: GatewaySettings, credentials: Credentials, chosen: str) -> Iterator[Finding]:
     yield Finding("files", "all there, private ones closed to others")
+    if settings.kms is not None:
+        yield Finding("KMS", "answers, and may lend to this gateway's token; nothing was borrowed to see it")
     try:
         running = status.fetch(settings.state)
     except NotRunning:
@@ -67,9 +80,9 @@ def examine(settings: GatewaySettings) -> Iterator[Finding]:
         yield from _updates(running["updates"])
     yield from _ports(settings)
     yield from _ble(settings, running)
-    yield _certificate(settings)
+    yield _certificate(credentials)
     yield _kept_bundle(settings)
-    yield from _hospital(settings)
+    yield from _hospital(settings, credentials)
 
 
 def _kem(chosen: str, running: dict[str, Any] | None) -> Finding:
@@ -160,8 +173,8 @@ def _ble(settings: GatewaySettings, running: dict[str, Any] | None) -> Iterator[
             yield Finding(what, "is in range")
 
 
-def _certificate(settings: GatewaySettings) -> Finding:
-    begins, ends = Credentials(settings.tls, settings.gateway_id).validity()
+def _certificate(credentials: Credentials) -> Finding:
+    begins, ends = credentials.validity()
     left = ends - datetime.datetime.now(datetime.UTC)
     found = f"ends {ends:%Y-%m-%d %H:%M} UTC"
     if left < datetime.timedelta():
@@ -184,11 +197,10 @@ def _kept_bundle(settings: GatewaySettings) -> Finding:
     return Finding("key bundle", "the one kept is good: the gateway seals without the hospital")
 
 
-def _hospital(settings: GatewaySettings) -> Iterator[Finding]:
+def _hospital(settings: GatewaySettings, ours: Credentials) -> Iterator[Finding]:
     what = f"hospital {settings.server.address}"
-    identity = Credentials(settings.tls, settings.gateway_id).identity()
     options = channel.channel_options(1 << 16, settings.server.name)
-    credentials = channel.channel_credentials(identity)
+    credentials = channel.channel_credentials(ours.identity())
     with grpc.secure_channel(settings.server.address, credentials, options=options) as connection:
         try:
             signed = UplinkStub(connection).GetKeyBundle(

@@ -15,7 +15,7 @@ import rfc8785
 
 from pericard_protocol.prediction import parameters as sets
 from pericard_protocol.prediction.errors import BadManifest
-from pericard_protocol.prediction.parameters import ParameterSet
+from pericard_protocol.prediction.parameters import BfvParameters
 from pericard_protocol.schema import Section
 
 ROWS, COLUMNS = 0, 1  # modes: a ciphertext for each row of data, or one for each feature's edge
@@ -151,7 +151,7 @@ class Manifest(Section):
         _require(all(map(int.__ge__, room, self.trees)), "a block has less room than trees")
 
     @property
-    def parameter_set(self) -> ParameterSet:
+    def parameter_set(self) -> BfvParameters:
         """The parameters themselves."""
         return sets.named(self.parameters)
 

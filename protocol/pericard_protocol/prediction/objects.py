@@ -16,7 +16,7 @@ from pericard_protocol.prediction import parameters as sets
 from pericard_protocol.prediction.errors import MalformedObject, OtherKeys, OtherModel
 from pericard_protocol.prediction.manifest import COLUMNS, ROWS, Manifest
 from pericard_protocol.prediction.packing import Words, pack, unpack
-from pericard_protocol.prediction.parameters import HEADER_BYTES, SEED_BYTES, ParameterSet
+from pericard_protocol.prediction.parameters import HEADER_BYTES, SEED_BYTES, BfvParameters
 
 MAX_ROWS = 4096
 _VERSION = 1
@@ -52,7 +52,7 @@ class Keys:
         fingerprint: 32 bytes, the name of these keys.
     """
 
-    parameters: ParameterSet
+    parameters: BfvParameters
     steps: tuple[int, ...]
     public_key: Seeded
     parts: tuple[tuple[Seeded, ...], ...]
@@ -68,7 +68,7 @@ class Query:
         count: ciphertexts: one a row, or one for each feature's edge.
     """
 
-    def __init__(self, parameters: ParameterSet, mode: int, rows: int, count: int, body: memoryview) -> None:
+    def __init__(self, parameters: BfvParameters, mode: int, rows: int, count: int, body: memoryview) -> None:
         self.parameters, self.mode, self.rows, self.count = parameters, mode, rows, count
         self._body = body
 
@@ -98,7 +98,7 @@ def fingerprint(keys: bytes) -> bytes:
 
 
 def join_keys(
-    parameters: ParameterSet, public_key: Seeded, galois: Sequence[tuple[int, Sequence[Seeded]]]
+    parameters: BfvParameters, public_key: Seeded, galois: Sequence[tuple[int, Sequence[Seeded]]]
 ) -> bytes:
     """The keys container of a public key and, for each Galois step, its key-switching parts."""
     head = _HEADER.pack(_KEYS, _VERSION, parameters.number, 0, 0, 0, len(galois))
@@ -216,7 +216,7 @@ def parse_query(data: bytes, manifest: Manifest, keys_fingerprint: bytes) -> Que
     return Query(parameters, mode, rows, count, memoryview(data)[HEADER_BYTES + _NAMES :])
 
 
-def pack_reply_ciphertext(parameters: ParameterSet, words: Words) -> bytes:
+def pack_reply_ciphertext(parameters: BfvParameters, words: Words) -> bytes:
     """A ciphertext of a reply: uint64[2, N] under the first prime, as it travels."""
     return pack(words.reshape(-1), parameters.bits[0])
 
@@ -243,7 +243,7 @@ def join_reply(
 
 
 @dataclass(frozen=True)
-class Reply:
+class EncryptedReply:
     """A reply whose shape, keys and model are checked; its words are, when they are asked for.
 
     Attributes:
@@ -252,7 +252,7 @@ class Reply:
         count: ciphertexts of a row in mode rows, of all rows in mode columns.
     """
 
-    parameters: ParameterSet
+    parameters: BfvParameters
     mode: int
     rows: int
     count: int
@@ -271,7 +271,7 @@ class Reply:
             yield words.reshape(2, self.parameters.degree)
 
 
-def parse_reply(data: bytes, manifest: Manifest, keys_fingerprint: bytes) -> Reply:
+def parse_reply(data: bytes, manifest: Manifest, keys_fingerprint: bytes) -> EncryptedReply:
     """A reply of the model to a query under the keys of that fingerprint.
 
     Raises:
@@ -285,7 +285,7 @@ def parse_reply(data: bytes, manifest: Manifest, keys_fingerprint: bytes) -> Rep
     _check_belongs("reply", data, parameters, mode, manifest, keys_fingerprint)
     _equal("reply", "number of ciphertexts", count, manifest.reply_ciphertexts(mode))
     _equal("reply", "length in bytes", len(data), reply_bytes(manifest, mode, rows))
-    return Reply(parameters, mode, rows, count, memoryview(data)[HEADER_BYTES + _NAMES :])
+    return EncryptedReply(parameters, mode, rows, count, memoryview(data)[HEADER_BYTES + _NAMES :])
 
 
 def _head(
@@ -295,7 +295,7 @@ def _head(
     return _HEADER.pack(magic, _VERSION, manifest.parameter_set.number, mode, 0, rows, count) + names
 
 
-def _header(what: str, magic: bytes, data: bytes) -> tuple[ParameterSet, int, int, int]:
+def _header(what: str, magic: bytes, data: bytes) -> tuple[BfvParameters, int, int, int]:
     """Parameter set, mode, rows and count of any container."""
     if len(data) < HEADER_BYTES or data[:4] != magic:
         raise MalformedObject(f"{what}: this is no {what} file of Pericard's")
@@ -306,7 +306,7 @@ def _header(what: str, magic: bytes, data: bytes) -> tuple[ParameterSet, int, in
 
 
 def _check_belongs(
-    what: str, data: bytes, parameters: ParameterSet, mode: int, manifest: Manifest, keys_fingerprint: bytes
+    what: str, data: bytes, parameters: BfvParameters, mode: int, manifest: Manifest, keys_fingerprint: bytes
 ) -> None:
     """What queries and replies share: parameters, a mode that the model has, the names of keys and model."""
     _equal(what, "parameter set", parameters.name, manifest.parameters)
@@ -321,13 +321,13 @@ def _check_belongs(
         )
 
 
-def _pack_seeded(parameters: ParameterSet, one: Seeded) -> bytes:
+def _pack_seeded(parameters: BfvParameters, one: Seeded) -> bytes:
     if len(one.seed) != SEED_BYTES:
         raise UsageError(f"a seed has {SEED_BYTES} bytes")
     return b"".join([*map(pack, one.c0, parameters.bits), one.seed])
 
 
-def _seeded(parameters: ParameterSet, data: memoryview, primes: int, what: str) -> Seeded:
+def _seeded(parameters: BfvParameters, data: memoryview, primes: int, what: str) -> Seeded:
     c0 = np.empty((primes, parameters.degree), np.uint64)
     start = 0
     for prime in range(primes):
@@ -338,7 +338,7 @@ def _seeded(parameters: ParameterSet, data: memoryview, primes: int, what: str) 
     return Seeded(c0, bytes(data[start:]))
 
 
-def _check_words(parameters: ParameterSet, words: Words, what: str) -> None:
+def _check_words(parameters: BfvParameters, words: Words, what: str) -> None:
     """Refuses a word that is not below its prime; row i of uint64[primes, …] is under prime i."""
     limits = np.array(parameters.primes[: len(words)], np.uint64)[:, None]
     if (words >= limits).any():

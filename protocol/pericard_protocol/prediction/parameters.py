@@ -17,7 +17,7 @@ SEED_BYTES = 64  # of SEAL's generator, BLAKE2Xb
 
 
 @dataclass(frozen=True)
-class ParameterSet:
+class BfvParameters:
     """A BFV parameter set of the allow-list.
 
     Attributes:
@@ -91,16 +91,16 @@ class ParameterSet:
 
 
 # 72 bits of modulus for the ciphertext, of 109 in all. Room for one plaintext product and the flooding.
-S1 = ParameterSet("s1", 1, 4096, (68719230977, 68719403009, 137438822401), 40961)
+S1 = BfvParameters("s1", 1, 4096, (68719230977, 68719403009, 137438822401), 40961)
 # 108 bits for the ciphertext, so that the flooding's distance falls to 2^-47: opt-in by the model.
-S3 = ParameterSet("s3", 3, 8192, (18014398508138497, 18014398508400641, 36028797018652673), 65537)
+S3 = BfvParameters("s3", 3, 8192, (18014398508138497, 18014398508400641, 36028797018652673), 65537)
 
 _BY_NAME = {one.name: one for one in (S1, S3)}
 _BY_NUMBER = {one.number: one for one in (S1, S3)}
 NAMES = tuple(_BY_NAME)
 
 
-def named(name: str) -> ParameterSet:
+def named(name: str) -> BfvParameters:
     """The parameter set of that name.
 
     Raises:
@@ -114,7 +114,7 @@ def named(name: str) -> ParameterSet:
         ) from None
 
 
-def numbered(number: int) -> ParameterSet:
+def numbered(number: int) -> BfvParameters:
     """The parameter set of that number.
 
     Raises:

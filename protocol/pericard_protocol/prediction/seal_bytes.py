@@ -17,7 +17,7 @@ import numpy as np
 from pericard_protocol.errors import UsageError
 from pericard_protocol.prediction.objects import Keys, Seeded
 from pericard_protocol.prediction.packing import Words
-from pericard_protocol.prediction.parameters import SEED_BYTES, ParameterSet
+from pericard_protocol.prediction.parameters import SEED_BYTES, BfvParameters
 
 _U64 = 8
 _HEADER = struct.Struct("<HBBBBHQ")  # magic, header size, version, compression, reserved, size of all
@@ -32,12 +32,12 @@ _BLAKE2XB = 1  # SEAL's number of the generator that makes a polynomial of a see
 _GENERATOR = 3  # of the Galois group's cyclic part: rotating by s is the automorphism X -> X^(3^s)
 
 
-def query_ciphertext(parameters: ParameterSet, one: Seeded) -> bytes:
+def query_ciphertext(parameters: BfvParameters, one: Seeded) -> bytes:
     """A query's ciphertext for SEAL: under the data primes, not in NTT form; SEAL expands the seed."""
     return _seeded_ciphertext(parameters, len(parameters.data_primes), one, ntt=False)
 
 
-def public_key(parameters: ParameterSet, one: Seeded) -> bytes:
+def public_key(parameters: BfvParameters, one: Seeded) -> bytes:
     """A public key for SEAL, which is also how it writes a ciphertext under all primes in NTT form."""
     return _seeded_ciphertext(parameters, len(parameters.primes), one, ntt=True)
 
@@ -55,23 +55,23 @@ def galois_keys(keys: Keys) -> bytes:
     return _with_header(b"".join(body))
 
 
-def galois_index(parameters: ParameterSet, step: int) -> int:
+def galois_index(parameters: BfvParameters, step: int) -> int:
     """Where SEAL's array of Galois keys has the one that rotates rows left by `step`."""
     return (pow(_GENERATOR, step, 2 * parameters.degree) - 1) // 2
 
 
-def reply_ciphertext(parameters: ParameterSet, words: Words) -> bytes:
+def reply_ciphertext(parameters: BfvParameters, words: Words) -> bytes:
     """A reply's ciphertext for SEAL: uint64[2, N] under the first prime, not in NTT form."""
     return ciphertext(parameters, words[:, None], ntt=False)
 
 
-def ciphertext(parameters: ParameterSet, words: Words, *, ntt: bool) -> bytes:
+def ciphertext(parameters: BfvParameters, words: Words, *, ntt: bool) -> bytes:
     """A ciphertext without a seed for SEAL: uint64[2, primes, N]."""
     primes = words.shape[1]
     return _with_header(_members(parameters, primes, ntt=ntt) + _array(words))
 
 
-def secret_key(parameters: ParameterSet, words: Words) -> bytes:
+def secret_key(parameters: BfvParameters, words: Words) -> bytes:
     """A secret key for SEAL: uint64[primes, N] in NTT form, under the first primes of the set.
 
     SEAL's secret key is a plaintext in NTT form under all primes; with fewer it is a plaintext of that level.
@@ -80,7 +80,7 @@ def secret_key(parameters: ParameterSet, words: Words) -> bytes:
     return _with_header(hashed + _PLAINTEXT.pack(words.size, 1.0) + _array(words))
 
 
-def secret_words(data: bytes, parameters: ParameterSet) -> Words:
+def secret_words(data: bytes, parameters: BfvParameters) -> Words:
     """The words of a secret key that SEAL wrote: uint64[primes, N] in NTT form.
 
     Raises:
@@ -89,7 +89,7 @@ def secret_words(data: bytes, parameters: ParameterSet) -> Words:
     return _words(data, _PLAINTEXT_WORDS_AT, (len(parameters.primes), parameters.degree))
 
 
-def ciphertext_words(data: bytes, parameters: ParameterSet, primes: int) -> Words:
+def ciphertext_words(data: bytes, parameters: BfvParameters, primes: int) -> Words:
     """The words of a ciphertext or public key that SEAL wrote without a seed: uint64[2, primes, N].
 
     Raises:
@@ -98,7 +98,7 @@ def ciphertext_words(data: bytes, parameters: ParameterSet, primes: int) -> Word
     return _words(data, _WORDS_AT, (2, primes, parameters.degree))
 
 
-def seeded_words(data: bytes, parameters: ParameterSet, primes: int) -> Seeded:
+def seeded_words(data: bytes, parameters: BfvParameters, primes: int) -> Seeded:
     """The parts of a ciphertext or public key that SEAL wrote with a seed.
 
     Raises:
@@ -108,7 +108,7 @@ def seeded_words(data: bytes, parameters: ParameterSet, primes: int) -> Seeded:
     return Seeded(_words(data[:-tail], _WORDS_AT, (primes, parameters.degree)), data[-SEED_BYTES:])
 
 
-def galois_parts(data: bytes, parameters: ParameterSet, steps: Sequence[int]) -> list[list[bytes]]:
+def galois_parts(data: bytes, parameters: BfvParameters, steps: Sequence[int]) -> list[list[bytes]]:
     """The key-switching parts of Galois keys that SEAL wrote: for each step, SEAL's bytes of each.
 
     Raises:
@@ -137,12 +137,12 @@ def _words(data: bytes, at: int, shape: tuple[int, ...]) -> Words:
     return np.frombuffer(data, "<u8", offset=at).reshape(shape).astype(np.uint64)
 
 
-def _seeded_ciphertext(parameters: ParameterSet, primes: int, one: Seeded, *, ntt: bool) -> bytes:
+def _seeded_ciphertext(parameters: BfvParameters, primes: int, one: Seeded, *, ntt: bool) -> bytes:
     generator = _with_header(bytes([_BLAKE2XB]) + one.seed)
     return _with_header(_members(parameters, primes, ntt=ntt) + _array(one.c0) + generator)
 
 
-def _members(parameters: ParameterSet, primes: int, *, ntt: bool) -> bytes:
+def _members(parameters: BfvParameters, primes: int, *, ntt: bool) -> bytes:
     return parameters.seal_hash(primes) + _CIPHERTEXT.pack(ntt, 2, parameters.degree, primes, 1.0, 1)
 
 

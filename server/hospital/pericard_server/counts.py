@@ -22,11 +22,14 @@ class HospitalCounts:
         self._duplicates = counter("frames_duplicate", "Frames that were stored before")
         self._refused = counter("refused", "What was refused", "reason")
         self._retries = counter("retries", "Records that the database could not take")
+        #: What of ours kept the last record, or the last question for a key bundle, from being served.
+        self.troubles: dict[str, str] = {}
         #: Streams of gateways that stand now.
         self.streams = Gauge("pericard_server_streams", "Streams of gateways", registry=self.registry)
 
     def commit(self, size: int, stored: Stored) -> None:
         """Counts a committed record of so many bytes."""
+        self.troubles = {}
         self._records.inc()
         self._bytes.inc(size)
         self._frames.inc(stored.new)
@@ -36,14 +39,23 @@ class HospitalCounts:
         """Counts a refusal."""
         self._refused.labels(reason).inc()
 
-    def retry(self) -> None:
-        """Counts a record that its gateway has to send again."""
+    def retry(self, why: str) -> None:
+        """Counts a record that its gateway has to send again, as the database did not take it."""
+        self.troubles = {"storage": why}
         self._retries.inc()
 
+    def no_keys(self, why: str) -> None:
+        """Notes that the hospital's own keys cannot be had."""
+        self.troubles = {"keys": why}
 
-def health() -> Page:
-    """Unwell is a hospital whose database does not answer: every record waits at its gateway."""
-    troubles = {}
+    def keys_had(self) -> None:
+        """Notes that they can."""
+        self.troubles = {what: why for what, why in self.troubles.items() if what != "keys"}
+
+
+def health(counts: HospitalCounts) -> Page:
+    """Unwell is a hospital that cannot use its database or its keys: every record waits at its gateway."""
+    troubles = dict(counts.troubles)
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

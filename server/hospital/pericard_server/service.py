@@ -65,7 +65,9 @@ class HospitalService:
         """
         stop = stop_event()
         with (
-            served_beside(self._site.config.metrics, self._counts.registry, health) as pages,
+            served_beside(
+                self._site.config.metrics, self._counts.registry, lambda: health(self._counts)
+            ) as pages,
             self._serving_enrolment(),
             self._serving_uplink() as address,
         ):

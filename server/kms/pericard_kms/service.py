@@ -183,7 +183,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-class Prepared(NamedTuple):
+class PreparedStart(NamedTuple):
     """What the settings name, read and checked."""
 
     tls: ssl.SSLContext | None
@@ -191,7 +191,7 @@ class Prepared(NamedTuple):
     kem: Provider
 
 
-def prepare(settings: KeyManagementSettings) -> Prepared:
+def prepare(settings: KeyManagementSettings) -> PreparedStart:
     """Reads every file that the settings name; makes none, and opens no store and no socket.
 
     Raises:
@@ -206,7 +206,7 @@ def prepare(settings: KeyManagementSettings) -> Prepared:
     elif settings.pkcs11 is not None:
         pin = files.read_secret_text(settings.pkcs11.pin_file, "the PIN file")
         seal = seals.Pkcs11Seal(settings.pkcs11.module, settings.pkcs11.token, pin)
-    return Prepared(None if settings.tls is None else _tls_context(settings.tls), seal, kem)
+    return PreparedStart(None if settings.tls is None else _tls_context(settings.tls), seal, kem)
 
 
 def _tls_context(tls: KmsTlsSettings) -> ssl.SSLContext:
@@ -245,7 +245,7 @@ async def _run(
     service.finish()
 
 
-def run(settings: KeyManagementSettings, prepared: Prepared, ready_file: Path | None) -> None:
+def run(settings: KeyManagementSettings, prepared: PreparedStart, ready_file: Path | None) -> None:
     """Serves until SIGTERM or SIGINT; prints one line with the address, also into `ready_file`, when ready.
 
     Raises:

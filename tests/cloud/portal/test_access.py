@@ -1,7 +1,7 @@
 """Two users never see each other's anything: every address and every operation is tried by the wrong one.
 
-The addresses come from the site itself. One without an entry here fails a test: whoever adds a page says who
-may see it.
+The addresses come from the site itself. One without an entry here fails a test: whoever adds a page
+says who may see it.
 """
 
 import json

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 from tests.parts.kms import KmsProcess
+from tests.parts.ward_fixtures import hospital, server_port, signer, ward
 
 from pericard_edge.confined import ConfinedExecutor, Limits
 from pericard_edge.kms import KmsClient
 from pericard_kms.access.roles import ROLES
 from pericard_server.analysis import encryption
 from pericard_server.custody.fhe import FheKeys
+
+__all__ = ["hospital", "server_port", "signer", "ward"]
 
 
 @pytest.fixture

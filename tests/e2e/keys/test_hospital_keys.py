@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from tests.parts.liboqs_js import Oqs
 
 from pericard_edge.files import FileError
-from pericard_edge.kms import KmsClient, NoToken, seal_file
+from pericard_edge.kms import KmsClient, NoToken, TokenDenied, seal_file
 from pericard_kms.access.roles import ROLES
 from pericard_protocol.errors import PeerError, Unavailable, UsageError
 from pericard_protocol.fhe.parameters import MOMENTS
@@ -143,6 +143,30 @@ def test_keys_that_cannot_be_had_now_are_no_refusal_for_good(kept: Kept) -> None
             ask()
         assert not isinstance(caught.value, PeerError)
         assert b64encode(data_key).decode() not in str(caught.value)
+
+
+def test_a_token_that_may_not_is_named_with_what_is_missing(
+    open_kms: Any, tmp_path: Path, token_of: Any
+) -> None:
+    """Waiting mends nothing here, so it is not `Unavailable`; and no record may be set aside for it."""
+    process, _ = open_kms
+    (tmp_path / "tls.key").write_bytes(b"vault:v1:x")
+    (tmp_path / "tls.key").chmod(0o600)
+    token_of("cloud")
+    with closing(KmsKeys(process.url, None, "hospital-files")) as keys:
+        for ask in (
+            keys.check,
+            lambda: keys.bundle([0x0041], time.time()),
+            lambda: keys.decapsulate("2026-01-01-647a", 0x647A, bytes(1168)),
+            lambda: keys.new_key("patient-a", "2026-Q4"),
+            lambda: keys.unwrap("patient-a", "2026-Q4", b"vault:v1:x"),
+            keys.lost_devices,
+            lambda: keys.read_secret(tmp_path / "tls.key", "TLS key"),
+        ):
+            with pytest.raises(TokenDenied, match=r"PERICARD_KMS_TOKEN .* lacks the policy `server`"):
+                ask()
+    assert issubclass(TokenDenied, UsageError)
+    assert not issubclass(TokenDenied, Unavailable | PeerError)
 
 
 def test_a_sealed_file_opens_under_its_own_name_only(open_kms: Any, tmp_path: Path, token_of: Any) -> None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
-from pericard_edge.kms import KmsClient, KmsRefused, KmsUnreachable, base64_text, read_sealed
+from pericard_edge.kms import (
+    KmsClient,
+    KmsRefused,
+    KmsUnreachable,
+    TokenDenied,
+    base64_text,
+    read_sealed,
+)
 from pericard_protocol.errors import UsageError
 from pericard_protocol.fhe.objects import key_fingerprint
 from pericard_protocol.fhe.parameters import MOMENTS
@@ -69,6 +76,7 @@ class KmsKeys:
 
         Raises:
             NoPrivateKey, KemError: for good.
+            TokenDenied: our token may not.
             Unavailable: the KMS cannot answer now.
         """
         absent = NoPrivateKey("the session is sealed to a key that this hospital does not hold")
@@ -83,7 +91,7 @@ class KmsKeys:
                 raise absent from None
             if error.status == 400:
                 raise KemError(f"the KMS does not open the session's secret: {error}") from None
-            raise _later(error) from None
+            raise _ours(error, "to open sessions") from None
         return b64decode(answer["secret"])
 
     def new_key(self, owner: str, quarter: str) -> tuple[bytes, bytes]:
@@ -105,6 +113,7 @@ class KmsKeys:
 
         Raises:
             TamperedRow: changed, or moved from another owner or quarter; or the patient was erased.
+            TokenDenied: our token may not.
             Unavailable: the KMS cannot answer now.
         """
         if not _OWNER.fullmatch(owner):  # it comes from the database, and our token reaches further paths
@@ -120,7 +129,7 @@ class KmsKeys:
                 raise TamperedRow(
                     f"the data key does not unwrap: it was changed or moved ({error})"
                 ) from None
-            raise _later(error) from None
+            raise _ours(error, "to unwrap data keys") from None
         return b64decode(answer["plaintext"])
 
     def fhe_keys(self, make: Callable[[], FheKeys]) -> FheKeys:
@@ -163,7 +172,12 @@ class KmsKeys:
 
     def read_secret(self, path: Path, what: str) -> bytes:
         """A private file that the KMS sealed."""
-        return read_sealed(self._client, self._files_key, path, what)
+        try:
+            return read_sealed(self._client, self._files_key, path, what)
+        except KmsRefused as error:
+            if error.denied:
+                raise _ours(error, f"to open {what} {path}") from None
+            raise
 
     def _release(self, name: str, path: str, fingerprint: str) -> bytes:
         recipient = MLKEM768PrivateKey.generate()
@@ -184,12 +198,15 @@ class KmsKeys:
         try:
             return self._client.call(method, path, body)
         except KmsRefused as error:
-            raise _later(error) from None
-
-
-def _later(error: KmsRefused) -> KmsUnreachable:
-    return KmsUnreachable(f"{error} (the policy is `server`)")
+            raise _ours(error, f"{method} {path.partition('?')[0]}") from None
 
 
 def _in_us(seconds: float) -> int:
     return int(float(seconds) * 1e6)
+
+
+def _ours(error: KmsRefused, what: str) -> UsageError:
+    """A refusal that is nobody's lie but the fault of how the hospital is set up."""
+    if error.denied:
+        return TokenDenied(what, "server")
+    return UsageError(f"{error}, asked for {what}: is this our KMS?")

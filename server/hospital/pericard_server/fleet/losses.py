@@ -72,6 +72,7 @@ class Losses:
         self._heard_at: float | None = None
         self._asked_at: float | None = None
         self._asking = threading.Lock()
+        self._why = ""
 
     def refresh(self) -> None:
         """Asks the register, unless it was asked a moment ago.
@@ -88,13 +89,16 @@ class Losses:
             finally:
                 self._asking.release()
         if self._heard_at is None or self._clock() - self._heard_at > SILENCE_SECONDS:
-            raise Unavailable("the KMS does not say which devices are lost: no frame is taken before it does")
+            raise Unavailable(
+                f"the KMS does not say which devices are lost: no frame is taken before it does{self._why}"
+            )
 
     def _ask(self, now: float) -> None:
         self._asked_at = now
         try:
             _note_told(self._register.lost_devices())
-        except Unavailable as error:
+        except (Unavailable, UsageError) as error:  # UsageError: the KMS does not let our token ask
+            self._why = f" ({error})"
             log.warning("lost devices not heard of", extra=fields(why=str(error)))
         else:
             self._heard_at = now  # what happened since we asked may not be in the answer

@@ -69,7 +69,7 @@ class Tally:
 
 
 @contextmanager
-def _keys_at_hand(context: grpc.ServicerContext) -> Iterator[None]:
+def _keys_at_hand(context: grpc.ServicerContext, counts: HospitalCounts) -> Iterator[None]:
     """Ends the call with UNAVAILABLE where our own keys cannot be had, now or until somebody mends them.
 
     It is our trouble and refuses nothing: the gateway keeps its records and comes back.
@@ -78,6 +78,7 @@ def _keys_at_hand(context: grpc.ServicerContext) -> Iterator[None]:
         yield
     except (Unavailable, UsageError) as error:
         log.error("keys cannot be had", extra=fields(why=str(error)))
+        counts.no_keys(str(error))
         context.abort(grpc.StatusCode.UNAVAILABLE, "the hospital cannot reach its keys")
 
 
@@ -111,8 +112,9 @@ class Uplink:
     def GetKeyBundle(self, request: KeyBundleRequest, context: grpc.ServicerContext) -> SignedKeyBundle:
         """Today's bundle of the first suite that both offer."""
         self._admit(context)
-        with _keys_at_hand(context):
+        with _keys_at_hand(context, self._counts):
             signed = self._keys.bundle(list(request.suites), time.time())
+        self._counts.keys_had()
         signed.server_time_us = int(time.time() * 1e6)
         return signed
 
@@ -141,7 +143,7 @@ class Uplink:
         self._streams[context] = gateway.name
         self._counts.streams.inc()
         try:
-            with _keys_at_hand(context):
+            with _keys_at_hand(context, self._counts):
                 yield from self._acks(
                     self._while_admitted(parts, context), gateway.name, verifier, sessions, tally
                 )
@@ -197,8 +199,9 @@ class Uplink:
             self._count_refusal(error, gateway)
             ack.status, ack.reason = Ack.REFUSED, error.reason
         except DatabaseError as error:
-            log.error("not committed", extra=fields(gateway=gateway, error=type(error).__name__))
-            self._counts.retry()
+            why = _told_by_the_database(error)
+            log.error("not committed", extra=fields(gateway=gateway, error=why))
+            self._counts.retry(why)
             ack.status, ack.reason = Ack.RETRY, "storage"
         else:
             ack.status = Ack.COMMITTED
@@ -220,3 +223,9 @@ class Uplink:
         self._counts.refuse(error.reason)
         self._records.count_refusal(error.reason)
         log.warning("refused", extra=fields(gateway=gateway, reason=error.reason, why=str(error)))
+
+
+def _told_by_the_database(error: DatabaseError) -> str:
+    """The kind and the database's own code, such as SQLITE_FULL; its text may repeat a value."""
+    code = getattr(error.__cause__, "sqlite_errorname", None) or getattr(error.__cause__, "sqlstate", None)
+    return type(error).__name__ + (f": {code}" if code else "")

@@ -32,7 +32,7 @@ NEXT_STATES: dict[str, frozenset[str]] = {
 SERVED = frozenset({"enrolled", "active"})
 
 
-class Loss(NamedTuple):
+class KeyLoss(NamedTuple):
     """From when to when (Unix seconds) a device's frames are in doubt; `until` is None while it is lost."""
 
     since: float
@@ -60,7 +60,7 @@ class DeviceRecord:
         del shown["key"]
         return shown
 
-    def losses(self) -> list[Loss]:
+    def losses(self) -> list[KeyLoss]:
         """Every loss of this device, the oldest first.
 
         It ends when the device was provisioned anew: its new key is nobody else's. Where a gateway may not
@@ -75,7 +75,7 @@ class DeviceRecord:
                 lent = [until + SKEW_SECONDS for until in event.get("still_lent", {}).values()]
                 end = max([event["time"], *lent])
                 found |= {since: end for since, until in found.items() if until is None}
-        return [Loss(since, until) for since, until in found.items()]
+        return [KeyLoss(since, until) for since, until in found.items()]
 
     def provision(self) -> None:
         """Gives a device that had a key before a fresh one, under the next epoch."""

@@ -16,7 +16,7 @@ MAX_FRAMES = 2**32
 
 
 @dataclass(slots=True)
-class Lease:
+class LeaseRecord:
     """What was lent to whom until when, and what was used of it."""
 
     id: str

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import orjson
 
-from pericard_kms.engines.devices.lease import Lease
+from pericard_kms.engines.devices.lease import LeaseRecord
 from pericard_kms.errors import NotFound
 from pericard_kms.storage.sealed_store import SealedStore
 
@@ -20,7 +20,7 @@ class LeaseBook:
         """The id of every lease, ended ones too."""
         return [name.removeprefix(self._prefix) for name in self._store.names(self._prefix)]
 
-    def find(self, number: str) -> Lease:
+    def find(self, number: str) -> LeaseRecord:
         """The lease with the id `number`.
 
         Raises:
@@ -29,9 +29,9 @@ class LeaseBook:
         data = self._store.get(self._prefix + number) if number.isascii() else None
         if data is None:
             raise NotFound(f"there is no lease {number}")
-        return Lease(**orjson.loads(data))
+        return LeaseRecord(**orjson.loads(data))
 
-    def save(self, lease: Lease) -> None:
+    def save(self, lease: LeaseRecord) -> None:
         """Stores a new or changed lease."""
         self._store.put(self._prefix + lease.id, orjson.dumps(asdict(lease)))
 

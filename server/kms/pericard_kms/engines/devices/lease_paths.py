@@ -7,7 +7,7 @@ from typing import Any
 
 from pericard_kms.engines.devices.device import MAX_BOOT, SERVED
 from pericard_kms.engines.devices.device_book import DeviceBook
-from pericard_kms.engines.devices.lease import LONGEST_LEASE_S, MAX_FRAMES, Lease
+from pericard_kms.engines.devices.lease import LONGEST_LEASE_S, MAX_FRAMES, LeaseRecord
 from pericard_kms.engines.devices.lease_book import LeaseBook
 from pericard_kms.errors import Invalid, NotFound
 from pericard_kms.fields import Fields, decode, rfc3339
@@ -56,7 +56,7 @@ class LeasePaths:
                 device.state = "active"
                 self._devices.save_event(device, "active", f"lent to {gateway}")
         now = self._store.clock()
-        lease = Lease(
+        lease = LeaseRecord(
             str(uuid.uuid4()),
             gateway,
             {str(device.id): device.epoch for device in devices},
@@ -151,7 +151,7 @@ class LeasePaths:
             "state": lease.state,
         }
 
-    def _take_back(self, lease: Lease, holds: Collection[str]) -> None:
+    def _take_back(self, lease: LeaseRecord, holds: Collection[str]) -> None:
         """Notes which withdrawn keys the gateway has dropped; one that holds no key at all ends its lease."""
         if lease.state == "held" and not holds:
             lease.state = "ended"
@@ -160,7 +160,7 @@ class LeasePaths:
             if device.give_back(lease.id, self._store.clock()):
                 self._devices.save(device)
 
-    def _account(self, number: str, report: Fields, lease: Lease) -> None:
+    def _account(self, number: str, report: Fields, lease: LeaseRecord) -> None:
         frames, epoch, boot = report.whole("frames"), report.whole("epoch"), report.whole("boot")
         if not (0 <= frames <= MAX_FRAMES and 0 <= epoch <= MAX_EPOCH and 0 <= boot <= MAX_BOOT):
             raise Invalid(f"device {number}: frames, epoch or boot is out of range")

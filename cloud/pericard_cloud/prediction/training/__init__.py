@@ -1,0 +1,1 @@
+"""How models for the portal are made: offline, from data in the clear, by whoever runs the cloud."""
