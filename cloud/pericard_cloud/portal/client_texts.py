@@ -1,4 +1,4 @@
-"""What the browser's client says, in the language of the page. `{names}` in braces are filled in by its script."""
+"""What the browser's client says, in the language of the page. Its script fills in `{names}` in braces."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -20,7 +20,8 @@ CLIENT_TEXTS = {
     # Features.
     "rows-taken": _("Rows taken from the file: {count}. They stay in your browser."),
     "rows-taken-but": _(
-        "Rows taken from the file: {count}. They stay in your browser. The model has no such columns: {columns}."
+        "Rows taken from the file: {count}. They stay in your browser. "
+        "The model has no such columns: {columns}."
     ),
     "form-instead": _("The form is used now, no file."),
     "empty-table": _("The file has no row of data."),
@@ -48,7 +49,9 @@ CLIENT_TEXTS = {
     # Keys.
     "keys-here": _("Secret keys in this browser"),
     "no-keys-here": _("There are none. Make keys, or import some that you exported elsewhere."),
-    "keys-made": _("Keys were made. The secret key is in this browser only: export it, or it is lost with it."),
+    "keys-made": _(
+        "Keys were made. The secret key is in this browser only: export it, or it is lost with it."
+    ),
     "serves": _("for: {models}"),
     "delete": _("Delete"),
     "delete-key": _("Delete the secret key {name} from this browser"),
@@ -59,17 +62,24 @@ CLIENT_TEXTS = {
     "exported": _("The key was exported. Keep the file and the passphrase apart."),
     "imported": _("The key was imported: results under it open here."),
     "imported-but": _(
-        "The key was imported: results under it open here. This site no longer has its public part: make new keys to ask."
+        "The key was imported: results under it open here. "
+        "This site no longer has its public part: make new keys to ask."
     ),
     "choose-file": _("Choose a file of exported keys first."),
-    "short-passphrase": _("Take a passphrase of at least {least} characters: some random words are a good one."),
+    "short-passphrase": _(
+        "Take a passphrase of at least {least} characters: some random words are a good one."
+    ),
     "wrong-passphrase": _("The key does not open: another passphrase, or the file was changed."),
     "bad-export": _("This is no file of exported keys."),
     # What goes wrong.
     "refused": "{message}",
     "no-connection": _("The site does not answer. Are you connected? Try again."),
-    "no-webassembly": _("This browser cannot encrypt here: it has no WebAssembly, or the connection is not secure."),
-    "no-store": _("This browser keeps nothing for this site, so that keys cannot be kept: leave its private mode."),
+    "no-webassembly": _(
+        "This browser cannot encrypt here: it has no WebAssembly, or the connection is not secure."
+    ),
+    "no-store": _(
+        "This browser keeps nothing for this site, so that keys cannot be kept: leave its private mode."
+    ),
     "no-key": _("The secret key {fingerprint} is not in this browser: import it."),
     "other-keys": _("These bytes were made with other keys."),
     "other-model": _("This is for another version of the model: encrypt again."),

@@ -1,4 +1,4 @@
-"""Bins and whole numbers cost at most one point, on data that the models never saw; means over several splits."""
+"""Bins and whole numbers cost at most one point, on data the models never saw; means over several splits."""
 
 import numpy as np
 import pytest
