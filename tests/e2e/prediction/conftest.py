@@ -39,10 +39,10 @@ class Visit:
         self.page.fill("input[name=password1]", PASSWORD)
         self.page.fill("input[name=password2]", PASSWORD)
         self.page.click("main button")
-        self.page.wait_for_url("**/models/**")
+        self.page.wait_for_url("**/keys/")
 
     def ready(self) -> None:
-        self.page.wait_for_function("!document.querySelector('#predict, #make-keys').disabled")
+        self.page.wait_for_selector("#predict:enabled, #make-keys:enabled")
 
 
 @pytest.fixture(scope="session")
