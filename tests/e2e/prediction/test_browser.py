@@ -1,7 +1,9 @@
 """A visitor's whole way in a real Chromium: what they read is what the model says in the clear."""
 
 import json
+import re
 import secrets
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from pericard_client.export import KeyExport, open_key
 from pericard_protocol.prediction import geometry
 from pericard_protocol.prediction.manifest import Manifest
 
-ROWS = [[1.0, 2.0], [3.0, 5.0], [9.0, 0.0]]
+# With so many digits, none of these numbers is in a request by chance.
+ROWS = [[1.0203040506, 2.0406080102], [3.0609010203, 5.0102030405], [8.9070503011, 0.1020304051]]
 PASSPHRASE = "seven words that nobody would guess"  # noqa: S105 - of a key that the test makes
 pytestmark = pytest.mark.slow
 
@@ -50,6 +53,11 @@ def test_the_answer_is_the_models_and_nothing_else_leaves_the_browser(
     shown = json.loads(page.get_attribute("#answer [data-probabilities]", "data-probabilities"))
     assert shown == pytest.approx(expected[at].probabilities, abs=1e-12)
     assert {urlsplit(url).netloc for url, _ in one.requests} == {urlsplit(portal.address).netloc}
+    assert {body[:4] for _, body in one.requests} >= {b"PCKY", b"PCQY"}  # bodies are seen whole
+    sent = b"".join(url.encode() + body for url, body in one.requests)
+    for value in ROWS[at]:
+        assert str(value).encode() not in sent
+        assert struct.pack("<d", value) not in sent
     assert one.complaints == []
 
 
@@ -107,4 +115,6 @@ def test_the_page_speaks_french_on_a_phone(visit: Callable[..., Any]) -> None:
     page = predict(one, ROWS[0])
     assert page.inner_text("#client-status").startswith("Terminé.")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", background)[:3])) < 128, background
     assert one.complaints == []
