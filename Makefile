@@ -108,7 +108,7 @@ node-packages: ## what tests need from npm: liboqs in WebAssembly
 
 # A wheel is built again when one of its own files changes; the generated messages are made by its build.
 $(patsubst %,$(ENVS)/wheels/.%,$(DOMAINS) web): $(ENVS)/wheels/.%: $(VENV)/.build \
-    $$(shell find $$(call folder,$$*) -type f ! -path '*/__pycache__/*' ! -name '*_pb2*' ! -name '*.mo')
+    $$(shell find $$(call folder,$$*) -type f ! -path '*/__pycache__/*' ! -path 'client/browser/*' ! -name '*_pb2*' ! -name '*.mo')
 	@$(ONCE) $@ $^ -- tools/setup/step $(ENVS)-wheel-$* 0 "building the wheel of $*" \
 	    tools/setup/own-wheel $(call folder,$*) $(ENVS)/wheels
 
