@@ -5,8 +5,8 @@ import { type Plugin, defineConfig } from "vite";
 const licenses: Plugin = {
   name: "licenses",
   generateBundle() {
-    const source = ["node-seal", "hash-wasm"].map((name) => `# ${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8")}`);
-    this.emitFile({ type: "asset", fileName: "licenses.md", source: source.join("\n") });
+    const source = ["node-seal", "hash-wasm"].map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8")}`);
+    this.emitFile({ type: "asset", fileName: "licenses.txt", source: source.join("\n") });
   },
 };
 
