@@ -20,6 +20,7 @@ from pericard_protocol.prediction.manifest import Manifest
 
 # With so many digits, none of these numbers is in a request by chance.
 ROWS = [[1.0203040506, 2.0406080102], [3.0609010203, 5.0102030405], [8.9070503011, 0.1020304051]]
+AXE = Path(__file__).parents[3] / "client/browser/node_modules/axe-core/axe.min.js"
 PASSPHRASE = "seven words that nobody would guess"  # noqa: S105 - of a key that the test makes
 pytestmark = pytest.mark.slow
 
@@ -118,3 +119,18 @@ def test_the_page_speaks_french_on_a_phone(visit: Callable[..., Any]) -> None:
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(map(int, re.findall(r"\d+", background)[:3])) < 128, background
     assert one.complaints == []
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="npm's packages are not installed: make browser-client")
+def test_the_pages_are_accessible(visit: Callable[..., Any]) -> None:
+    """By axe-core, in both colours: names of controls, order of headings, contrast."""
+    for colours in ("light", "dark"):
+        one = visit(color_scheme=colours)
+        one.register(f"user-{secrets.token_hex(4)}")
+        for path in ("/models/small/", "/keys/"):
+            page = one.go(path)
+            one.ready()
+            page.evaluate(AXE.read_text())
+            found = page.evaluate("axe.run()")
+            assert len(found["passes"]) > 10
+            assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]] == []
