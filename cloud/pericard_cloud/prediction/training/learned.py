@@ -255,12 +255,9 @@ def _values(tree: Any, width: int) -> NDArray[np.float64]:
 
 
 def _count(tree: Any) -> int:
-    """How many nodes a tree has. Asked before its arrays: with a wrong number they end in foreign memory."""
     count = int(tree.node_count)
-    if not 1 <= count <= min(int(tree.capacity), _MAX_NODES):
-        raise BadModelFile(
-            f"a tree claims {count} nodes and has {tree.capacity}; up to {_MAX_NODES} can be read"
-        )
+    if not 1 <= count <= _MAX_NODES:
+        raise BadModelFile(f"a tree has {count} nodes; 1 to {_MAX_NODES} can be read")
     return count
 
 

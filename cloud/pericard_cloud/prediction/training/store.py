@@ -1,7 +1,7 @@
 """Publishes a model into the portal's folder in one step, and reads it back with everything checked.
 
 `models/NAME` is a link to a folder in `models/.versions`, and publishing exchanges the link: whoever reads at
-that moment gets the old model whole, or the new one. The version before stays for queries under way.
+that moment gets the old model whole, or the new one. Versions of the last hour stay for who reads them still.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pericard_protocol.errors import UsageError
 CARD, CARD_TEXT = "card.json", "card.md"
 _VERSIONS = ".versions"
 _MAX_CARD = 1 << 20
+_KEPT_SECONDS = 3600.0
 
 
 def publish(models: Path, published: Published, card: dict[str, Any]) -> Path:
@@ -47,12 +49,11 @@ def publish(models: Path, published: Published, card: dict[str, Any]) -> Path:
         (folder / CARD_TEXT).write_text(markdown(card))
         for file in folder.iterdir():
             _sync(file)
-        before = os.readlink(shown) if shown.is_symlink() else ""
         link = versions / f"{folder.name}.link"
         link.symlink_to(Path(_VERSIONS) / folder.name)
         link.rename(shown)
         _sync(models)
-        _forget(versions, name, keep={folder.name, Path(before).name})
+        _forget(versions, name, folder.name)
     except OSError as error:
         raise UsageError(f"the model cannot be written to {models}: {error.strerror}") from None
     return shown
@@ -86,10 +87,11 @@ def names(models: Path) -> list[str]:
     return sorted(path.parent.name for path in models.glob(f"[a-z0-9]*/{MANIFEST}"))
 
 
-def _forget(versions: Path, name: str, keep: set[str]) -> None:
+def _forget(versions: Path, name: str, shown: str) -> None:
     # mkdtemp puts eight characters behind the name, and a model's name has no dot.
     for folder in versions.iterdir():
-        if re.fullmatch(re.escape(name) + r"\.[a-z0-9_]{8}", folder.name) and folder.name not in keep:
+        old = time.time() - folder.stat().st_mtime > _KEPT_SECONDS
+        if old and folder.name != shown and re.fullmatch(re.escape(name) + r"\.[a-z0-9_]{8}", folder.name):
             shutil.rmtree(folder, ignore_errors=True)
 
 

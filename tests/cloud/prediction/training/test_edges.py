@@ -19,8 +19,8 @@ from pericard_cloud.prediction.training.edges import (
 )
 from pericard_cloud.prediction.training.errors import CannotTrain
 
-singles = st.floats(-1e30, 1e30, width=32)
-doubles = st.floats(-1e30, 1e30)
+singles = st.floats(-(2.0**100), 2.0**100, width=32)
+doubles = st.floats(-(2.0**100), 2.0**100)
 
 
 def to_single(value: float) -> float:
