@@ -217,7 +217,7 @@ def test_every_answer_has_the_strict_headers(inside: Caller, path: str) -> None:
     assert "'unsafe-eval'" not in POLICY_WITH_WASM
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["x-frame-options"] == "DENY"
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["referrer-policy"] == "same-origin"
     assert answer.headers["cross-origin-opener-policy"] == "same-origin"
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     cached = "max-age" if path.startswith("/static/") else "no-store"
