@@ -74,7 +74,7 @@ setup-firmware: $(VENV)/.protocol $(VENV)/.tools; @: ## .venv with virtual board
 setup-gateway: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.gateway; @: ## .venv with the ward's gateway
 setup-kms: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.kms; @: ## .venv with the key management system
 setup-client: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.client; @: ## .venv with a user's kit for encrypted prediction
-setup-portal: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.web $(VENV)/.portal; @: ## .venv with the prediction portal
+setup-portal: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.web $(VENV)/.portal browser-client; @: ## .venv with the prediction portal
 setup-statistics: $(VENV)/.protocol $(VENV)/.tools $(VENV)/.server $(VENV)/.cloud; @: ## .venv with hospital and cloud
 
 lint: dev ## ruff, mypy --strict over the tests too, import contracts
@@ -87,7 +87,7 @@ format: dev ## let ruff rewrite the layout
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
 test: dev test-alone ## every test
-	@tools/system-packages softhsm2 postgresql
+	@tools/system-packages softhsm2 postgresql chromium
 	@$(BIN)/python $(PYTEST)
 
 test-fast: dev ## what takes seconds
@@ -96,6 +96,11 @@ test-fast: dev ## what takes seconds
 test-pythons: ## the quick tests on every other Python that is supported and installed
 	@tools/setup/pythons $(PYTHONS)
 
+.PHONY: browser-client
+test test-fast: browser-client
+browser-client: ## the browser's client of the portal, from TypeScript
+	@tools/browser-client
+
 .PHONY: node-packages
 test test-fast test-alone: node-packages
 node-packages: ## what tests need from npm: liboqs in WebAssembly
@@ -103,7 +108,7 @@ node-packages: ## what tests need from npm: liboqs in WebAssembly
 
 # A wheel is built again when one of its own files changes; the generated messages are made by its build.
 $(patsubst %,$(ENVS)/wheels/.%,$(DOMAINS) web): $(ENVS)/wheels/.%: $(VENV)/.build \
-    $$(shell find $$(call folder,$$*) -type f ! -path '*/__pycache__/*' ! -name '*_pb2*' ! -name '*.mo')
+    $$(shell find $$(call folder,$$*) -type f ! -path '*/__pycache__/*' ! -path 'client/browser/*' ! -name '*_pb2*' ! -name '*.mo')
 	@$(ONCE) $@ $^ -- tools/setup/step $(ENVS)-wheel-$* 0 "building the wheel of $*" \
 	    tools/setup/own-wheel $(call folder,$*) $(ENVS)/wheels
 

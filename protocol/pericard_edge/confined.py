@@ -9,7 +9,8 @@ every call under way; here, only that worker's call. There, the parent unpickles
 worker that hostile input has taken over could run code in the parent; here, a function returns
 `tuple[bytes, ...]` and the parent unpickles nothing.
 
-Workers come from multiprocessing's fork server. They leave by `os._exit`, which matters for Pyfhel: two of
+Workers come from multiprocessing's fork server, with none of the secrets in this process's environment
+(`fork_server`). They leave by `os._exit`, which matters for Pyfhel: two of
 its libraries hold SEAL's globals, and destroying those twice at a normal exit corrupts the heap (seen).
 """
 
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
+from pericard_edge import fork_server
 from pericard_edge.process import forbid_core_dumps
 from pericard_protocol.errors import PericardError, UsageError
 
@@ -35,6 +37,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([fork_server.__name__])
 _RETURNED, _RAISED = b"\0", b"\1"
 _COUNT = struct.Struct("<H")
 _MAX_ERROR_BYTES = 500  # of a worker's error text, which hostile input may have written
@@ -193,6 +196,9 @@ def _expire(late: threading.Event, process: Any) -> None:
 
 def _serve(pipe: Connection, memory_bytes: int) -> None:
     """The worker: calls until the parent is gone."""
+    bare = (
+        fork_server.is_bare()
+    )  # not where something else started the fork server, or it could not import that
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # One thread for each worker: they run side by side already.
@@ -207,6 +213,8 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
         except (EOFError, OSError):
             return
         try:
+            if not bare:
+                raise UsageError("the worker's environment has more than a worker may know")
             parts = fn(*args, **kwargs)
             if not isinstance(parts, tuple) or not all(isinstance(part, bytes) for part in parts):
                 raise UsageError(f"{fn.__qualname__} must return a tuple of bytes")

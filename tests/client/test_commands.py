@@ -69,6 +69,7 @@ def test_predict_in_one_command_leaves_nothing_at_the_portal(portal: StandInPort
     assert portal.jobs == {}
 
 
+@pytest.mark.slow
 def test_predict_with_a_key_of_ones_own_uploads_it_once(portal: StandInPortal, table: Path) -> None:
     done("keys", "new", "mine")
     for _ in range(2):
@@ -95,6 +96,7 @@ def test_a_portal_sees_ciphertexts_alone(portal: StandInPortal, table: Path) -> 
     assert len(shapes[0]) == 2
 
 
+@pytest.mark.slow
 def test_by_hand_encrypt_and_decrypt(portal: StandInPortal, table: Path, home: Path) -> None:
     done("models", portal.url, "--save", "small")
     done("keys", "new", "mine", "--model", "small.json")
@@ -115,6 +117,7 @@ def test_by_hand_encrypt_and_decrypt(portal: StandInPortal, table: Path, home: P
     _check(done("decrypt", "reply.pcr", "--json", "--model", "small.json"))
 
 
+@pytest.mark.slow
 def test_a_reply_of_another_key_or_model_is_not_opened(
     portal: StandInPortal, table: Path, home: Path
 ) -> None:
@@ -131,6 +134,7 @@ def test_a_reply_of_another_key_or_model_is_not_opened(
     assert "no key here" in failed("decrypt", "reply.pcr")
 
 
+@pytest.mark.slow
 def test_keys_are_sealed_and_nobody_elses(home: Path) -> None:
     done("keys", "new", "mine")
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [home, *home.rglob("*")]}
@@ -148,6 +152,7 @@ def test_keys_are_sealed_and_nobody_elses(home: Path) -> None:
     assert "read by others" in failed("keys", "show", "mine")
 
 
+@pytest.mark.slow
 def test_an_export_opens_in_another_home(home: Path, monkeypatch: pytest.MonkeyPatch, table: Path) -> None:
     done("keys", "new", "mine")
     phrase = home.parent / "phrase"
@@ -213,6 +218,7 @@ def test_doctor(portal: StandInPortal, home: Path, monkeypatch: pytest.MonkeyPat
     assert "account page" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_console_script_ends_with_1_and_one_line(home: Path) -> None:
     script = Path(sys.executable).with_name("pericard-client")
     ended = subprocess.run([script, "keys", "show", "nobody"], capture_output=True, text=True, timeout=60)

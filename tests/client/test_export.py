@@ -86,6 +86,7 @@ def test_nothing_beside_the_seal_can_be_changed(sealed: KeyExport, change: dict[
         export.open_key(sealed.model_copy(update=change), PHRASE)
 
 
+@pytest.mark.slow
 def test_nothing_within_it_either(sealed: KeyExport) -> None:
     for place in (0, len(sealed.sealed) // 2, len(sealed.sealed) - 1):
         changed = bytearray(sealed.sealed)
@@ -97,6 +98,7 @@ def test_nothing_within_it_either(sealed: KeyExport) -> None:
             export.open_key(sealed.model_copy(update={"sealed": shorter}), PHRASE)
 
 
+@pytest.mark.slow
 def test_what_opens_but_holds_no_key_is_refused() -> None:
     short = SecretKey("s1", (), bytes(32), _secret().words[:2])
     above = np.array(_secret().words)

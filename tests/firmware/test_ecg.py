@@ -55,7 +55,7 @@ def _scores(wave: Wave, rate: int, reference: Beats) -> tuple[float, float]:
     return 1 - len(judged.missed) / len(reference), len(judged.right) / len(found)
 
 
-@pytest.mark.parametrize("rate", [100, 250, 360, 500])
+@pytest.mark.parametrize("rate", [100, 250, 360, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("way", [1, -1], ids=["upright", "upside down"])
 def test_its_beats_are_the_references(wave: Wave, reference: Beats, rate: int, way: int) -> None:
     sensitivity, predictivity = _scores(way * wave, rate, reference)

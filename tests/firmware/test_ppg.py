@@ -45,7 +45,9 @@ def _scores(wave: Wave, rate: int, peaks: Wave) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("rate", [100, pytest.param(250, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("height", [150, 2600, 20000])
+@pytest.mark.parametrize(
+    "height", [pytest.param(150, marks=pytest.mark.slow), 2600, pytest.param(20000, marks=pytest.mark.slow)]
+)
 def test_it_finds_a_real_hearts_pulses_weak_or_strong(rate: int, height: float) -> None:
     """2600 is a usual pulse in the MAX30102's 18 bits, about a hundredth of the light."""
     ecg, ecg_rate = shipped_ecg()

@@ -46,6 +46,7 @@ class _Raw(grpc.GenericRpcHandler):  # type: ignore[misc]
         ("good", b"\0" * 2_000_000, "RESOURCE_EXHAUSTED"),
     ],
 )
+@pytest.mark.slow
 def test_what_is_no_answer_is_said_and_survived(
     ward: Ward, hospital: StandInHospital, authority: CertificateAuthority, bundle: str, ack: bytes, said: str
 ) -> None:

@@ -23,6 +23,7 @@ def _told(ward: Ward) -> Finding:
     )
 
 
+@pytest.mark.slow
 def test_without_a_word_the_running_gateway_seals_by_cryptography(
     ward: Ward, hospital: StandInHospital
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_provider_that_is_not_installed_is_refused(ward: Ward, monkeypatch: py
     assert "does not start" in only.advice
 
 
+@pytest.mark.slow
 def test_the_doctor_sees_that_the_running_gateway_has_another(
     ward: Ward, liboqs_js: LiboqsJs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def _advised(ward: Ward) -> dict[str, Finding]:
     return {one.what: one for one in examine(load_settings(ward.configure(), GatewaySettings)) if one.advice}
 
 
+@pytest.mark.slow
 def test_a_gateway_in_good_health_needs_no_advice(ward: Ward, hospital: StandInHospital) -> None:
     ward.start()
     ward.lines[0].write(ward.devices[0].packet())
@@ -97,6 +98,7 @@ def test_a_ble_device_is_listened_for_where_no_gateway_runs(
     assert bool(told.advice) == bool(advice)
 
 
+@pytest.mark.slow
 def test_an_absent_ble_device_delays_neither_readiness_nor_the_other_ports(
     ward: Ward, hospital: StandInHospital
 ) -> None:
@@ -119,6 +121,7 @@ def test_a_wrong_authority_is_told_from_a_dead_server(
     assert "[tls] ca" in _advised(ward)[f"hospital 127.0.0.1:{ward.server_port}"].advice
 
 
+@pytest.mark.slow
 def test_systemd_hears_of_ready_alive_and_stopping(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     path = ward.folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -148,6 +151,7 @@ def test_the_unit_runs_what_exists() -> None:
     assert words[1] in done.stdout
 
 
+@pytest.mark.slow
 def test_the_table_names_devices_and_reasons(ward: Ward, hospital: StandInHospital) -> None:
     ward.start()
     ward.lines[0].write(ward.devices[0].packet() * 2)
@@ -162,6 +166,7 @@ def test_the_table_names_devices_and_reasons(ward: Ward, hospital: StandInHospit
     assert "replayed 1" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_file_that_is_away_for_a_moment_ends_nothing(ward: Ward, hospital: StandInHospital) -> None:
     """An operator replaces the certificate while the hospital restarts: a state, not the gateway's end."""
     certificate = ward.folder / "tls.pem"

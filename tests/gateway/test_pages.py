@@ -21,6 +21,7 @@ def _get(ward: Ward, path: str) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_metrics_and_health_tell_the_same_story(ward: Ward, hospital: StandInHospital) -> None:
     ward.start()
     ward.lines[0].write(ward.devices[0].packet() * 2)

@@ -67,6 +67,7 @@ def test_a_stop_delivers_what_was_read(ward: Ward, hospital: StandInHospital) ->
     assert not (ward.folder / "state" / "address").exists()
 
 
+@pytest.mark.slow
 def test_nothing_readable_is_left_behind(ward: Ward, hospital: StandInHospital) -> None:
     """The marker stands in every payload, and in none of spool, logs and what the hospital was sent."""
     silent = [True]
@@ -123,6 +124,7 @@ def test_a_hospital_that_was_away_catches_up(
 
 
 @pytest.mark.parametrize("answer", [Ack.RETRY, 77])
+@pytest.mark.slow
 def test_what_is_not_committed_is_sent_again(ward: Ward, hospital: StandInHospital, answer: Any) -> None:
     """RETRY and an unknown status: the record comes again until it is committed."""
     answers = [answer] * 2
@@ -134,6 +136,7 @@ def test_what_is_not_committed_is_sent_again(ward: Ward, hospital: StandInHospit
     until(lambda: ward.status()["spool"]["records"] == 0)
 
 
+@pytest.mark.slow
 def test_a_refused_record_is_kept_aside(ward: Ward, hospital: StandInHospital) -> None:
     answers = [Ack.COMMITTED, Ack.REFUSED]
     hospital.answer = lambda: answers.pop() if answers else Ack.COMMITTED
@@ -149,6 +152,7 @@ def test_a_refused_record_is_kept_aside(ward: Ward, hospital: StandInHospital) -
     assert "kept aside" in ward.log
 
 
+@pytest.mark.slow
 def test_a_bundle_of_somebody_else_seals_nothing(ward: Ward, hospital: StandInHospital) -> None:
     hospital.publish(int(time.time()) - 10, signer=MLDSA65PrivateKey.generate())
     ward.start()
@@ -161,6 +165,7 @@ def test_a_bundle_of_somebody_else_seals_nothing(ward: Ward, hospital: StandInHo
     ward.stop()
 
 
+@pytest.mark.slow
 def test_an_older_bundle_is_refused(ward: Ward, hospital: StandInHospital) -> None:
     ward.start()
     ward.lines[0].write(ward.devices[0].packet())
@@ -172,6 +177,7 @@ def test_an_older_bundle_is_refused(ward: Ward, hospital: StandInHospital) -> No
     assert ward.status()["refused"] == {"bundle rollback": 1}
 
 
+@pytest.mark.slow
 def test_a_server_of_another_authority_gets_nothing(
     ward: Ward, hospital: StandInHospital, other_authority: CertificateAuthority
 ) -> None:
@@ -183,6 +189,7 @@ def test_a_server_of_another_authority_gets_nothing(
         assert hospital.wire == []
 
 
+@pytest.mark.slow
 def test_a_gateway_of_another_authority_is_not_heard(
     ward: Ward,
     hospital: StandInHospital,
@@ -197,6 +204,7 @@ def test_a_gateway_of_another_authority_is_not_heard(
     assert hospital.wire == []
 
 
+@pytest.mark.slow
 def test_a_port_that_vanishes_and_returns_is_opened_again(ward: Ward, hospital: StandInHospital) -> None:
     """The port is a link, as udev makes one: first to a line that breaks, then to a new one."""
     link = ward.folder / "ttyUSB0"
@@ -218,6 +226,7 @@ def test_a_port_that_vanishes_and_returns_is_opened_again(ward: Ward, hospital: 
     hospital.wait_for(2)
 
 
+@pytest.mark.slow
 def test_two_gateways_do_not_share_a_state_folder(ward: Ward) -> None:
     ward.start()
     again = subprocess.run(

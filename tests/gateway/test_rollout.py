@@ -80,6 +80,7 @@ def test_whatever_nodes_say_what_is_given_is_bounded(
     assert all(one.attempts <= MAX_ATTEMPTS for one in rollout.nodes.values())
 
 
+@pytest.mark.slow
 def test_attempts_are_spaced_and_bounded() -> None:
     rollout = Rollout(UPDATE)
     transfer, now, begun = UpdateTransfer(rollout), 0.0, []

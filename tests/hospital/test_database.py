@@ -133,3 +133,25 @@ def test_a_database_of_before_the_time_of_arrival_opens_with_every_row(hospital:
 @pytest.mark.django_db
 def test_every_change_of_a_model_has_its_migration() -> None:
     call_command("makemigrations", "--check", "--dry-run", verbosity=3)  # exits when one is missing
+
+
+@pytest.mark.parametrize("words", [["patient", "add", "patient-b"], ["analyse", "--patient", "patient-a"]])
+def test_on_a_full_disk_a_command_says_so(hospital: Hospital, words: list[str]) -> None:
+    """A limit on the size of files refuses SQLite's writes as a full disk does."""
+    hospital.command("patient", "add", "patient-a")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *words, "--config", str(hospital.config)], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the database cannot be used now (")
+    assert "see whether its disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+FULL = """
+import resource
+from pericard_edge.command import run_alone
+from pericard_server.cli import server
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+run_alone(server, "server")
+"""

@@ -16,10 +16,12 @@ LIBOQS = '[kem]\nprovider = "liboqs"\n'
 OURS = f"cryptography {cryptography.__version__}"
 
 
+@pytest.mark.slow
 def test_the_status_says_who_computes(hospital: Hospital) -> None:
     assert f"kem\t{OURS}\n" in hospital.command("status").stdout
 
 
+@pytest.mark.slow
 def test_the_log_says_who_computes(hospital: Hospital) -> None:
     assert f'"kem": "{OURS}"' in hospital.command("run", "--check").stderr
 
@@ -38,6 +40,7 @@ def _on_liboqs(hospital: Hospital) -> None:
     config.write_text(config.read_text() + LIBOQS)
 
 
+@pytest.mark.slow
 def test_a_provider_that_is_not_installed_is_refused(hospital: Hospital) -> None:
     if not liboqs.missing():
         pytest.skip("liboqs is installed here: there is nothing to refuse")
@@ -47,6 +50,7 @@ def test_a_provider_that_is_not_installed_is_refused(hospital: Hospital) -> None
     assert "liboqs cannot be used" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_native_library_serves_when_asked_for(hospital: Hospital) -> None:
     if why := liboqs.missing():
         pytest.skip(f"liboqs: {why}")

@@ -81,6 +81,7 @@ def test_a_hospital_that_cannot_store_or_reach_its_keys_is_unwell_until_it_can(
         assert troubles() == {}
 
 
+@pytest.mark.slow
 def test_without_the_table_there_are_no_pages(tmp_path: Path, authority: CertificateAuthority) -> None:
     with make(tmp_path, authority).running():
         assert _pages_of(tmp_path) == "None"

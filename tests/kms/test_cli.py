@@ -48,6 +48,7 @@ def test_a_kem_provider_that_is_not_installed_is_refused_before_anything_is_made
     assert not data.exists()
 
 
+@pytest.mark.slow
 def test_the_log_says_who_computes(tmp_path: Path, start: StartKms) -> None:
     process = start(tmp_path / "kms")
     process.process.terminate()
@@ -85,11 +86,11 @@ def test_keys_devices_and_leases(command: Command, process: KmsProcess, tmp_path
     command("key", "rotate", "k", token=officer)
     private = tmp_path / "server.key"
     private.write_text("a private key")
-    command("key", "create", "files", token=officer)
-    command("key", "seal-file", "files", str(private))
+    command("key", "create", "hospital-files", token=officer)
+    command("key", "seal-file", "hospital-files", str(private))
     assert b"private" not in private.read_bytes()
     with KmsClient(process.url, command("token", "--policy", "server").strip()) as client:
-        assert read_sealed(client, "files", private, "the key") == b"a private key"
+        assert read_sealed(client, "hospital-files", private, "the key") == b"a private key"
     assert json.loads(command("key", "show", "k", "--json", token=officer))["latest_version"] == 2
     command("key", "state", "k", "suspended", "--reason", "a test", token=officer)
     assert "destroy_at" in command("key", "destroy", "k", "--reason", "the end", token=officer)
@@ -160,10 +161,17 @@ def test_an_erasure_receipt_is_verified_offline(command: Command, tmp_path: Path
 
 def test_every_role_is_least_privilege(kms: VaultClient) -> None:
     """For every path that matters: exactly the roles that need it may use it."""
-    kms.ok("POST", "transit/keys/k")
+    for key in ("k", "hospital-files", "ward-1-files"):
+        kms.ok("POST", f"transit/keys/{key}")
     tokens = {name: kms.limited(text, name) for name, text in ROLES.items()}
     wanted = {
-        ("update", "transit/decrypt/k"): {"server"},
+        ("update", "transit/encrypt/hospital-files"): {"server"},
+        ("update", "transit/decrypt/hospital-files"): {"server"},
+        ("update", "transit/rewrap/hospital-files"): {"server"},
+        ("update", "transit/encrypt/ward-1-files"): set(),
+        ("update", "transit/decrypt/ward-1-files"): set(),
+        ("update", "transit/rewrap/ward-1-files"): set(),
+        ("update", "transit/datakey/wrapped/k"): set(),
         ("update", "transit/keys/k/rotate"): {"key-officer"},
         ("read", "transit/export/encryption-key/k"): set(),
         ("read", "transit/backup/k"): set(),
@@ -191,6 +199,7 @@ def test_every_role_is_least_privilege(kms: VaultClient) -> None:
         assert granted == roles, (capability, path)
 
 
+@pytest.mark.slow
 def test_usage_errors_say_what_to_do(tmp_path: Path) -> None:
     def run(*arguments: Any) -> Any:
         done = subprocess.run(

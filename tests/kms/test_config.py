@@ -141,6 +141,7 @@ def test_options_that_are_no_configuration_are_named(arguments: tuple[str, ...],
     assert (done.exit_code, message in done.stderr) == (2, True), done.stderr
 
 
+@pytest.mark.slow
 def test_it_serves_by_its_file_and_unseals_itself(config: Path, start: StartKms) -> None:
     config.write_text(_example().replace(":9468", ":0").replace(":8200", ":0"))
     process = start(None, "--config", str(config), secure=True)

@@ -73,6 +73,7 @@ def test_transit(client: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa-p256", "rsa-2048"])
+@pytest.mark.slow
 def test_signatures(client: Any, kind: str) -> None:
     transit = client.secrets.transit
     transit.create_key("s", key_type=kind)
@@ -82,6 +83,7 @@ def test_signatures(client: Any, kind: str) -> None:
     assert checked["data"]["valid"]
 
 
+@pytest.mark.slow
 def test_tokens_and_policies(client: Any) -> None:
     client.sys.create_or_update_policy("gateway", 'path "transit/encrypt/*" { capabilities = ["update"] }')
     client.sys.create_or_update_policy("json", {"path": {"transit/*": {"capabilities": ["read"]}}})
@@ -116,6 +118,7 @@ def test_tokens_and_policies(client: Any) -> None:
     client.auth.token.tidy()
 
 
+@pytest.mark.slow
 def test_seal_and_the_rest(client: Any) -> None:
     assert client.sys.read_leader_status() == {"ha_enabled": False}
     mounts = client.sys.list_mounted_secrets_engines()["data"]

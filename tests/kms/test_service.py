@@ -79,6 +79,7 @@ def _page(address: str, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
+@pytest.mark.slow
 def test_monitoring_sees_counts_without_a_token_and_nothing_else(tmp_path: Path, start: StartKms) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -114,6 +115,7 @@ def test_the_pages_are_on_loopback_only(tmp_path: Path, address: str) -> None:
     assert (done.exit_code, "give 127.0.0.1:PORT" in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_tls_1_3_only(tmp_path: Path, start: StartKms) -> None:
     making = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     making += ["-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=localhost"]

@@ -227,6 +227,7 @@ def test_random_and_hash(kms: VaultClient) -> None:
     kms.refused(400, "POST", "transit/hash/md5", {"input": ""})
 
 
+@pytest.mark.slow
 def test_a_key_brought_from_outside_is_that_key(kms: VaultClient, subtests: pytest.Subtests) -> None:
     """All kinds in one KMS: its wrapping key, an RSA key of 4096 bits, takes a second to make."""
     for kind in ("aes256-gcm96", "ed25519", "ecdsa-p256", "rsa-2048", "hmac", "ml-dsa-65"):

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import resource
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
@@ -66,6 +68,61 @@ def test_a_worker_writes_no_file(confined: ConfinedExecutor, tmp_path: Path) -> 
     with pytest.raises(WorkerFailed, match="File too large"):
         confined.submit(Path.write_bytes, tmp_path / "leak", b"secret").result()
     assert (tmp_path / "leak").read_bytes() == b""
+
+
+def environments() -> tuple[bytes, ...]:
+    """A worker's own environment, what it was started with, and what its fork server was started with."""
+    return (
+        repr(dict(os.environ)).encode(),
+        Path("/proc/self/environ").read_bytes(),
+        Path(f"/proc/{os.getppid()}/environ").read_bytes(),
+        Path(f"/proc/{os.getppid()}/cmdline").read_bytes(),
+    )
+
+
+_ASK = """
+import sys
+from tests.protocol.test_confined import environments
+from pericard_edge import confined
+if __name__ == "__main__":
+    if "late" in sys.argv:
+        confined._CONTEXT.set_forkserver_preload([])
+    with confined.ConfinedExecutor(1, confined.Limits()) as executor:
+        for part in executor.submit(environments).result():
+            print(part)
+"""
+_SECRETS = {
+    "PERICARD_KMS_TOKEN": "hvs.secret",
+    "DATABASE_URL": "postgres://u:secret@h/d",
+    "NEW_SECRET": "secret",
+}
+
+
+def ask(*words: str) -> "subprocess.CompletedProcess[str]":
+    """A process of its own: the fork server of this one was started before, with another environment."""
+    return subprocess.run(
+        [sys.executable, "-c", _ASK, *words],
+        env=os.environ | _SECRETS,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_no_worker_sees_a_secret_of_its_parents_environment() -> None:
+    """Invariant: neither its environment nor its fork server's holds one; the parent's does."""
+    done = ask()
+    assert done.returncode == 0, done.stderr
+    assert "multiprocessing.forkserver" in done.stdout  # it is the fork server that was looked at
+    assert "PATH" in done.stdout
+    assert "secret" not in done.stdout.lower()
+
+
+def test_a_worker_with_its_parents_environment_does_no_work() -> None:
+    """The fork server was started without its preparation."""
+    done = ask("late")
+    assert done.returncode != 0
+    assert "WorkerFailed: UsageError: the worker's environment has more than a worker may know" in done.stderr
 
 
 def test_a_failure_is_its_own() -> None:

@@ -61,6 +61,7 @@ def test_two_boards_by_name(tmp_path: Path) -> None:
     assert emulation.returncode == 0
 
 
+@pytest.mark.slow
 def test_two_boards_replay_the_shipped_beats_from_places_of_their_own(tmp_path: Path) -> None:
     flashes = hearts(["amy", "bob"], recording=True, waveform=True, replays={}, speeds={"bob": 3})
     assert [sorted(files) for files in flashes.values()] == [["/recording.json", "/waveform.bin"]] * 2

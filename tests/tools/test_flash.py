@@ -31,11 +31,13 @@ def test_frames_hold_the_recording(ready: ReadyBoard) -> None:
             open_frame(ChaCha20Poly1305(bytes(32)), frame)
 
 
+@pytest.mark.slow
 def test_every_start_has_its_own_boot_number(ready: ReadyBoard) -> None:
     boots = [read_frames(ready.board.port, 1, reset=ready.board)[0].header.boot for _ in range(3)]
     assert boots == [boots[0], boots[0] + 1, boots[0] + 2]
 
 
+@pytest.mark.slow
 def test_flashing_again_writes_only_what_changed(board: VirtualBoard) -> None:
     files = firmware_files()
     assert flash(board.port, files) == len(files)
@@ -52,6 +54,7 @@ def test_progress_counts_every_byte(board: VirtualBoard) -> None:
     assert sum(done) == 1300
 
 
+@pytest.mark.slow
 def test_an_unprovisioned_board_says_so_and_sends_no_frame(board: VirtualBoard) -> None:
     flash(board.port, firmware_files() | {"/recording.json": b'{"speed": 1, "rr_ms": [1000]}'})
     assert "needs provisioning: keystore" in mpremote(

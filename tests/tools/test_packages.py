@@ -42,6 +42,7 @@ def test_the_package_lists_every_module() -> None:
     assert all(target == source for target, source in package["urls"])
 
 
+@pytest.mark.slow
 def test_what_mip_installs_runs(board: VirtualBoard, address: str) -> None:
     mpremote(board.port, "mip", "install", f"{address}/package.json")
     for path in files() - STARTED_BY_THE_BOARD:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -128,6 +129,11 @@ def test_at_random_moments(restless: tuple[VirtualBoard, Line]) -> None:
         line.cut()
     assert len(line.nonces) == line.frames
     assert line.frames > CUTS // 10
+
+
+def test_what_a_board_writes_is_its_owners_alone(ready: ReadyBoard) -> None:
+    for record in ("keystore.bin", "boot.bin"):
+        assert stat.S_IMODE((ready.board.flash / record).stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 36, b"x"], ids=["empty", "zeros", "cut"])

@@ -43,7 +43,8 @@ CONSTANT = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
-    "Referrer-Policy": "no-referrer",
+    # Nothing to other sites. By `no-referrer` browsers would send our own forms with `Origin: null`, refused.
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     # Nothing of the device is asked for, but that a page of ours may use passkeys.

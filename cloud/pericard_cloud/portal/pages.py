@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from pericard_cloud.portal import quotas
 from pericard_cloud.portal.api import BYTES, api, refusal
+from pericard_cloud.portal.client_texts import CLIENT_TEXTS
 from pericard_cloud.portal.errors import NotYours
 from pericard_cloud.portal.models import PortalJob, User
 from pericard_cloud.portal.picture import png
@@ -45,7 +46,8 @@ def or_404(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 def _client(request: HttpRequest, page: str) -> dict[str, object]:
     """What a page with the browser's client needs; README.md of this folder says what it is for."""
-    return {"client_page": page, "client_script": CLIENT if finders.find(CLIENT) else None}
+    script = CLIENT if finders.find(CLIENT) else None
+    return {"client_page": page, "client_script": script, "client_texts": CLIENT_TEXTS}
 
 
 @require_safe

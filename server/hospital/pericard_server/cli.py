@@ -1,6 +1,8 @@
 """`pericard server`: the group of the hospital server's commands, and `run`, which serves."""
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,10 +15,28 @@ from pericard_server.commands.quarantine import quarantine
 from pericard_server.commands.setup import identity, init
 from pericard_server.commands.status import status
 from pericard_server.commands.waveform import waveform
+from pericard_server.errors import DatabaseUnusable
 from pericard_server.site import config_option, open_site
 
 
-@click.group()
+class _Commands(click.Group):
+    """The commands; where the database refuses, each ends with what to do and no traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except Exception as error:
+            # Django is looked up, not imported: a command that ended before it needs none.
+            django = sys.modules.get("django.db.utils")
+            if django is None or not isinstance(error, django.OperationalError):
+                raise
+            raise DatabaseUnusable(
+                f"the database cannot be used now ({error}): see whether its disk is full,"
+                " or its folder not ours to write; then repeat the command"
+            ) from error
+
+
+@click.group(cls=_Commands)
 def server() -> None:
     """The hospital: sealed records, and blind statistics that it validates."""
 

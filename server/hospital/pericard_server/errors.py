@@ -1,6 +1,6 @@
 """The hospital's own errors; each says what was wrong and what to do."""
 
-from pericard_protocol.errors import PeerError, UsageError
+from pericard_protocol.errors import PeerError, Unavailable, UsageError
 
 
 class UnknownGateway(PeerError):
@@ -45,6 +45,10 @@ class KeyFileError(UsageError):
 
 class AuthorityError(UsageError):
     """The certificate authority for gateways cannot be used."""
+
+
+class DatabaseUnusable(Unavailable):
+    """The database does not take or give what it should now: a full disk, say."""
 
 
 class NoSuchPatient(UsageError):

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tests.parts.portal import Answer, Caller, Portal, finished
 
+pytestmark = pytest.mark.slow  # a portal is served; its passwords are costly by design
+
 # Of pages: who may, in a word, and for what is a user's own how to ask for it.
 ANYBODY, LOGGED_IN, OWN = "anybody", "logged in", "own"
 PAGES = {

@@ -13,6 +13,8 @@ from tests.parts.portal import PASSWORD, Caller, Page, Portal, form_token
 from pericard_edge import files
 from pericard_web.headers import POLICY, POLICY_WITH_WASM
 
+pytestmark = pytest.mark.slow  # a portal is served; its passwords are costly by design
+
 SESSION = "sessionid"
 
 
@@ -215,7 +217,7 @@ def test_every_answer_has_the_strict_headers(inside: Caller, path: str) -> None:
     assert "'unsafe-eval'" not in POLICY_WITH_WASM
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["x-frame-options"] == "DENY"
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["referrer-policy"] == "same-origin"
     assert answer.headers["cross-origin-opener-policy"] == "same-origin"
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     cached = "max-age" if path.startswith("/static/") else "no-store"

@@ -9,6 +9,7 @@ from tests.parts.documents import ROOT
 
 
 @pytest.mark.skipif(find_spec("bandit") is None, reason="bandit is installed where the product is checked")
+@pytest.mark.slow
 def test_bandit_finds_nothing() -> None:
     # B101: an assert that states what types cannot say guards nothing here; ruff asks a reason for each.
     folders = [ROOT / "web" / "pericard_web", ROOT / "cloud" / "pericard_cloud" / "portal"]

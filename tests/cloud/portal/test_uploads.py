@@ -12,6 +12,8 @@ import pytest
 from tests.parts.blind_client import BlindClient
 from tests.parts.portal import BYTES, Portal
 
+pytestmark = pytest.mark.slow  # a portal is served; its passwords are costly by design
+
 FEATURES = [[1.0, 2.0], [3.0, 5.0]]
 HEADER = struct.Struct("<4sBBBBHH")
 

@@ -251,6 +251,7 @@ def test_a_cloud_with_a_wrong_certificate_gets_nothing(
         BlindAnalysis(fhe_keys, link, executor).analyse({"a": [60.0]})
 
 
+@pytest.mark.slow
 def test_what_crosses_is_sealed(liar: Any, cloud: CloudProcess, fhe_keys: Any, executor: Any) -> None:
     """No reading, encoded or not, and no piece of the secret key is in a message or the cloud's memory."""
     lying, link = liar

@@ -23,6 +23,7 @@ from pericard_protocol.uplink.bundle import verify_bundle
 from pericard_protocol.uplink.providers import provider
 from pericard_protocol.uplink.session import SessionOpener, SessionSealer
 from pericard_protocol.uplink.suites import SUITES, KemError
+from pericard_server.config import KmsSettings
 from pericard_server.custody.fhe import FheKeys
 from pericard_server.custody.folder import KeyFolder
 from pericard_server.custody.keys import HospitalKeys
@@ -190,6 +191,25 @@ def test_a_sealed_file_opens_under_its_own_name_only(open_kms: Any, tmp_path: Pa
         other.write_bytes(b"PRIVATE")
         with pytest.raises(FileError, match="is not sealed"):
             keys.read_secret(other, "TLS key")
+
+
+def test_the_hospitals_token_opens_no_gateways_file(open_kms: Any, tmp_path: Path, token_of: Any) -> None:
+    """Invariant: of the sealed files it opens those under the key that the configuration names."""
+    process, root = open_kms
+    key = KmsSettings(address=process.url, ca=tmp_path / "ca.pem").files_key
+    own, wards = tmp_path / "hospital.key", tmp_path / "identity.pem"
+    own.write_bytes(b"OURS")
+    wards.write_bytes(b"PRIVATE")
+    with KmsClient(process.url, root) as client:
+        client.call("POST", "sys/mounts/transit", {"type": "transit"})
+        for name, path in ((key, own), ("ward-1-files", wards)):
+            client.call("POST", f"transit/keys/{name}", {})
+            seal_file(client, name, path)
+    token_of("server")
+    with closing(KmsKeys(process.url, None, key)) as keys:
+        assert keys.read_secret(own, "TLS key") == b"OURS"
+    with closing(KmsKeys(process.url, None, "ward-1-files")) as keys, pytest.raises(TokenDenied):
+        keys.read_secret(wards, "identity")
 
 
 def test_without_a_token_the_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from pericard_server.records.suites import DEFAULT_SUITE
 SECOND = 1_000_000
 
 
+@pytest.mark.slow
 def test_the_hospital_hears_of_every_loss_and_of_its_end(
     open_kms: tuple[KmsProcess, str], token_of: Callable[[str], None]
 ) -> None:
@@ -63,6 +64,7 @@ def test_the_hospital_hears_of_every_loss_and_of_its_end(
 
 
 @pytest.mark.parametrize("owner", ["", ".", "patient-7/erase?x=", "7%2ferase%3f", "a/../../sys", "7\n", "ö"])
+@pytest.mark.slow
 def test_an_owner_that_is_no_name_reaches_no_path_of_the_kms(
     open_kms: tuple[KmsProcess, str], token_of: Callable[[str], None], owner: str
 ) -> None:

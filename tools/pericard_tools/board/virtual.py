@@ -177,6 +177,7 @@ class VirtualBoard:
                 stderr=terminal,
                 start_new_session=True,
                 env={},
+                umask=0o077,  # a board's key and a patient's readings are nobody else's to read
                 pass_fds=(control, self._antenna.fileno()) if self._antenna else (control,),
             )
         finally:

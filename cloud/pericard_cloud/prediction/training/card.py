@@ -1,6 +1,6 @@
 """A model's card: what it was made of, how good it is, and what its users can learn of it. Public.
 
-`card.json` is what the portal shows and its API gives; `card.md` says the same to whoever has the folder.
+Its JSON file is what the portal shows and its API gives; its Markdown says the same to who has the folder.
 """
 
 from collections.abc import Iterator, Sequence
