@@ -58,15 +58,15 @@ class Took(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class User:
+class KeyPair:
     """Keys for a model."""
 
     secret: seal.SecretKey
     keys: bytes
 
     @classmethod
-    def of(cls, published: Published) -> "User":
-        """A new one."""
+    def of(cls, published: Published) -> "KeyPair":
+        """A new pair."""
         manifest = published.manifest
         return cls(*seal.make_keys(manifest.parameter_set, manifest.steps))
 
@@ -136,7 +136,7 @@ def with_every_leaf(published: Published) -> Published:
 
 def _figures(trained: Trained, rows: int, label: str) -> dict[str, Any]:
     published, table, meaning = trained.published, trained.held_out, trained.reference.meaning
-    user = User.of(published)
+    user = KeyPair.of(published)
     loaded = LoadedKeys(published.engine, objects.parse_keys(user.keys))
     values = table.values[:rows]
     wanted = quantised_margins(published, values)
@@ -179,7 +179,7 @@ def _figures(trained: Trained, rows: int, label: str) -> dict[str, Any]:
 
 
 def _answer(
-    published: Published, user: User, keys: LoadedKeys, row: Any
+    published: Published, user: KeyPair, keys: LoadedKeys, row: Any
 ) -> tuple[bytes, bytes, tuple[float, ...], dict[str, "Took"]]:
     """One row there and back: query, reply, margins, and what each step took."""
     manifest = published.manifest
@@ -210,7 +210,7 @@ def _answer(
 def _batches(trained: Trained, on_cluster: bool) -> dict[str, float | str | None]:
     """Milliseconds a row of batches of 1,000 rows in mode columns, one for each worker at the same time."""
     published, manifest = trained.published, trained.published.manifest
-    user = User.of(published)
+    user = KeyPair.of(published)
     rows = trained.held_out.values[np.arange(BATCH_ROWS) % len(trained.held_out.values)]
     query = seal.encrypt(user.secret, manifest, geometry.bins(rows, manifest), COLUMNS)
     wanted = quantised_margins(published, rows)
