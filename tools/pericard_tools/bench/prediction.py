@@ -91,7 +91,7 @@ def prediction(quick: bool, peer: str | None, on_cluster: bool) -> Measured:
         figures["models"][name] = _compared(_figures(one, rows, name), theirs.get(name), why)
         if name in FULL:
             # Concrete ML's time is for the trees as trained, so the ratio is no better than it is.
-            full = replace(one, published=with_every_leaf(one.published))
+            full = replace(one, published=with_every_leaf(one.published, SIZES[name][1]))
             most = rows if quick else min(rows, 20)
             figures["full_trees"][name] = _compared(
                 _figures(full, most, f"{name} full"), theirs.get(name), why
@@ -104,13 +104,12 @@ def prediction(quick: bool, peer: str | None, on_cluster: bool) -> Measured:
 _NO_PEER = "not asked for: --peer concrete-ml, which needs an environment of 6 GB"
 
 
-def with_every_leaf(published: Published) -> Published:
-    """The model with every path as long as the longest: a leaf above is parted by any slot, to no effect."""
+def with_every_leaf(published: Published, depth: int) -> Published:
+    """The model with every path `depth` decisions long: a leaf above is parted by any slot, to no effect."""
     model = published.model
     if not isinstance(model, TreeModel):
         raise BenchFailed("only trees have leaves")
     rng = np.random.default_rng(0)
-    depth = model.path.shape[1]
     rows: list[tuple[list[int], list[int], int, int]] = []
     for path, direction, value, tree in zip(
         model.path, model.direction, model.value, model.tree, strict=True
