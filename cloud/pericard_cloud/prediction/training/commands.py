@@ -4,12 +4,14 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pericard_cloud.prediction.training.datasets import DATA_SETS
+from pericard_cloud.prediction.training.errors import CannotTrain
 
 _KINDS = click.Choice(["trees", "linear"])
 _TASKS = click.Choice(["auto", "binary", "multiclass", "regression"])
@@ -83,6 +85,7 @@ def train(
 
     The file's first line names the columns. Every feature is a number; none may be missing.
     """
+    _needs_libraries()
     from pericard_cloud.prediction.training import datasets, fit, store
     from pericard_cloud.prediction.training.builtin import card_of
     from pericard_cloud.prediction.training.table import read_csv
@@ -136,6 +139,7 @@ def import_model(
 
     A pickle or a joblib file is code: loading one runs what its author wrote. None is ever loaded.
     """
+    _needs_libraries()
     from pericard_cloud.prediction.training import importing, store
     from pericard_cloud.prediction.training.card import card
     from pericard_cloud.prediction.training.table import read_csv
@@ -151,6 +155,12 @@ def import_model(
         notes=imported.notes,
     )
     _tell(store.publish(models, imported.published, content), content, as_json)
+
+
+def _needs_libraries() -> None:
+    missing = [name for name in ("xgboost", "sklearn", "skops", "seal") if find_spec(name) is None]
+    if missing:
+        raise CannotTrain(f"{missing[0]} is not installed: install pericard-cloud[train]")
 
 
 def _checked(name: str) -> str:

@@ -123,3 +123,12 @@ def test_a_model_can_be_published_without_batches(tmp_path: Path) -> None:
         assert published.manifest.columns == columns
         told = [one for one in card["what a user can learn"] if "batch" in one or "at once" in one]
         assert len(told) == 1
+
+
+def test_libraries_that_are_not_installed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "pericard_cloud.prediction.training.commands.find_spec",
+        lambda name: None if name == "skops" else name,
+    )
+    result = run("train", "--builtin", "wine", "--models", tmp_path)
+    assert "skops is not installed: install pericard-cloud[train]" in str(result.exception)
