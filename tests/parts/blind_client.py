@@ -142,7 +142,7 @@ class BlindClient:
         bits = geometry.thermometer(
             geometry.bins(np.asarray(features, np.float64), self.manifest), self.manifest
         )
-        wide = np.zeros((len(bits), INPUTS), np.uint8)
+        wide = np.zeros((len(bits), self.manifest.input_slots), np.uint8)
         wide[:, : bits.shape[1]] = bits
         return [int(one) for one in model.sums(wide)[:, 0]]
 

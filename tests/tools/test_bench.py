@@ -15,10 +15,13 @@ from pericard_tools.bench.shape import by_turns, median_ratio, percentiles, show
 COMMON = {"name", "machine", "runs"}
 
 
-def report(name: str) -> dict[str, Any]:
+def report(name: str, *options: str) -> dict[str, Any]:
     """What `pericard bench NAME --quick --json` prints, which is one object and nothing else."""
     run = subprocess.run(
-        [BIN / "pericard", "bench", name, "--quick", "--json"], capture_output=True, text=True, timeout=180
+        [BIN / "pericard", "bench", name, "--quick", "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=400,
     )
     assert run.returncode == 0, run.stderr
     found: dict[str, Any] = json.loads(run.stdout)
@@ -106,13 +109,53 @@ def test_kms() -> None:
     check_nulls(found)
 
 
+@pytest.mark.slow
+def test_prediction() -> None:
+    found = report("prediction", "--cluster")
+    assert set(found) == COMMON | {"models", "full_trees", "batch_1000_ms_per_row"}
+    assert set(found["models"]) == {"20x3", "50x3", "100x6", "200x6"}
+    assert set(found["full_trees"]) == {"100x6"}
+    assert found["full_trees"]["100x6"]["leaves"] == 6400
+    for row in (*found["models"].values(), *found["full_trees"].values()):
+        assert set(row) - {"why", "server_cpu_ms", "sustained_cpu_ms"} == {
+            "leaves",
+            "server_ms",
+            "server_p95_ms",
+            "sustained_ms",
+            "client_ms",
+            "upload_bytes",
+            "reply_bytes",
+            "key_bytes",
+            "accuracy",
+            "rows_checked",
+            "rows_equal",
+            "concrete_ml_ms",
+            "ratio",
+        }
+        assert row["rows_equal"] == row["rows_checked"] > 0
+        assert row["accuracy"]["encrypted"] == row["accuracy"]["quantised"]
+        assert row["server_ms"] < row["sustained_ms"]
+        assert row["key_bytes"] <= 300_000
+        assert row["upload_bytes"] <= 40_000
+        assert row["concrete_ml_ms"] is row["ratio"] is None
+    assert found["models"]["20x3"]["reply_bytes"] <= 40_000
+    assert set(found["batch_1000_ms_per_row"]) == {"1", "2", "cluster"}
+    check_nulls(found)
+
+
 # Runs a command where one of Pericard's packages cannot be imported.
 WITHOUT = "import sys; sys.modules[sys.argv.pop(1)] = None; from pericard_tools.cli import main; main()"
 
 
 @pytest.mark.parametrize(
     ("package", "bench"),
-    [("pericard_gateway", "gateway"), ("pericard_server", "ingest"), ("pericard_kms", "kms")],
+    [
+        ("pericard_gateway", "gateway"),
+        ("pericard_server", "ingest"),
+        ("pericard_kms", "kms"),
+        ("pericard_cloud", "prediction"),
+        ("pericard_client", "prediction"),
+    ],
 )
 def test_a_domain_that_is_not_installed_is_named(package: str, bench: str) -> None:
     command = [sys.executable, "-c", WITHOUT, package, "bench", bench, "--quick", "--json"]

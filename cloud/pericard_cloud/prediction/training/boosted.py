@@ -41,7 +41,7 @@ def read_xgboost(text: bytes, classes: tuple[str, ...] = ()) -> tuple[Ensemble, 
     try:
         learner = json.loads(text)["learner"]
         return _learner(learner, classes)
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise BadModelFile(f"no XGBoost model in JSON: {type(error).__name__}: {str(error)[:80]}") from None
 
 

@@ -17,7 +17,7 @@ from pericard_protocol.prediction.manifest import ROWS, Manifest
 from pericard_protocol.prediction.objects import query_bytes, reply_bytes
 
 # Probes with malformed bits until every leaf was known, over the leaves there are: 1,500 for 160 leaves (20
-# trees of depth 3) and 3,400 for 400 (50 of them).
+# trees of depth 3) and 3,400 for 400 (50 of them). docs/prediction.md has what part of it takes.
 _PROBES_PER_LEAF = 9
 # Honest queries after which a copy agreed with the model in 98 % of cases.
 _COPYING_ROWS = 1000
@@ -199,9 +199,16 @@ def _learnt(published: Published) -> list[str]:
         "each output's sum over all its trees, and nothing of a single tree, from an honest query",
         "from a query with malformed bits: in how many trees some leaf is consistent with them; "
         f"about {probes(published)} such queries map out the model",
+        *_batches(manifest),
         f"from about {_COPYING_ROWS} honest answers: a copy that agrees in most cases, "
         "as with any model that answers",
     ]
+
+
+def _batches(manifest: Manifest) -> list[str]:
+    if not manifest.columns:
+        return ["many rows cannot be asked at once"]
+    return ["the same from a batch, which tells in which trees: 90 rows gave a path of each of 20 trees"]
 
 
 def _quota(published: Published) -> str:

@@ -33,6 +33,11 @@ def _where(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="s3: replies twice as large, with more noise to hide the model behind.",
         ),
+        click.option(
+            "--batches/--no-batches",
+            default=True,
+            help="Whether many rows may be asked at once, which tells a thief more of a model.",
+        ),
         click.option("--title", help="What people call the model."),
         click.option(
             "--target", metavar="COLUMN", help="What is to be predicted; for training, else the last one."
@@ -123,6 +128,7 @@ def import_model(
     title: str | None,
     models: Path,
     parameters: str,
+    batches: bool,
     fewer: bool,
     as_json: bool,
 ) -> None:
@@ -135,7 +141,7 @@ def import_model(
     from pericard_cloud.prediction.training.table import read_csv
 
     rows = read_csv(table, target, need_target=False)
-    imported = importing.import_model(file, rows, _checked(name), parameters, fewer=fewer)
+    imported = importing.import_model(file, rows, _checked(name), parameters, fewer=fewer, batches=batches)
     content = card(
         imported.published,
         imported.reference,

@@ -35,6 +35,7 @@ class Wanted:
         task: "auto": what the target looks like.
         parameters: name of the parameter set.
         seed: of the split and the training.
+        batches: whether many rows may be asked at once, which is faster and gives thieves more.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Wanted:
     task: str = "auto"
     parameters: str = "s1"
     seed: int = 0
+    batches: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,9 @@ def train(table: Table, wanted: Wanted, told: Told = lambda: None) -> Trained:
     reference = _boosted(training.values, training, meaning, wanted, told)
     bins = in_bins(training.values, edges).astype(np.float64)
     on_bins = _boosted(bins, training, meaning, wanted, told)
-    published = quantise_trees(wanted.name, at_edges(on_bins, edges), inputs, wanted.parameters)
+    published = quantise_trees(
+        wanted.name, at_edges(on_bins, edges), inputs, wanted.parameters, batches=wanted.batches
+    )
     return Trained(published, reference, training, held_out)
 
 

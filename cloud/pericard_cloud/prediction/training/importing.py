@@ -51,7 +51,9 @@ class Imported:
     notes: tuple[str, ...]
 
 
-def import_model(path: Path, table: Table, name: str, parameters: str, *, fewer: bool) -> Imported:
+def import_model(
+    path: Path, table: Table, name: str, parameters: str, *, fewer: bool, batches: bool = True
+) -> Imported:
     """The model in a file.
 
     Args:
@@ -60,6 +62,7 @@ def import_model(path: Path, table: Table, name: str, parameters: str, *, fewer:
         name: what it is to be called.
         parameters: name of the parameter set.
         fewer: move thresholds to the nearest of as many edges as fit, where there are too many.
+        batches: whether many rows may be asked at once.
 
     Raises:
         BadModelFile: the file holds no model that can be evaluated.
@@ -100,7 +103,7 @@ def import_model(path: Path, table: Table, name: str, parameters: str, *, fewer:
         notes.append("it ranks the classes and shows no probabilities")
     if taken.votes:
         notes.append(_VOTES)
-    published = quantise_trees(name, taken, Inputs.of(table, edges), parameters)
+    published = quantise_trees(name, taken, Inputs.of(table, edges), parameters, batches=batches)
     return Imported(published, reference, table, tuple(notes))
 
 

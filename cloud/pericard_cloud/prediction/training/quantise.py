@@ -56,7 +56,9 @@ class Inputs:
         return input_slots(len(self.edges), self.per_feature)
 
 
-def quantise_trees(name: str, ensemble: Ensemble, inputs: Inputs, parameter_set: str) -> Published:
+def quantise_trees(
+    name: str, ensemble: Ensemble, inputs: Inputs, parameter_set: str, *, batches: bool = True
+) -> Published:
     """The ensemble in whole numbers.
 
     The middle of each tree's values goes into the offset, so that the whole numbers use both signs: they are
@@ -67,6 +69,7 @@ def quantise_trees(name: str, ensemble: Ensemble, inputs: Inputs, parameter_set:
         ensemble: each of its decisions is at one of the inputs' edges.
         inputs: what the manifest says of the features.
         parameter_set: "s1" or "s3".
+        batches: whether it may be asked in mode columns, if its depth allows that.
 
     Raises:
         CannotTrain: the trees are too deep or too many.
@@ -99,7 +102,7 @@ def quantise_trees(name: str, ensemble: Ensemble, inputs: Inputs, parameter_set:
         giant=giant_for(plan),
         blocks=blocks,
         trees=tuple(np.bincount(model.group).tolist()),
-        columns=leaves_for(model),
+        columns=leaves_for(model) if batches else 0,
         scale=scale,
         offset=tuple(map(float, offset)),
     )

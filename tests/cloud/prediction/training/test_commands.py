@@ -113,3 +113,13 @@ def test_a_model_from_elsewhere_is_published_with_its_card(tmp_path: Path, table
     assert published.manifest.classes == ("high", "low")
     assert card["accuracy"]["float"] == card["accuracy"]["quantised"] > 0.9
     assert any("thresholds" in one for one in card["notes"])
+
+
+def test_a_model_can_be_published_without_batches(tmp_path: Path) -> None:
+    for option, columns in (("--batches", 4), ("--no-batches", 0)):
+        result = run("train", "--builtin", "wine", "--trees", 2, "--depth", 2, option, "--models", tmp_path)
+        assert result.exit_code == 0, result.output
+        published, card = store.read(tmp_path, "wine")
+        assert published.manifest.columns == columns
+        told = [one for one in card["what a user can learn"] if "batch" in one or "at once" in one]
+        assert len(told) == 1

@@ -298,7 +298,15 @@ def test_a_changed_xgboost_model_is_refused(path: tuple[Any, ...], value: Any, t
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"learner": 1}', "[" * 100_000, '{"learner": {"gradient_booster": {"name": []}}}'],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"learner": 1}',
+        "[" * 100_000,
+        '{"learner": []}',
+        '{"learner": {"gradient_booster": {"name": []}}}',
+    ],
 )
 def test_other_json_is_no_xgboost_model(text: str) -> None:
     with pytest.raises(BadModelFile):
