@@ -98,7 +98,8 @@ def test_keys_devices_and_leases(command: Command, process: KmsProcess, tmp_path
     command("device", "enrol", "7", "--owner", "ward north", token=officer)
     assert len(json.loads(command("device", "provision", "7", "--json", token=officer))["key"]) == 44
     command("device", "state", "7", "lost", "--reason", "gone", token=officer)
-    assert "quarantined_since" in command("device", "show", "7", token=officer)
+    shown = json.loads(command("device", "show", "7", "--json", token=officer))
+    assert (shown["state"], shown["still_lent"]) == ("lost", {})
     assert command("device", "list", token=officer) == "7\n"
     refused = command("token", "--policy", "root", token=officer, code=1)
     assert "permission denied" in refused
