@@ -55,7 +55,9 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     started.stop()
 
 
-@pytest.fixture(scope="session")
+# Ended with the last test of a module: Playwright has an event loop running for as long as it lasts, and no
+# other test in the same process could run one of its own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: tools/system-packages chromium")
