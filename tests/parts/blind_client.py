@@ -1,23 +1,16 @@
-"""A user's half of encrypted prediction, by seal-python: keys, queries and replies of the real scheme.
+"""A user of the portal: features in, sums out, by the real scheme; and two small models to ask."""
 
-seal-python does not write the seeds that our containers carry. So what it encrypted, (c0, c1), is moved to a
-second half that is expanded from a seed of ours: (c0 + (c1 - a)·s, a) has the same message and noise.
-"""
-
-import secrets
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import seal
+from tests.parts.predicting import Client
 
 from pericard_cloud.prediction import model as models
 from pericard_cloud.prediction.layout import giant_for, plan_for
 from pericard_cloud.prediction.model import LinearModel, TreeModel
-from pericard_protocol.prediction import geometry, objects, seal_bytes
+from pericard_protocol.prediction import geometry, objects
 from pericard_protocol.prediction.manifest import ROWS, Manifest
-from pericard_protocol.prediction.objects import Seeded
-from pericard_protocol.prediction.parameters import SEED_BYTES
 
 INPUTS = 256
 
@@ -85,106 +78,26 @@ class BlindClient:
     """One user's keys for a manifest's parameters and steps."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self.manifest, self.parameters = manifest, manifest.parameter_set
-        wanted = seal.EncryptionParameters(seal.scheme_type.bfv)
-        wanted.set_poly_modulus_degree(self.parameters.degree)
-        wanted.set_coeff_modulus([seal.Modulus(prime) for prime in self.parameters.primes])
-        wanted.set_plain_modulus(seal.Modulus(self.parameters.plain))
-        self._context = seal.SEALContext(wanted, True, seal.sec_level_type.tc128)
-        self._evaluator, self._encoder = seal.Evaluator(self._context), seal.BatchEncoder(self._context)
-        generator = seal.KeyGenerator(self._context)
-        secret = generator.secret_key()
-        self._secret = seal_bytes.secret_words(secret.to_string(), self.parameters)
-        self._encryptor = seal.Encryptor(self._context, secret)
-        self._decryptor = seal.Decryptor(self._context, secret)
-        primes = len(self.parameters.primes)
-        public = self._seeded(generator.create_public_key().to_string(), primes)
-        galois = []
-        if manifest.steps:
-            made = seal.GaloisKeys()
-            generator.create_galois_keys(list(manifest.steps), made)
-            parts = seal_bytes.galois_parts(made.to_string(), self.parameters, manifest.steps)
-            galois = [
-                (step, [self._seeded(one, primes) for one in of_step])
-                for step, of_step in zip(manifest.steps, parts, strict=True)
-            ]
-        self.keys = objects.join_keys(self.parameters, public, galois)
-        self.fingerprint = objects.fingerprint(self.keys)
+        self.manifest, self._client = manifest, Client(manifest)
+        self.keys, self.fingerprint = self._client.keys, self._client.fingerprint
 
-    def query(self, features: Any, mode: int = ROWS) -> bytes:
+    def query(self, features: Any) -> bytes:
         """A query for float64[rows, F]."""
-        bits = geometry.thermometer(
-            geometry.bins(np.asarray(features, np.float64), self.manifest), self.manifest
-        )
-        rows = len(bits)
-        slots = (
-            [geometry.slots(one, self.manifest) for one in bits]
-            if mode == ROWS
-            else list(geometry.columns(bits, self.manifest))
-        )
-        return objects.join_query(self.manifest, mode, rows, self.fingerprint, map(self._encrypt, slots))
+        return self._client.query(self._bits(features))
 
     def sums(self, reply: bytes) -> list[int]:
         """The score of each row of a reply in mode rows."""
         parsed = objects.parse_reply(reply, self.manifest, self.fingerprint)
         assert parsed.mode == ROWS
-        return [
-            int(
-                geometry.read([self._decode(words) for words in parsed.ciphertexts(row)], self.manifest).sums[
-                    0
-                ]
-            )
-            for row in range(parsed.rows)
-        ]
+        return [int(self._client.read(list(parsed.ciphertexts(row))).sums[0]) for row in range(parsed.rows)]
 
     def expected(self, model: TreeModel | LinearModel, features: Any) -> list[int]:
         """The same in the clear, by the model itself."""
-        bits = geometry.thermometer(
-            geometry.bins(np.asarray(features, np.float64), self.manifest), self.manifest
-        )
+        bits = self._bits(features)
         wide = np.zeros((len(bits), self.manifest.input_slots), np.uint8)
         wide[:, : bits.shape[1]] = bits
         return [int(one) for one in model.sums(wide)[:, 0]]
 
-    def _encrypt(self, slots: Any) -> Seeded:
-        plain = self._encoder.encode(slots)
-        fresh = self._encryptor.encrypt_symmetric(plain)
-        self._evaluator.transform_to_ntt_inplace(fresh)
-        primes = len(self.parameters.data_primes)
-        words = seal_bytes.ciphertext_words(fresh.to_string(), self.parameters, primes)
-        seed = secrets.token_bytes(SEED_BYTES)
-        zeros = np.zeros((primes, self.parameters.degree), np.uint64)
-        expanded = self._context.from_cipher_str(
-            seal_bytes.query_ciphertext(self.parameters, Seeded(zeros, seed))
-        )
-        self._evaluator.transform_to_ntt_inplace(expanded)
-        a = seal_bytes.ciphertext_words(expanded.to_string(), self.parameters, primes)[1]
-        moved = np.stack([self._moved(words, a), a])
-        back = self._context.from_cipher_str(seal_bytes.ciphertext(self.parameters, moved, ntt=True))
-        self._evaluator.transform_from_ntt_inplace(back)
-        return Seeded(seal_bytes.ciphertext_words(back.to_string(), self.parameters, primes)[0], seed)
-
-    def _seeded(self, written: bytes, primes: int) -> Seeded:
-        words = seal_bytes.ciphertext_words(written, self.parameters, primes)
-        seed = secrets.token_bytes(SEED_BYTES)
-        zeros = np.zeros((primes, self.parameters.degree), np.uint64)
-        expanded = self._context.from_public_str(seal_bytes.public_key(self.parameters, Seeded(zeros, seed)))
-        a = seal_bytes.ciphertext_words(expanded.to_string(), self.parameters, primes)[1]
-        return Seeded(self._moved(words, a), seed)
-
-    def _moved(self, words: Any, a: Any) -> Any:
-        """c0 + (c1 - a)·s, in NTT form, prime by prime; Python's integers do not overflow."""
-        out = np.empty_like(a)
-        for index in range(len(a)):
-            prime = self.parameters.primes[index]
-            c0, c1, second, key = (
-                one.astype(object)
-                for one in (words[0, index], words[1, index], a[index], self._secret[index])
-            )
-            out[index] = ((c0 + (c1 - second) * key) % prime).astype(np.uint64)
-        return out
-
-    def _decode(self, words: Any) -> Any:
-        cipher = self._context.from_cipher_str(seal_bytes.reply_ciphertext(self.parameters, words))
-        signed = np.asarray(self._encoder.decode(self._decryptor.decrypt(cipher)), np.int64)
-        return (signed % self.parameters.plain).astype(np.uint64)
+    def _bits(self, features: Any) -> Any:
+        in_bins = geometry.bins(np.asarray(features, np.float64), self.manifest)
+        return geometry.thermometer(in_bins, self.manifest)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.parts.blind_client import tree_model
 from tests.parts.portal import Portal, finished
+from tests.parts.waiting import until
 
 MANY = [[float(row % 10), float(row % 7)] for row in range(60)]
 SLOWLY = "[portal.limits]\nworkers = 1\nrows_at_once = 1\nwaiting_jobs = 10\n"
@@ -78,7 +79,7 @@ def test_a_job_goes_on_after_a_crash_and_loses_no_row(
     portal = start_portal(SLOWLY)
     user = predictors(portal)
     first, second = user.asked(MANY), user.asked(MANY[:2])
-    _until(lambda: user.program.get(f"/api/v1/jobs/{first}").json["progress"] > 0.1)
+    until(lambda: user.program.get(f"/api/v1/jobs/{first}").json["progress"] > 0.1)
     portal.kill()
     portal.start()
     user.program.parts = portal.caller().parts
@@ -98,7 +99,7 @@ def test_a_stop_gives_jobs_back(
     portal = start_portal(SLOWLY)
     user = predictors(portal)
     job = user.asked(MANY)
-    _until(lambda: user.program.get(f"/api/v1/jobs/{job}").json["progress"] > 0.1)
+    until(lambda: user.program.get(f"/api/v1/jobs/{job}").json["progress"] > 0.1)
     began = time.monotonic()
     assert portal.stop() == 0
     assert time.monotonic() - began < 12
@@ -116,7 +117,7 @@ def test_a_worker_that_dies_fails_one_job_with_a_sentence(
     portal = start_portal(SLOWLY)
     user = predictors(portal)
     dies, lives = user.asked(MANY), user.asked(MANY[:2])
-    _until(lambda: user.program.get(f"/api/v1/jobs/{dies}").json["progress"] > 0.0)
+    until(lambda: user.program.get(f"/api/v1/jobs/{dies}").json["progress"] > 0.0)
     (worker,) = portal.workers()
     os.kill(worker, signal.SIGKILL)
     shown = finished(user.program, dies)
@@ -134,7 +135,7 @@ def test_a_job_is_cancelled_while_it_runs_and_its_files_go(
     portal = start_portal(SLOWLY)
     user = predictors(portal)
     job, waiting = user.asked(MANY), user.asked(MANY[:2])
-    _until(lambda: user.program.get(f"/api/v1/jobs/{job}").json["progress"] > 0.0)
+    until(lambda: user.program.get(f"/api/v1/jobs/{job}").json["progress"] > 0.0)
     for one in (job, waiting):
         answer = user.program.send("POST", f"/api/v1/jobs/{one}/cancel")
         assert (answer.status, answer.json["state"]) == (200, "cancelled")
@@ -163,12 +164,12 @@ def test_what_expires_is_deleted(
     time.sleep(1.0)
     gone = user.program.get(f"/api/v1/jobs/{job}/result")
     assert (gone.status, gone.json["reason"]) == (404, "not there")
-    _until(lambda: user.program.get("/api/v1/keys").json == [])
+    until(lambda: user.program.get("/api/v1/keys").json == [])
     assert user.ask(user.blind.query(MANY[:1])).json["reason"] == "not there"
     # The sweep of a start deletes their files.
     portal.stop()
     portal.start()
-    _until(
+    until(
         lambda: (
             not any(
                 any((portal.folder / "portal" / kind).iterdir()) for kind in ("keys", "results", "queries")
@@ -196,10 +197,3 @@ def test_counts_and_health_are_shown_without_names(portal: Portal, predictor: An
     assert "pericard_portal_rows_total" in shown
     for name in (job, predictor.key, "small"):
         assert name not in shown
-
-
-def _until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.05)
