@@ -51,3 +51,21 @@ def test_a_class_has_a_name_of_its_own() -> None:
     assert places
     assert {name: where for name, where in places.items() if len(where) > 1 and name not in TWICE} == {}
     assert {name for name in TWICE if len(places.get(name, [])) < 2} == set()
+
+
+# What takes seconds to import, and the modules that may import it at their top: all their tests are slow, and
+# where those are left out the modules are not imported.
+HEAVY = {"bumble", "dask", "scipy", "skops", "sklearn", "sleepecg", "xgboost"}
+HEAVY_MODULES = {"tests/cloud/prediction/training/test_importing.py"}
+
+
+def test_tests_import_what_takes_seconds_only_once_they_need_it() -> None:
+    """Every process of a test run imports every test module."""
+    found = set()
+    for path in _sources("tests"):
+        for node in ast.parse(path.read_text()).body:
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if HEAVY & {name.partition(".")[0] for name in names}:
+                found.add(path.relative_to(ROOT).as_posix())
+    assert found == HEAVY_MODULES

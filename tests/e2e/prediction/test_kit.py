@@ -76,7 +76,13 @@ def _margins(name: str, manifest: Manifest) -> list[float]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("own_key", [False, True], ids=["key for once", "key of one's own"])
+@pytest.mark.parametrize(
+    "own_key",
+    [
+        pytest.param(False, id="key for once"),
+        pytest.param(True, id="key of one's own", marks=pytest.mark.slow),
+    ],
+)
 def test_the_answers_are_the_models(portal: Portal, kit: Kit, name: str, own_key: bool) -> None:
     more: list[str] = []
     if own_key:

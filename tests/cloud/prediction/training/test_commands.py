@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-import skops.io
 from click.testing import CliRunner, Result
-from sklearn.tree import DecisionTreeClassifier
 
 from pericard_cloud.cli import cloud
 from pericard_cloud.prediction.training import store
@@ -99,6 +97,9 @@ def test_too_few_rows_and_a_lonely_class_are_told(tmp_path: Path) -> None:
 
 def test_a_model_from_elsewhere_is_published_with_its_card(tmp_path: Path, table: Path) -> None:
     rows = [line.split(",") for line in table.read_text().split()[1:]]
+    import skops.io  # here: with scikit-learn it takes seconds to import
+    from sklearn.tree import DecisionTreeClassifier
+
     model = DecisionTreeClassifier(max_depth=5).fit(
         [[float(a), float(b)] for a, b, _ in rows], [c for *_, c in rows]
     )

@@ -37,6 +37,8 @@ from pericard_cloud.prediction.training.importing import Imported, import_model
 from pericard_cloud.prediction.training.learned import read_skops
 from pericard_cloud.prediction.training.table import Table
 
+pytestmark = pytest.mark.slow  # scikit-learn and XGBoost; see conftest.py
+
 WINE, CANCER, DIABETES = (datasets.table(one) for one in ("wine", "breast-cancer", "diabetes"))
 
 
